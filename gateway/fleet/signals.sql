@@ -4,20 +4,24 @@
 -- name: load
 -- Unfinished tasks by backend and plan. A task that is held back or not yet due is not backlog: no worker could run it.
 -- `backend` is NULL for tasks that are due and not yet routed.
-SELECT d.backend, lower(COALESCE(t.plan, '')) AS plan,
-       count(*) FILTER (WHERE d.state <> 'running') AS backlog,
-       max(extract(epoch FROM now() - CASE WHEN d.state = 'queued' THEN d.queued_at
-                                           ELSE GREATEST(d.created_at, d.not_before) END))
-           FILTER (WHERE d.state <> 'running')::float8 AS oldest_seconds,
-       count(*) FILTER (WHERE d.state = 'running') AS running
+-- Counted by tenant first: a hundred thousand rows are not joined one by one.
+SELECT s.backend, lower(COALESCE(t.plan, '')) AS plan, sum(s.backlog)::bigint AS backlog,
+       extract(epoch FROM now() - min(s.oldest_at))::float8 AS oldest_seconds, sum(s.running)::bigint AS running
 FROM (
-    SELECT task_id, tenant_id, backend, state, created_at, queued_at, not_before FROM taskgate.dispatch
+    SELECT tenant_id, backend, count(*) FILTER (WHERE state <> 'running') AS backlog,
+           min(CASE WHEN state = 'queued' THEN queued_at ELSE GREATEST(created_at, not_before) END) FILTER (WHERE state <> 'running')
+               AS oldest_at,
+           count(*) FILTER (WHERE state = 'running') AS running
+    FROM taskgate.dispatch
     WHERE phase = 'open'
+    GROUP BY 1, 2
     UNION ALL
-    SELECT task_id, tenant_id, backend, state, created_at, queued_at, not_before FROM taskgate.dispatch
+    SELECT tenant_id, backend, count(*), min(GREATEST(created_at, not_before)), 0
+    FROM taskgate.dispatch
     WHERE phase = 'waiting' AND held IS NULL AND due_at <= now()
-) d
-LEFT JOIN tenants t ON t.id = d.tenant_id
+    GROUP BY 1, 2
+) AS s
+LEFT JOIN tenants t ON t.id = s.tenant_id
 GROUP BY 1, 2
 
 -- name: arrivals

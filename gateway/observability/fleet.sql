@@ -7,7 +7,7 @@ SELECT (SELECT count(*) FROM taskgate.dead_letter WHERE state = 'open' AND kind 
 
 -- name: held
 -- Waiting tasks that are held back, by the first word of the reason (`quota`, `paused`, …) and plan.
-SELECT split_part(d.held, ':', 1) AS reason, lower(COALESCE(n.plan, '')) AS plan, count(*) AS tasks
-FROM taskgate.dispatch d LEFT JOIN tenants n ON n.id = d.tenant_id
-WHERE d.held IS NOT NULL AND d.phase = 'waiting'
+SELECT split_part(h.held, ':', 1) AS reason, lower(COALESCE(n.plan, '')) AS plan, sum(h.tasks)::bigint AS tasks
+FROM (SELECT tenant_id, held, count(*) AS tasks FROM taskgate.dispatch WHERE held IS NOT NULL AND phase = 'waiting' GROUP BY 1, 2) AS h
+LEFT JOIN tenants n ON n.id = h.tenant_id
 GROUP BY 1, 2

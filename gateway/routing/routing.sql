@@ -83,11 +83,14 @@ SELECT tenant_id FROM projects WHERE id = $1
 
 -- name: left_on_redis
 -- Open tasks that Redis holds, or that run from there, by kind. The partial indexes over unfinished tasks serve it.
-SELECT d.tenant_id, t.plan, d.project_id, d.task_type, d.state, count(*) AS tasks
-FROM taskgate.dispatch d
-LEFT JOIN tenants t ON t.id = d.tenant_id
-WHERE d.phase = 'open' AND d.backend = 'redis'
-GROUP BY 1, 2, 3, 4, 5
+SELECT l.tenant_id, t.plan, l.project_id, l.task_type, l.state, l.tasks
+FROM (
+    SELECT tenant_id, project_id, task_type, state, count(*) AS tasks
+    FROM taskgate.dispatch
+    WHERE phase = 'open' AND backend = 'redis'
+    GROUP BY 1, 2, 3, 4
+) AS l
+LEFT JOIN tenants t ON t.id = l.tenant_id
 ORDER BY 1, 4, 5, 3
 
 -- name: left_past_gateway

@@ -204,10 +204,10 @@ class EngineCheck:
             return
         if self._looks % FULL_EVERY == 1:  # a question costs the engine as much as a start
             rows = await self._silent_starts(SILENT_SECONDS, WAITING_PAGE, everything=True)
+        elif self._looks % 2:
+            rows = await self._silent_starts(SILENT_SECONDS, PAGE, everything=False)
         else:
             rows = await self._silent_runs(SILENT_SECONDS, PAGE)
-            left = max(PAGE - len(rows), WAITING_PAGE)
-            rows += await self._silent_starts(SILENT_SECONDS, left, everything=False)
         await asyncio.gather(*(self._check(row) for row in rows))
 
     async def _silent_runs(self, seconds: float, page: int) -> list[asyncpg.Record]:

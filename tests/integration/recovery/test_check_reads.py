@@ -113,7 +113,7 @@ async def test_all_are_looked_at_that_waited_when_a_worker_was_lost(
     )
     check = check_of(db, engine, changes)
     waited = WAITING - WAITING // 10
-    for _ in range(2 + waited // (PAGE - RUNNING) * FULL_EVERY // (FULL_EVERY - 1)):
+    for _ in range(FULL_EVERY + 2 * waited // PAGE * FULL_EVERY // (FULL_EVERY - 2)):
         await check.check_open()
     asked = {task_id for task_id in engine.asked if task_id.startswith("queued")}
     assert len([task_id for task_id in asked if not task_id.endswith("0")]) == waited

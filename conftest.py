@@ -70,10 +70,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not hasattr(config, "workerinput"):
         return
     sizes = Counter(groups := [_group(item) for item in items])
+    for_each_change = {
+        group for item, group in zip(items, groups, strict=True) if item.get_closest_marker("system") is None
+    }
     ranks = {}
     for item, group in zip(items, groups, strict=True):
         item.add_marker(pytest.mark.xdist_group(group))
-        ranks[item] = (item.get_closest_marker("system") is None, "unit/" in group, -sizes[group], group)
+        ranks[item] = (group in for_each_change, "unit/" in group, -sizes[group], group)
     items.sort(key=ranks.__getitem__)
 
 

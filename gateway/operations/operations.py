@@ -145,6 +145,7 @@ class Operations:
             for tenant_id in operation["tenant_ids"] or ():
                 caller.check_all(tenant_id, None)
         async with self._db.transaction() as db:
+            await db.execute(SQL.be_next, operation_id)
             row = await db.fetchrow(SQL.abort, operation_id)
             if row is not None:
                 act = Act("operation.abort", f"operation:{operation_id}", caller.user_id, detail=dict(row))

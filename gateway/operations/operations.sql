@@ -21,19 +21,28 @@ WHERE ($1::text[] IS NULL OR tenant_ids <@ $1 OR user_id = $2) AND ($3::text IS 
 ORDER BY created_at DESC, operation_id DESC
 LIMIT $4
 
+-- name: be_next
+-- Whoever aborts an operation waits for its present chunk, and `take` begins no other one meanwhile: a lock of the row alone would go to
+-- the next chunk as often as to the one who waits.
+SELECT pg_advisory_xact_lock(hashtextextended('taskgate operation ' || $1, 0))
+
 -- name: abort
 UPDATE taskgate.operation SET state = 'aborted', finished_at = now() WHERE operation_id = $1 AND state = 'running'
 RETURNING done, total
 
 -- name: take
--- The operation that nobody looked at for longest, and nobody looks at now.
-SELECT operation_id, action, priority, selection::text AS selection, letters::text AS letters, user_id, tenant_ids, why,
-       created_at, at_created, at_task, total, done, skipped, failed
-FROM taskgate.operation
-WHERE state = 'running'
-ORDER BY looked_at
-LIMIT 1
-FOR UPDATE SKIP LOCKED
+-- The operation that nobody looked at for longest, and nobody looks at now; none if somebody is about to abort that one.
+SELECT next.*
+FROM (
+    SELECT operation_id, action, priority, selection::text AS selection, letters::text AS letters, user_id, tenant_ids, why,
+           created_at, at_created, at_task, total, done, skipped, failed
+    FROM taskgate.operation
+    WHERE state = 'running'
+    ORDER BY looked_at
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+) AS next
+WHERE pg_try_advisory_xact_lock_shared(hashtextextended('taskgate operation ' || next.operation_id, 0))
 
 -- name: advance
 UPDATE taskgate.operation

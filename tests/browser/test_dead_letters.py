@@ -16,7 +16,7 @@ from workers.testing.waiting import eventually
 
 #: The request to abort waits for the end of the chunk.
 _ABORT_WAITS = (
-    "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%state = ''aborted''%'"
+    "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%taskgate operation%'"
 )
 
 

@@ -13,6 +13,7 @@ import pytest
 from gateway.bootstrap import Gateway
 from gateway.operations.runner import CHUNK
 from gateway.storage.database import Database
+from workers.testing.waiting import eventually
 
 URL = "/gateway/v1/operations"
 TASKS = "/gateway/v1/tasks"
@@ -115,6 +116,32 @@ async def test_abort(served: Any, database: Database) -> None:
     again = await client.post(f"{URL}/{operation['operation_id']}/abort")
     assert again.json() == aborted.json()
     assert await database.fetchval("SELECT count(*) FROM taskgate.ledger WHERE kind = 'operation.abort'") == 1
+
+
+async def test_no_chunk_is_begun_while_somebody_is_about_to_abort(served: Any, database: Database) -> None:
+    """Else the next chunk, which is begun at once, may have the row before the one who waits for it."""
+    client, gateway = served
+    await submit(client, CHUNK * 3)
+    operation = await begin(client, "cancel", {"type": ["probe"]})
+    began, goes_on = asyncio.Event(), asyncio.Event()
+    stop = gateway.transitions.stop
+
+    async def stop_held(task_id: str) -> None:
+        began.set()
+        await goes_on.wait()
+        await stop(task_id)
+
+    gateway.transitions.stop = stop_held
+    first = asyncio.create_task(gateway.operation_runner.step())
+    await began.wait()
+    aborting = asyncio.create_task(client.post(f"{URL}/{operation['operation_id']}/abort"))
+    waits = "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    await eventually(lambda: database.fetchval(waits))
+    goes_on.set()
+    assert await first
+    while await gateway.operation_runner.step():
+        pass
+    assert counts((await aborting).json()) == ("aborted", CHUNK * 3, CHUNK, 0, 0)
 
 
 async def test_what_a_gateway_left_is_finished_by_another(served: Any, serve: Any, database: Database) -> None:

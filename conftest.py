@@ -110,6 +110,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     The server that forks children of sandboxes loads modules once, for whoever asks first: another gateway's children
     would import theirs in each test.
     """
+    if hasattr(session.config, "workerinput"):
+        for item in session.items:
+            assert item.nodeid.endswith(f"@{_group(item)}"), "this pytest-xdist does not group tests under this pytest"
     gc.collect()
     gc.freeze()
     if any("databases" in getattr(item, "fixturenames", ()) for item in session.items):

@@ -173,8 +173,11 @@ async def test_a_draft_survives_a_reload_and_an_ended_session(visit: Any, world:
     kept: str = await page.evaluate("JSON.stringify(localStorage)")
     assert home.owner.key not in kept
 
-    await page.context.clear_cookies()
     await replace_text(page, DAG + "# mine again\n")
+    await expect(text_of(page)).to_contain_text("# mine again")
+    await page.context.clear_cookies()
+    # What is typed next is checked, and so the page learns of it; the question for the key may come before its end.
+    await page.keyboard.type("# and more")
     await expect(page.get_by_text("The session has ended")).to_be_visible()
     await page.get_by_label("API key").fill(home.owner.key)
     await page.keyboard.press("Enter")

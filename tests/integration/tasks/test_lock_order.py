@@ -46,7 +46,7 @@ BEFORE = datetime.now(UTC) - timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`dispatch` and `log` are columns of the rows that the statement is to change."""
+    """`dispatch` and `log` are columns of the rows that the statement is to change; `quota`: of tasks that run."""
 
     sql: str
     arguments: Sequence[Any] = ()
@@ -54,6 +54,7 @@ class Case:
     log: dict[str, Any] | None = field(default_factory=dict)
     table: str = "taskgate.dispatch"
     key: str = "task_id"
+    quota: int | None = None
 
 
 STARTING = {"state": "starting", "owner_id": "owner"}
@@ -93,7 +94,8 @@ CASES: dict[str, Callable[[], Case]] = {
     "rewait": lambda: Case(mover._REWAIT, (DOWNWARDS, EPOCHS, "redis", "temporal")),
     "recall": lambda: Case(mover._RECALL, (DOWNWARDS, EPOCHS, "redis", "temporal")),
     "set_quota": lambda: Case(LIMITS.set_quota, ("acme", "", None, 5, None, None, "me", "why")),
-    "release_for_slots": lambda: Case(LIMITS.release_for_slots, (), HELD),
+    "release_for_slots": lambda: Case(LIMITS.release_for_slots, (), HELD, quota=10),
+    "release_unlimited": lambda: Case(LIMITS.release_unlimited, (), HELD),
     "reprioritise_waiting": lambda: Case(OPERATIONS.reprioritise_waiting, (DOWNWARDS, 1), {"state": "waiting"}),
     "reprioritise_queued": lambda: Case(OPERATIONS.reprioritise_queued, (DOWNWARDS, 1, ["redis"])),
     "redrive": lambda: Case(
@@ -130,6 +132,8 @@ async def write(db: Database, case: Case) -> None:
             await insert(db, "taskgate.attempt", attempt)
         node = {"run_id": "run", "path": task_id, "node": task_id, "task_id": task_id, "again": True}
         await insert(db, "taskgate.dag_node", node)
+    if case.quota is not None:
+        await insert(db, "taskgate.quota", {"tenant_id": dispatch["tenant_id"], "running": case.quota, "set_by": "me"})
     await db.execute("ANALYZE")
 
 

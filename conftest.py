@@ -48,6 +48,9 @@ FEW_STAGES = ("complete", "flipped")
 #: In the process of the browsers: one breaks off its requests when an interface of the machine comes or goes.
 WITH_BROWSERS = ("tests/system/workers/test_vanished_host.py",)
 
+#: Fixtures of the session that work by themselves.
+AT_WORK = ("browser", "dag_world", "world")
+
 pytest_plugins = ["deploy.local.pytest_stack"]
 
 # Other tests run beside: how long an example takes says nothing of what it examines.
@@ -92,7 +95,8 @@ def _is_of_systems(item: pytest.Item) -> bool:
 def _stage(item: pytest.Item) -> str | None:
     """Of a contract test."""
     callspec = getattr(item, "callspec", None)
-    return None if callspec is None else callspec.params.get("world")
+    stage = None if callspec is None else callspec.params.get("world")
+    return stage if isinstance(stage, str) else None
 
 
 def _group(item: pytest.Item) -> str:
@@ -118,6 +122,32 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if any("databases" in getattr(item, "fixturenames", ()) for item in session.items):
         forkserver.set_forkserver_preload(["gateway.app"])
         forkserver.ensure_running()
+
+
+_running: list[tuple[pytest.FixtureDef[Any], pytest.FixtureRequest]] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    made = yield
+    if fixturedef.argname in AT_WORK:
+        _running.append((fixturedef, request))
+    return made
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Generator[None]:
+    """A gateway and its workers end with the last test of their folder, and take no time from those of others."""
+    yield
+    if nextitem is None:
+        return
+    for made in reversed(_running.copy()):
+        fixturedef, request = made
+        if not nextitem.nodeid.startswith((f"{fixturedef.baseid}/", f"{fixturedef.baseid}::")):
+            _running.remove(made)
+            fixturedef.finish(request)
 
 
 @pytest.hookimpl(wrapper=True)

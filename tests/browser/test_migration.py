@@ -68,6 +68,7 @@ async def test_what_others_move_is_seen_at_once(visit: Any, world: World, home: 
     visitor: Visitor = await visit()
     page = visitor.page
     await visitor.sign_in(world.admin.key, "migration")
+    await page.get_by_label("Find a tenant").fill(home.tenant_id)
     await expect(card(page, "off", home.tenant_id)).to_be_visible()
     await world.flag.set(Stage.LIVE, home.tenant_id)
     await expect(card(page, "live", home.tenant_id)).to_be_visible()
@@ -86,6 +87,7 @@ async def test_how_a_tenant_fares(visit: Any, world: World, home: Household) -> 
     visitor: Visitor = await visit()
     page = visitor.page
     await visitor.sign_in(world.admin.key, "migration")
+    await page.get_by_label("Find a tenant").fill(home.tenant_id)
     await page.get_by_role("link", name=home.tenant_id).press("Enter")
     await expect(page.get_by_role("heading", name=home.tenant_id)).to_be_visible()
     await expect(page.get_by_text("armed: on Temporal and watched")).to_be_visible()

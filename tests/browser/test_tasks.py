@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 
 #: The request to abort waits for the end of the chunk.
 _ABORT_WAITS = (
-    "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%state = ''aborted''%'"
+    "SELECT count(*) > 0 FROM pg_stat_activity"
+    " WHERE wait_event_type = 'Lock' AND wait_event = 'advisory' AND query LIKE '%taskgate operation%'"
 )
 
 

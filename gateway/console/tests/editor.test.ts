@@ -170,6 +170,16 @@ function checkMade(edit: Edit, before: Definition, text: string): void {
 }
 
 describe("canvas and text are one", () => {
+  test("what is drawn to a node that says nothing yet stands in it; to what is no node it is refused", () => {
+    const drawn = (second: string) => {
+      const state = EditorState.create({ doc: `nodes:\n  first: {type: t}\n  second:${second}\n` });
+      const transaction = transactionOf(state, { is: "connect", source: "first", target: "second" });
+      return transaction && edgesOf(readDefinition(state.update(transaction).state.doc.toString()));
+    };
+    for (const blank of ["", " null", " {}", " ~"]) expect(drawn(blank)).toEqual([{ source: "first", target: "second", isNamed: true }]);
+    for (const other of [" 5", " text", " [a, b]"]) expect(drawn(other)).toBeNull();
+  });
+
   test(`${EDITS} random edits on both sides: no drift, no comment lost, undo returns to the byte`, () => {
     let made = 0;
     let refused = 0;

@@ -19,7 +19,8 @@ export function changesOf(text: string, edit: Edit): Change[] | null {
   const parsed = parsedOf(text);
   if (parsed.faults.length > 0) return null;
   const wanted = effectOf(parsed.value, edit);
-  if (isSame(wanted, parsed.value) && edit.is !== "rename") return [];
+  // A connection changes something, unless it leads to what is no node.
+  if (isSame(wanted, parsed.value) && edit.is !== "rename") return edit.is === "connect" ? null : [];
   const changes = new Writer(parsed).write(edit);
   const ordered = changes.toSorted((one, other) => one.from - other.from || one.to - other.to);
   if (ordered.some((change, at) => at > 0 && change.from < (ordered[at - 1]?.to ?? 0))) return null;

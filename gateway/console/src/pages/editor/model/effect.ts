@@ -30,6 +30,7 @@ export function effectOf(value: unknown, edit: Edit): unknown {
 }
 
 function withNeeds(node: unknown, change: (needs: unknown[]) => unknown[]): unknown {
+  if (node === null) return withNeeds({}, change);
   if (!isRecord(node)) return node;
   const needs: unknown[] = Array.isArray(node.needs) ? node.needs : [];
   const changed = change(needs);

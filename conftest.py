@@ -132,7 +132,7 @@ def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Generator[None, object, object]:
     made = yield
-    if fixturedef.argname in AT_WORK:
+    if fixturedef.scope == "session" and fixturedef.argname in AT_WORK:
         _running.append((fixturedef, request))
     return made
 

@@ -12,16 +12,16 @@ from contracts.people import Household
 from contracts.world import Servers, World
 from deploy.local.database_stock import DatabaseStock
 from deploy.local.ports import free_port
-from deploy.local.pytest_stack import StackFactory
+from deploy.local.pytest_stack import Stacks
 from deploy.local.temporal_setup import ensure_namespace
 
 STAGES = ("off", "live", "complete", "flipped")
 
 
 @pytest_asyncio.fixture(scope="session")
-async def contract_redis(stack_factory: StackFactory) -> str:
+async def contract_redis(stacks: Stacks) -> str:
     """A Redis of these suites' own: a world lives as long as its tests, and others empty theirs."""
-    return (await stack_factory(("redis",))).redis_url
+    return (await stacks.make(("redis",))).redis_url
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -24,6 +24,8 @@ from deploy.local.scratch import scratch
 from deploy.local.stack import SERVERS, EmbeddedStack
 from deploy.local.temporal_setup import DEFAULT_NAMESPACE, ensure_namespace
 
+#: Who uses one of these may be the first for whom a server is built.
+BUILDING = {"stacks", "stack_factory", "module_stack_factory"}
 #: Time limit of a test that may have to build a server first (seconds).
 BUILD_SECONDS = 1500
 
@@ -39,7 +41,7 @@ class StackFactory(Protocol):
 
 
 class Stacks:
-    """The stacks of one test session, each with a guardian that outlives a killed session."""
+    """Some stacks, each with a guardian that outlives a killed session."""
 
     def __init__(self) -> None:
         self._made: list[tuple[EmbeddedStack, Guardian]] = []
@@ -71,16 +73,26 @@ class Stacks:
 
 @pytest_asyncio.fixture(scope="session")
 async def stacks() -> AsyncIterator[Stacks]:
-    """All stacks of the session; starts nothing by itself."""
+    """The stacks that last as long as the session; starts nothing by itself."""
     stacks = Stacks()
     yield stacks
     await stacks.destroy()
 
 
-@pytest.fixture(scope="session")
-def stack_factory(stacks: Stacks) -> StackFactory:
-    """Makes stacks of a test's own, whose parts it may stop, kill and pause unnoticed by other tests."""
-    return stacks.make
+@pytest_asyncio.fixture
+async def stack_factory() -> AsyncIterator[StackFactory]:
+    """Makes stacks of a test's own, whose parts it may stop, kill and pause unnoticed by others; they end with it."""
+    stacks = Stacks()
+    yield stacks.make
+    await stacks.destroy()
+
+
+@pytest_asyncio.fixture(scope="module")
+async def module_stack_factory() -> AsyncIterator[StackFactory]:
+    """The same for the tests of a module."""
+    stacks = Stacks()
+    yield stacks.make
+    await stacks.destroy()
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -126,7 +138,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The first test with servers may have to build them, whichever it is."""
     for item in items:
-        if "stacks" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
+        if BUILDING.intersection(getattr(item, "fixturenames", ())) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
 
 

@@ -15,7 +15,7 @@ from contracts.world import Servers, World
 from deploy.local import console
 from deploy.local.chromium import locate
 from deploy.local.database_stock import DatabaseStock
-from deploy.local.pytest_stack import StackFactory
+from deploy.local.pytest_stack import Stacks
 from deploy.local.temporal_setup import ensure_namespace
 from visitor import Visitor, visiting
 
@@ -38,7 +38,7 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(scope="session")
 async def world(
     databases: DatabaseStock,
-    stack_factory: StackFactory,
+    stacks: Stacks,
     temporal_server: str,
     temporal_namespace: str,
     tmp_path_factory: pytest.TempPathFactory,
@@ -49,7 +49,7 @@ async def world(
     async with databases.one() as database_url:
         servers = Servers(
             database_url=database_url,
-            redis_url=(await stack_factory(("redis",))).redis_url,
+            redis_url=(await stacks.make(("redis",))).redis_url,
             temporal_address=temporal_server,
             temporal_namespace=namespace,
             graph_url=None,

@@ -83,7 +83,7 @@ async def test_what_was_given_up_is_opened_and_sent_again(
     await page.get_by_role("button", name="Send all again that were given up").press("Enter")
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
-    await expect(page.get_by_text("1 are sent again.")).to_be_visible()
+    await expect(page.get_by_text("Sent again: 1", exact=True)).to_be_visible()
     await expect(given_up.get_by_text("delivered")).to_be_visible()
     await page.get_by_label("State").select_option("dead")
     await expect(page.get_by_role("heading", name="There is no callback")).to_be_visible()

@@ -196,6 +196,8 @@ async def test_a_bulk_action_is_aborted(visit: Any, world: World, home: Househol
     await expect(over.get_by_text("aborted")).to_be_visible()
     await expect(over.get_by_text("50 of 60 done")).to_be_visible()
     await visitor.look("tasks-bulk-aborted")
+    await over.get_by_role("button", name="Close").press("Enter")
+    await expect(page.get_by_role("main")).to_be_focused()
 
 
 async def test_a_task_that_waits_gets_another_time(visit: Any, world: World, home: Household) -> None:

@@ -31,9 +31,9 @@ Servers = tuple[PostgresPart, StandbyPart]
 
 
 @pytest_asyncio.fixture(scope="module")
-async def pair(stack_factory: StackFactory) -> AsyncIterator[Servers]:
+async def pair(module_stack_factory: StackFactory) -> AsyncIterator[Servers]:
     """A primary with the gateway's schema, and its standby."""
-    stack = await stack_factory(("postgres",))
+    stack = await module_stack_factory(("postgres",))
     primary = stack.part("postgres")
     assert isinstance(primary, PostgresPart)
     await create_legacy_tables(primary.url)

@@ -56,7 +56,6 @@ async def scraped(stack_factory: StackFactory) -> AsyncIterator[Scraped]:
         yield Scraped(stack, client, {"Authorization": f"Bearer {await key_of(database, 'root', admin=True)}"})
     await database.close()
     await gateway.close()
-    await stack.destroy()
 
 
 async def test_a_scrape_answers_while_postgresql_is_away(scraped: Scraped, total: Callable[..., float]) -> None:

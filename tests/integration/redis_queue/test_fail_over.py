@@ -17,9 +17,9 @@ from workers.testing.waiting import eventually
 
 
 @pytest_asyncio.fixture(scope="module")
-async def other_server(stack_factory: StackFactory) -> str:
+async def other_server(module_stack_factory: StackFactory) -> str:
     """A Redis of this module's own."""
-    return (await stack_factory(("redis",))).redis_url
+    return (await module_stack_factory(("redis",))).redis_url
 
 
 @pytest_asyncio.fixture

@@ -25,8 +25,8 @@ from deploy.local.temporal_setup import SEARCH_ATTRIBUTES, ensure_namespace
 
 
 @pytest_asyncio.fixture(scope="module")
-async def stack(stack_factory: StackFactory) -> EmbeddedStack:
-    return await stack_factory(SERVERS)
+async def stack(module_stack_factory: StackFactory) -> EmbeddedStack:
+    return await module_stack_factory(SERVERS)
 
 
 @pytest_asyncio.fixture

@@ -49,11 +49,9 @@ def quick_rules(directory: Path) -> Path:
 
 
 @pytest.fixture
-async def stack(stack_factory: StackFactory) -> AsyncIterator[EmbeddedStack]:
+async def stack(stack_factory: StackFactory) -> EmbeddedStack:
     """Of this test alone: its Temporal counts from nothing."""
-    stack = await stack_factory({"postgres", "temporal"})
-    yield stack
-    await stack.destroy()
+    return await stack_factory({"postgres", "temporal"})
 
 
 @pytest.fixture

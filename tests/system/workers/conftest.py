@@ -197,9 +197,9 @@ async def own_database(databases: DatabaseStock) -> AsyncIterator[str]:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def postgres(stack_factory: StackFactory) -> EmbeddedStack:
+async def postgres(module_stack_factory: StackFactory) -> EmbeddedStack:
     """A server of the module's own, with our tables, that its tests may stop. Temporal keeps another."""
-    stack = await stack_factory(("postgres",))
+    stack = await module_stack_factory(("postgres",))
     await create_legacy_tables(stack.database_url)
     await migrate(stack.database_url)
     return stack

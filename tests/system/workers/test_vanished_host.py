@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from contracts.least import least
 from deploy.local.postgres import PostgresPart
 from deploy.local.pytest_stack import StackFactory
 from gateway.storage.schema.migrate import create_legacy_tables, migrate
@@ -30,8 +32,8 @@ pytestmark = [
     pytest.mark.parametrize("backend", ["redis"], indirect=True, scope="module"),
 ]
 
-#: Without the keepalives nothing would find it before (seconds).
-LEASE = 15.0
+#: What docs/workers.md promises, and what it would take without the keepalives (seconds).
+WITHIN, LEASE = 5.0, 15.0
 HERE, THERE = "10.203.77.1", "10.203.77.2"
 
 
@@ -54,6 +56,9 @@ class OtherHost:
     async def cut(self) -> None:
         """Everything that either side sends from now on is lost."""
         await run("ip", "link", "set", self._cable, "down")
+
+    async def mend(self) -> None:
+        await run("ip", "link", "set", self._cable, "up")
 
     async def remove(self) -> None:
         await run("ip", "netns", "delete", self.name)
@@ -87,9 +92,9 @@ async def other_host() -> AsyncIterator[OtherHost]:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def own_database(stack_factory: StackFactory, other_host: OtherHost) -> str:
+async def own_database(module_stack_factory: StackFactory, other_host: OtherHost) -> str:
     """PostgreSQL that the other host reaches by its own packets: the server has to notice that they stay away."""
-    stack = await stack_factory(("postgres",), start=False)
+    stack = await module_stack_factory(("postgres",), start=False)
     postgres = stack.part("postgres")
     assert isinstance(postgres, PostgresPart)
     postgres.listen = f"127.0.0.1,{HERE}"
@@ -104,43 +109,50 @@ async def own_database(stack_factory: StackFactory, other_host: OtherHost) -> st
     return stack.database_url
 
 
-@pytest_asyncio.fixture
-async def worker_there(fleet: Any, other_host: OtherHost, tmp_path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The only worker, on the other host."""
+@asynccontextmanager
+async def worker_there(fleet: Any, host: OtherHost, ready: Path) -> AsyncIterator[None]:
+    """The only worker, on the other host, whose cable is in place again in the end."""
     await asyncio.gather(*(worker.end() for worker in fleet.workers))
     redis = FaultyProxy(*fleet.address("redis"))
     redis.host = HERE
     await redis.open()
-    ready = tmp_path / "ready"
     environment = fleet.environment | {
         "TASKGATE_DATABASE_URL": fleet.environment["TASKGATE_DATABASE_URL"].replace("127.0.0.1", HERE),
         "TASKGATE_REDIS_URL": f"redis://{HERE}:{redis.port}/0",
         "TASKGATE_READY_FILE": str(ready),
     }
     process = await asyncio.create_subprocess_exec(
-        *other_host.command(sys.executable, "-m", "gateway.cli.main", "worker", "--backend", "redis"),
+        *host.command(sys.executable, "-m", "gateway.cli.main", "worker", "--backend", "redis"),
         env=environment,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    await until(ready.exists, within=60)
-    yield process
-    process.kill()
-    await process.wait()
-    await redis.close()
+    try:
+        await until(ready.exists, within=60)
+        yield
+    finally:
+        process.kill()
+        await process.wait()
+        await redis.close()
+        await host.mend()
 
 
-async def test_its_tasks_run_elsewhere_before_its_lease_ends(
-    fleet: Any, worker_there: asyncio.subprocess.Process, other_host: OtherHost, tmp_path: Path
-) -> None:
-    task_id = await fleet.submit("wait_for_word", word=str(tmp_path / "word"))
-    first = await fleet.started(task_id)
-    await asyncio.gather(*(worker.start() for worker in fleet.workers))
-    await other_host.cut()
-    gone = time.monotonic()
-    second = await fleet.started(task_id, 2)
-    assert second.pid != first.pid
-    # The keepalives of the lease's session found it. How long that takes is the machine's: 2.7 to 3.8 s on a quiet one.
-    assert second.at - gone < LEASE
-    (tmp_path / "word").touch()
-    assert (await fleet.ended(task_id)).status == Status.COMPLETED
-    assert await fleet.attempts(task_id) == ["lost", "completed"]
+async def test_its_tasks_run_elsewhere_within_five_seconds(fleet: Any, other_host: OtherHost, tmp_path: Path) -> None:
+    async def vanish() -> float:
+        """Seconds until its task runs elsewhere."""
+        word, ready = (tmp_path / secrets.token_hex(4) for _ in range(2))
+        async with worker_there(fleet, other_host, ready):
+            task_id = await fleet.submit("wait_for_word", word=str(word))
+            first = await fleet.started(task_id)
+            await asyncio.gather(*(worker.start() for worker in fleet.workers))
+            await other_host.cut()
+            gone = time.monotonic()
+            second = await fleet.started(task_id, 2)
+            taken = time.monotonic() - gone
+            assert second.pid != first.pid
+            word.touch()
+            assert (await fleet.ended(task_id)).status == Status.COMPLETED
+            assert await fleet.attempts(task_id) == ["lost", "completed"]
+        return taken
+
+    # The keepalives of the lease's session find it, long before the lease ends.
+    assert await least(vanish, WITHIN) < WITHIN

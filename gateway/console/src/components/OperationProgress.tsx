@@ -75,6 +75,11 @@ export function OperationProgress({ id, t: own, help, close }: OperationProgress
   const isRunning = found.data?.state === "running";
   useNews(isRunning ? OPERATIONS : [], readAgain);
   const data = found.data;
+  const closed = () => {
+    // The button goes with the part: who pressed it by keyboard goes on at the page.
+    document.getElementById("content")?.focus({ preventScroll: true });
+    close();
+  };
   return (
     <section className="part operation" aria-labelledby="operation">
       <div className="page-head">
@@ -87,7 +92,7 @@ export function OperationProgress({ id, t: own, help, close }: OperationProgress
               <p>{own.abortHelp}</p>
             </Confirm>
           )}
-          <Button weight="bare" onPress={close}>
+          <Button weight="bare" onPress={closed}>
             {t.dismiss}
           </Button>
         </div>

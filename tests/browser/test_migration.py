@@ -23,9 +23,11 @@ async def test_a_tenant_is_moved_and_brought_back(visit: Any, world: World, home
     visitor: Visitor = await visit()
     page = visitor.page
     await visitor.sign_in(world.admin.key, "migration")
-    await expect(card(page, "off", home.tenant_id)).to_be_visible()
+    await expect(page.get_by_role("region", name="off").get_by_role("listitem").first).to_be_visible()
     await visitor.look("migration")
 
+    await page.get_by_label("Find a tenant").fill(home.tenant_id)
+    await expect(card(page, "off", home.tenant_id)).to_be_visible()
     await visitor.tab_to(f"Move {home.tenant_id}")
     await page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog", name=f"Move {home.tenant_id}")

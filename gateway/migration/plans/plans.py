@@ -104,7 +104,8 @@ class Plans:
             version = 0 if before is None else before.version
             if based_on not in (None, version):
                 raise PlanStale(f"plan {name} has version {version}, this change is based on {based_on}: look again")
-            says = f"a draft of {len(checked.waves)} waves; taskgate migration plan start {name}"
+            waves = f"{count} waves" if (count := len(checked.waves)) > 1 else "one wave"
+            says = f"a draft of {waves}; taskgate migration plan start {name}"
             await db.execute(SQL.put_draft, name, text, says, who, json.dumps(summary_of(checked.plan)))
             draft = await db.fetchrow(SQL.plan, name)
             assert draft is not None

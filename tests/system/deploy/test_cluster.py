@@ -62,11 +62,11 @@ async def test_many_polls_leave_room_for_what_ends_tasks(tmp_path: Path) -> None
                 task_queue=queue,
                 task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
             )
-            return len((await service.describe_task_queue(request, timeout=timedelta(seconds=5))).pollers)
+            return len((await service.describe_task_queue(request, timeout=timedelta(seconds=20))).pollers)
 
         polls = [asyncio.create_task(poll(number)) for number in range(POLLS)]
         try:
-            assert await eventually(polling, lambda found: found == POLLS, within=20) == POLLS
+            assert await eventually(polling, lambda found: found == POLLS, within=50) == POLLS
         finally:
             for task in polls:
                 task.cancel()

@@ -48,6 +48,8 @@ FEW_STAGES = ("complete", "flipped")
 #: In the process of the browsers: one breaks off its requests when an interface of the machine comes or goes.
 WITH_BROWSERS = ("tests/system/workers/test_vanished_host.py",)
 
+#: Folders whose files share nothing.
+ALONE = {"chaos", "system", "unit"}
 #: Fixtures of the session that work by themselves.
 AT_WORK = ("browser", "dag_world", "world")
 
@@ -104,7 +106,7 @@ def _group(item: pytest.Item) -> str:
         return f"contract-tests in stage {stage}"
     file = item.nodeid.partition("::")[0]
     place = Path("tests/browser/any.py" if file in WITH_BROWSERS else file)
-    is_alone = "unit" in place.parts or "system" in place.parts
+    is_alone = not ALONE.isdisjoint(place.parts)
     return str(place) if is_alone else "/".join(place.parts[:-1][:3])
 
 

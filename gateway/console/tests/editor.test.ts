@@ -2,7 +2,7 @@ import { isolateHistory, redo, undo, undoDepth } from "@codemirror/commands";
 import { EditorState } from "@codemirror/state";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { parseDocument } from "yaml";
+import { Lexer, parseDocument } from "yaml";
 import { type Definition, edgesOf, readDefinition } from "../src/pages/editor/model/definition";
 import type { Edit } from "../src/pages/editor/model/edit";
 import { transactionOf, unlimitedHistory } from "../src/pages/editor/model/history";
@@ -118,7 +118,8 @@ function typed([what, one, other, third]: Step, text: string, number: number): {
   return { from: at, to: Math.min(text.length, at + (third % 3)), insert: third % 2 === 0 ? "" : insert };
 }
 
-const commentsOf = (text: string) => text.match(/# [cd]\d+\b/g) ?? [];
+/** Not what looks like one within a value. */
+const commentsOf = (text: string) => [...new Lexer().lex(text)].flatMap((token) => /^# [cd]\d+\b/.exec(token)?.[0] ?? []);
 
 /** The comments of the nodes that an edit takes out, those behind them on their lines, and those within values that it replaces. */
 function goneWith(edit: Edit, shown: Definition, text: string): Set<string> {

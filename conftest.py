@@ -48,9 +48,9 @@ FEW_STAGES = ("complete", "flipped")
 #: In the process of the browsers: one breaks off its requests when an interface of the machine comes or goes.
 WITH_BROWSERS = ("tests/system/workers/test_vanished_host.py",)
 
-#: Folders whose files share nothing.
+#: Folders in which each file is a group of its own.
 ALONE = {"chaos", "system", "unit"}
-#: Fixtures of the session that work by themselves.
+#: Session fixtures that take processor time while no test uses them; they end with the last test of their folder.
 AT_WORK = ("browser", "dag_world", "world")
 
 pytest_plugins = ["deploy.local.pytest_stack"]

@@ -28,7 +28,7 @@ async def test_a_plan_is_started_paused_approved_and_done(visit: Any, world: Wor
     await visitor.sign_in(world.admin.key, "migration")
     plan = page.get_by_role("article", name=name)
     await expect(plan.get_by_text("draft", exact=True)).to_be_visible()
-    await expect(plan.get_by_text("a draft of one wave; ")).to_be_visible()
+    await expect(plan.get_by_text("a draft of 1 wave; ")).to_be_visible()
     await expect(plan.get_by_text("What for: the <b>move</b>")).to_be_visible()
 
     async def do(what: str, why: str) -> None:

@@ -12,6 +12,7 @@ import asyncpg
 
 from gateway.access.placement import Tier
 from gateway.errors import InvalidRequest
+from gateway.migration.drain.verdict import counted
 from gateway.migration.guardrails.store import SQL as GUARD_SQL
 from gateway.migration.plans.checking import PlanChecker, Written
 from gateway.migration.plans.errors import PlanInvalid, PlanNotFound, PlanRefused, PlanStale
@@ -104,8 +105,7 @@ class Plans:
             version = 0 if before is None else before.version
             if based_on not in (None, version):
                 raise PlanStale(f"plan {name} has version {version}, this change is based on {based_on}: look again")
-            waves = f"{count} waves" if (count := len(checked.waves)) > 1 else "one wave"
-            says = f"a draft of {waves}; taskgate migration plan start {name}"
+            says = f"a draft of {counted(len(checked.waves), 'wave')}; taskgate migration plan start {name}"
             await db.execute(SQL.put_draft, name, text, says, who, json.dumps(summary_of(checked.plan)))
             draft = await db.fetchrow(SQL.plan, name)
             assert draft is not None

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from gateway.errors import ApiError, DatabaseUnavailable, TooMuchHeld
+from gateway.migration.drain.verdict import counted
 from gateway.migration.flags.errors import StageVersionStale
 from gateway.migration.guardrails.places import PLAN_AUTHOR as AUTHOR
 from gateway.migration.plans.calendar import closed
@@ -145,7 +146,7 @@ class Runner:
             return
         counts = await self._db.fetch(SQL.counts, progress.name)
         back, left = (sum(row[name] for row in counts) for name in ("back", "left"))
-        says = f"rolled back: {back} tenants are where they were before" + (
+        says = f"rolled back: {counted(back, 'tenant')} {'is' if back == 1 else 'are'} where they were before" + (
             f"; {left} stood there already, or were moved by others since, and were left alone" if left else ""
         )
         await self._become(replace(progress, ended_at=await self._now()), PlanState.ABORTED, says)

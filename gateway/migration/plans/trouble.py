@@ -11,7 +11,7 @@ import asyncpg
 
 from gateway.access.placement import Caller
 from gateway.migration.drain.report import Drain
-from gateway.migration.drain.verdict import DrainVerdict
+from gateway.migration.drain.verdict import DrainVerdict, counted
 from gateway.migration.guardrails.places import AUTHOR as GUARDRAIL
 from gateway.migration.guardrails.places import PLAN_AUTHOR as AUTHOR
 from gateway.migration.guardrails.policy import Response
@@ -143,9 +143,9 @@ class Gates:
             one = (await self._drain.report(tenant)).left
             if one.verdict not in _EMPTY:
                 why = f" ({'; '.join(one.blocked_by)})" if one.blocked_by else ""
-                left.append(f"{one.counts.tasks} tasks of {tenant}{why}")
+                left.append(f"{counted(one.counts.tasks, 'task')} of {tenant}{why}")
         named = ", ".join(left[:_NAMED])
-        return [f"on redis there are still {named}, of {len(left)} tenants in all"] if left else []
+        return [f"on redis there are still {named}, of {counted(len(left), 'tenant')} in all"] if left else []
 
     async def _not_passed(self, progress: Progress, gate: ParityGate, rows: list[asyncpg.Record]) -> list[str]:
         """A tenant that has passed is not asked again: that verdict holds whenever it is asked for (docs/parity.md)."""

@@ -27,7 +27,7 @@ TEXT = "x" * (HEAVY + 50_000)
 ANSWERS = {Code.OK, Code.UNAVAILABLE}
 
 
-class Sent:
+class TaskStream:
     """Tasks of a batch, one by one. No generator: of one that runs when its call is cut, the interpreter complains."""
 
     def __init__(self, batch: str, pause: float = 0.0) -> None:
@@ -35,7 +35,7 @@ class Sent:
         self._pause = pause
         self._left = TASKS
 
-    def __aiter__(self) -> Sent:
+    def __aiter__(self) -> TaskStream:
         return self
 
     async def __anext__(self) -> SubmitBatchRequest:
@@ -79,7 +79,7 @@ async def test_cut_calls_and_killed_children_are_nobody_elses_fault(
                 f"127.0.0.1:{face.server.port}", options=[("taskgate.stress", number)]
             ) as channel:
                 within = chance.uniform(0, 0.6) if turn % 4 == 1 else 60
-                call = TaskServiceStub(channel).SubmitBatch(Sent(batch), metadata=face.ann, timeout=within)
+                call = TaskServiceStub(channel).SubmitBatch(TaskStream(batch), metadata=face.ann, timeout=within)
                 if turn % 4 == 3:
                     asyncio.get_running_loop().call_later(chance.uniform(0, 0.6), call.cancel)
                 code = await answer_of(call)
@@ -103,7 +103,7 @@ async def test_cut_calls_and_killed_children_are_nobody_elses_fault(
             await asyncio.gather(*(send(number) for number in range(6)))
         running = False
         await killing
-        last = face.tasks.SubmitBatch(Sent("last"), metadata=face.ann)
+        last = face.tasks.SubmitBatch(TaskStream("last"), metadata=face.ann)
         assert await answer_of(last) is Code.OK
     assert not caplog.records
     assert answers.keys() <= ANSWERS, answers
@@ -120,7 +120,7 @@ async def test_who_still_writes_is_told_why_it_is_refused(face: Any) -> None:
 
     async def parts() -> AsyncIterator[SubmitBatchRequest]:
         yield SubmitBatchRequest(task=NewTask(task_type="probe", priority=9))
-        async for part in Sent("refused"):
+        async for part in TaskStream("refused"):
             yield part
 
     calls = [face.tasks.SubmitBatch(parts(), metadata=face.ann) for _ in range(40)]
@@ -130,7 +130,7 @@ async def test_who_still_writes_is_told_why_it_is_refused(face: Any) -> None:
 
 
 async def test_batches_that_are_read_while_the_server_stops(face: Any, caplog: pytest.LogCaptureFixture) -> None:
-    calls = [face.tasks.SubmitBatch(Sent(str(n), pause=n / 10), metadata=face.ann) for n in range(12)]
+    calls = [face.tasks.SubmitBatch(TaskStream(str(n), pause=n / 10), metadata=face.ann) for n in range(12)]
     answering = [asyncio.create_task(answer_of(call)) for call in calls]
     await answering[0]
     with caplog.at_level(logging.ERROR):

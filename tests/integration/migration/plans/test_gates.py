@@ -108,7 +108,7 @@ async def test_a_drain_is_waited_for(world: World) -> None:
     world.drain.left["globex"] = 3
     await world.act("start")
     held = await world.until("held")
-    assert held["says"] == "on redis there are still 3 tasks of globex, of 1 tenants in all"
+    assert held["says"] == "on redis there are still 3 tasks of globex, of 1 tenant in all"
     world.drain.left.clear()
     await world.until("done", minutes=1)
 

@@ -181,6 +181,18 @@ describe("canvas and text are one", () => {
     for (const other of [" 5", " text", " [a, b]"]) expect(drawn(other)).toBeNull();
   });
 
+  test("a node that says nothing is added and taken out like any other", () => {
+    const made = (text: string, edit: Edit) => {
+      const state = EditorState.create({ doc: text });
+      const transaction = transactionOf(state, edit);
+      return transaction && readDefinition(state.update(transaction).state.doc.toString()).nodes.map((node) => node.name);
+    };
+    for (const blank of ["", " null", " {}"]) {
+      expect(made(`nodes:\n  first: {type: t}\n  second:${blank}\n`, { is: "remove", names: ["second"] })).toEqual(["first"]);
+    }
+    expect(made("nodes:\n  first: {type: t}\n", { is: "add", name: "second", fields: {} })).toEqual(["first", "second"]);
+  });
+
   test(`${EDITS} random edits on both sides: no drift, no comment lost, undo returns to the byte`, () => {
     let made = 0;
     let refused = 0;

@@ -19,8 +19,12 @@ export function changesOf(text: string, edit: Edit): Change[] | null {
   const parsed = parsedOf(text);
   if (parsed.faults.length > 0) return null;
   const wanted = effectOf(parsed.value, edit);
-  // A connection changes something, unless it leads to what is no node.
-  if (isSame(wanted, parsed.value) && edit.is !== "rename") return edit.is === "connect" ? null : [];
+  if (isSame(wanted, parsed.value)) {
+    // A connection changes something, unless it leads to what is no node.
+    if (edit.is === "connect") return null;
+    // The others do, too: a node that says nothing counts as none there.
+    if (edit.is === "set" || edit.is === "disconnect") return [];
+  }
   const changes = new Writer(parsed).write(edit);
   const ordered = changes.toSorted((one, other) => one.from - other.from || one.to - other.to);
   if (ordered.some((change, at) => at > 0 && change.from < (ordered[at - 1]?.to ?? 0))) return null;

@@ -304,7 +304,7 @@ class Writer {
     if (isMap(root)) this.renameIn(pairOf(root, "outputs")?.value ?? null, (text) => placesInText(name, text), name, to);
   }
 
-  /** Names need no quotes and no escapes: they stand in the source as they are. */
+  /** Names need no escapes: in expressions they stand in the source as they are. */
   private renameIn(node: Node | null, places: (text: string, isWhole: boolean) => number[], name: string, to: string): void {
     if (isMap(node)) for (const pair of node.items as Members[]) this.renameIn(pair.value, places, name, to);
     else if (isSeq(node)) for (const item of node.items as Node[]) this.renameIn(item, places, name, to);
@@ -315,7 +315,8 @@ class Writer {
       // In the source, an expression may be quoted: its own quotes are no texts of the expression.
       const quote = /^["']/.exec(source) ? 1 : 0;
       for (const at of places(source.slice(quote), isWhole && source.slice(quote, quote + name.length) === name)) {
-        this.changes.push({ from: from + quote + at, to: from + quote + at + name.length, insert: to });
+        // Alone, `no` is another value.
+        this.changes.push({ from: from + quote + at, to: from + quote + at + name.length, insert: isWhole && quote === 0 ? inline(to) : to });
       }
       if (isWhole && quote === 1) {
         const found = places(name, true);

@@ -1,5 +1,5 @@
 import { nodesIn, nodesInValue } from "./expressions";
-import { type Parsed, type SyntaxFault, endOfPair, isMap, isScalar, ownKeys, pairOf, parse, startOf } from "./yaml";
+import { type Parsed, type SyntaxFault, endOfPair, isMap, isMergeKey, isScalar, ownKeys, pairOf, parse, startOf } from "./yaml";
 
 export const KINDS = ["type", "dag", "approval", "signal"] as const;
 export type Kind = (typeof KINDS)[number];
@@ -80,7 +80,7 @@ export function readDefinition(text: string): Definition {
       fields: recordOf(fields),
       from: (params && startOfPair(params, name)) ?? 0,
     })),
-    nodes: pairs(nodes).map(({ name, from, to, node }) => {
+    nodes: placesOfNodes().map(({ name, from, to, node }) => {
       const fields = recordOf(recordOf(value.nodes)[name]);
       return { ...readNode(name, fields, names), ownInput: isMap(node) ? ownKeys(pairOf(node, "input")?.value) : [], from, to };
     }),
@@ -88,12 +88,16 @@ export function readDefinition(text: string): Definition {
     fields: value,
   };
 
-  function pairs(map: typeof nodes) {
-    if (map === null) return [];
-    return map.items.flatMap((pair) => {
+  /** Those that `<<` brings in stand where it does. */
+  function placesOfNodes() {
+    const own = new Set(ownKeys(nodes));
+    return (nodes?.items ?? []).flatMap((pair) => {
       if (!isScalar(pair.key)) return [];
-      const name = String(pair.key.value);
-      return [{ name, from: startOf(pair.key), to: endOfPair(pair as never, text), node: pair.value }];
+      const place = { from: startOf(pair.key), to: endOfPair(pair as never, text) };
+      if (!isMergeKey(pair.key)) return [{ name: String(pair.key.value), ...place, node: pair.value }];
+      const broughtIn = [...names].filter((name) => !own.has(name));
+      for (const name of broughtIn) own.add(name);
+      return broughtIn.map((name) => ({ name, ...place, node: null }));
     });
   }
   function startOfPair(map: NonNullable<typeof params>, name: string): number | undefined {

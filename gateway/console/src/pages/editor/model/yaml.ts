@@ -15,14 +15,34 @@ import {
   isScalar,
   isSeq,
   parseDocument,
+  visit,
 } from "yaml";
 
-/** As the gateway reads it: YAML 1.1, whose dates stay texts. */
+/** Texts that the gateway's reader (PyYAML) takes for something else; `y` and `1e3`, say, stay texts. */
+const READ_AS: Record<string, RegExp> = {
+  bool: /^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$/,
+  int: /^[-+]?(?:0b[01_]+|0[0-7_]+|0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|[1-9][0-9_]*(?::[0-5]?[0-9])+)$/,
+  float: /^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$/,
+};
+
+/** As the gateway reads it: YAML 1.1, whatever `%YAML` says, whose dates stay texts, as do all keys. */
 const OPTIONS: ParseOptions & DocumentOptions & SchemaOptions = {
   version: "1.1",
+  schema: "yaml-1.1",
   merge: true,
-  customTags: (tags: Tags) => tags.filter((tag) => typeof tag === "string" || !/timestamp|binary|omap|pairs|set$/.test(tag.tag)),
+  resolveKnownTags: false,
+  stringKeys: true,
+  // The library compares each with each.
+  uniqueKeys: false,
+  customTags: (tags: Tags) => tags.filter((tag) => typeof tag === "string" || !/timestamp|binary|omap|pairs|set$/.test(tag.tag)).map(narrowed),
 };
+
+function narrowed(tag: Tags[number]): Tags[number] {
+  if (typeof tag === "string" || tag.test === undefined) return tag;
+  const known = READ_AS[tag.tag.replace(/.*:/, "")];
+  return known === undefined ? tag : { ...tag, test: new RegExp(`(?=${known.source})${tag.test.source}`) };
+}
+
 /** A document that expands further than this is refused. */
 const MOST_ALIASES = 100_000;
 
@@ -43,12 +63,14 @@ export interface Parsed {
 
 export function parse(text: string): Parsed {
   const lines = new LineCounter();
-  const document = parseDocument(text, { ...OPTIONS, lineCounter: lines, prettyErrors: false, logLevel: "silent" });
-  const faults: SyntaxFault[] = document.errors.map((error) => ({
+  const document = parseDocument(text, { ...OPTIONS, lineCounter: lines, prettyErrors: false, logLevel: "error" });
+  // A warning is of a tag that it does not know.
+  const faults: SyntaxFault[] = [...document.errors, ...document.warnings].map((error) => ({
     message: error.message,
     from: Math.min(error.pos[0], text.length),
     to: Math.min(error.pos[1], text.length),
   }));
+  if (faults.length === 0) faults.push(...refusedIn(document));
   let value: unknown = null;
   if (faults.length === 0) {
     try {
@@ -58,6 +80,44 @@ export function parse(text: string): Parsed {
     }
   }
   return { text, document, value, faults, lineOf: (position) => lines.linePos(position).line };
+}
+
+/** What YAML allows and the gateway's reader does not. */
+function refusedIn(document: Document.Parsed): SyntaxFault[] {
+  const faults: SyntaxFault[] = [];
+  const refuse = (node: Node, message: string) => faults.push({ message, from: startOf(node), to: node.range?.[1] ?? startOf(node) });
+  const anchored = new Map<string, Node>();
+  const note = (node: YAMLMap | YAMLSeq) => {
+    if (node.anchor !== undefined) anchored.set(node.anchor, node);
+  };
+  visit(document, {
+    Map(_, map) {
+      note(map);
+      const known = new Set<unknown>();
+      for (const { key } of map.items) {
+        if (!isScalar(key) || isMergeKey(key)) continue;
+        if (known.has(key.value)) refuse(key as Node, "this key stands here twice");
+        known.add(key.value);
+      }
+    },
+    Seq(_, seq) {
+      note(seq);
+    },
+    Scalar(key, scalar) {
+      const { value, type, source = "" } = scalar;
+      if (key === "key") {
+        if (source === "" && type === Scalar.PLAIN) refuse(scalar, "a key is missing before the colon");
+      } else if (typeof value === "number") {
+        if (!Number.isFinite(value)) refuse(scalar, "this is no finite number");
+        // Only what has a point may be larger.
+        else if (!source.includes(".") && (value >= 2 ** 64 || value < -(2 ** 63))) refuse(scalar, "this number is too large");
+      } else if (value === "=" && type === Scalar.PLAIN) refuse(scalar, "`=` alone needs quotes");
+    },
+    Alias(_, alias) {
+      if (startOf(alias) < (anchored.get(alias.source)?.range?.[1] ?? 0)) refuse(alias, "this names what it stands in");
+    },
+  });
+  return faults;
 }
 
 /** Where the written value begins, without its anchor, and ends; trailing space and comments are not its own. */
@@ -92,7 +152,7 @@ export function isBlank(node: Node | null, text: string): boolean {
 }
 
 export function pairOf(map: YAMLMap, key: string): Pair<Node, Node | null> | undefined {
-  return map.items.find((pair) => isScalar(pair.key) && String(pair.key.value) === key) as Pair<Node, Node | null> | undefined;
+  return map.items.find((pair) => isScalar(pair.key) && pair.key.value === key) as Pair<Node, Node | null> | undefined;
 }
 
 /** The keys that stand in a map itself; what `<<` brings in is not its own. */
@@ -101,8 +161,9 @@ export function ownKeys(node: unknown): string[] {
   return node.items.flatMap(({ key }) => (isScalar(key) && !isMergeKey(key) ? [String(key.value)] : []));
 }
 
-function isMergeKey(key: Scalar): boolean {
-  return typeof key.value === "symbol" || key.source === "<<" || key.value === "<<";
+/** `<<`, without quotes: it brings in what another map says. */
+export function isMergeKey(key: Scalar): boolean {
+  return key.value === "<<" && key.type === Scalar.PLAIN;
 }
 
 export { isAlias, isMap, isScalar, isSeq };
@@ -122,7 +183,8 @@ export function block(key: string, value: unknown, indent: number): string {
 }
 
 function render(value: unknown, isFlow: boolean): string {
-  const document = new Document(value, OPTIONS);
+  // Other readers of YAML 1.1 take more texts for something else: they are quoted, too.
+  const document = new Document(value, { ...OPTIONS, compat: "yaml-1.1" });
   const isOneLine = isFlow || typeof value !== "object";
   if (isMap(document.contents) || isSeq(document.contents)) flatten(document.contents, isFlow);
   if (isOneLine) quoteLines(document.contents);

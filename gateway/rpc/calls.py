@@ -11,6 +11,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
@@ -168,7 +169,8 @@ class KeyedCalls:
         async def collect(
             received: Incoming, authorization: str | None, incoming: AsyncIterator[bytes], context: Context
         ) -> bytes:
-            collected = await method(authorization, received.each(request_type, incoming))
+            async with aclosing(received.each(request_type, incoming)) as requests:
+                collected = await method(authorization, requests)
             # Fails, or is cancelled, when the client is already gone.
             await context.send_initial_metadata(())
             return (await answer(collected)).SerializeToString()

@@ -126,8 +126,8 @@ class Incoming:
 
     async def each(
         self, request_type: type[Request], incoming: AsyncIterator[bytes]
-    ) -> AsyncIterator[tuple[int, Request]]:
-        """The requests of a call that has any number, with their sizes in bytes."""
+    ) -> AsyncGenerator[tuple[int, Request], None]:
+        """The requests of a call that has any number, with their sizes in bytes. To be closed by who reads them."""
         key = await self._receiver.known(self._authorization)
         await key.unfinished.acquire()
         self._until_the_end.callback(key.unfinished.release)

@@ -140,10 +140,12 @@ async def test_a_call_under_way_is_finished_before_the_end(faces: Any) -> None:
 async def test_a_call_that_does_not_end_is_cut_after_the_grace(faces: Any) -> None:
     """An open batch whose client sends nothing more."""
     face = await faces()
+    over = asyncio.Event()
 
     async def waiting() -> Any:
-        await asyncio.Event().wait()
-        yield
+        await over.wait()
+        for none in tuple[Any, ...]():
+            yield none
 
     call = face.tasks.SubmitBatch(waiting(), metadata=face.ann)
     await face.tasks.Stats(StatsRequest(), metadata=face.ann)
@@ -151,6 +153,7 @@ async def test_a_call_that_does_not_end_is_cut_after_the_grace(faces: Any) -> No
         await face.server.stop()
     with contextlib.suppress(asyncio.CancelledError), pytest.raises(grpc.aio.AioRpcError):
         await call
+    over.set()  # grpc's client reads on until then, whatever became of the call
 
 
 async def test_streams_end_with_the_server_at_once(faces: Any) -> None:
@@ -161,11 +164,11 @@ async def test_streams_end_with_the_server_at_once(faces: Any) -> None:
     watch = face.tasks.Watch(WatchRequest(task_id=task_id), metadata=face.ann)
     answers = aiter(watch)
     await anext(answers)
-    questions: asyncio.Queue[ServerReflectionRequest] = asyncio.Queue()
+    questions: asyncio.Queue[ServerReflectionRequest | None] = asyncio.Queue()
 
     async def ask() -> Any:
-        while True:
-            yield await questions.get()
+        while (question := await questions.get()) is not None:
+            yield question
 
     reflection = face.channel.stream_stream(
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -180,6 +183,7 @@ async def test_streams_end_with_the_server_at_once(faces: Any) -> None:
 
     assert await watch.code() is Code.UNAVAILABLE
     assert await reflection.code() is Code.UNAVAILABLE
+    questions.put_nowait(None)
 
 
 async def test_a_gateway_that_has_ended_its_streams_takes_no_new_ones(face: Any, refusal: Any) -> None:

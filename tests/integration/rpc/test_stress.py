@@ -57,6 +57,11 @@ async def answer_of(call: Any) -> grpc.StatusCode:
     return code
 
 
+def is_the_clients(record: logging.LogRecord) -> bool:
+    """grpc's client goes on to wait with its first message when the call was cut before there was a connection."""
+    return record.name == "asyncio" and "_consume_request_iterator" in record.getMessage()
+
+
 async def stored(face: Any) -> dict[str, int]:
     rows = await face.gateway.database.fetch("SELECT payload ->> 'batch' AS batch, count(*) FROM task_logs GROUP BY 1")
     return {row["batch"]: row["count"] for row in rows}
@@ -97,7 +102,11 @@ async def test_cut_calls_and_killed_children_are_nobody_elses_fault(
             await asyncio.sleep(0.5)
 
     killing = asyncio.create_task(kill())
-    gc.collect()  # what tests before have left would complain now
+    # What tests before have left complains now.
+    gc.collect()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    caplog.clear()
     with caplog.at_level(logging.ERROR):
         async with asyncio.timeout(90):
             await asyncio.gather(*(send(number) for number in range(6)))
@@ -105,7 +114,7 @@ async def test_cut_calls_and_killed_children_are_nobody_elses_fault(
         await killing
         last = face.tasks.SubmitBatch(TaskStream("last"), metadata=face.ann)
         assert await answer_of(last) is Code.OK
-    assert not caplog.records
+    assert not [record for record in caplog.records if not is_the_clients(record)]
     assert answers.keys() <= ANSWERS, answers
     assert answers[Code.OK] >= 30
 

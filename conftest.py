@@ -48,6 +48,7 @@ SYSTEM = (
     "tests/integration/rpc/test_every_field.py",
     "tests/integration/rpc/test_h2spec.py",
     "tests/integration/rpc/test_memory.py",
+    "tests/integration/tasks/test_plans.py",
     "tests/integration/workers/test_plugin_folders.py",
     "tests/unit/observability/test_series.py::test_a_hundred_thousand",
 )

@@ -15,17 +15,21 @@ from legacy_system import LegacyProducer, LegacyWorkerProcess, read_effects
 from workers.outcome import Assignment, Completed, Outcome
 from workers.redis_queue.worker import RedisQueueWorker
 from workers.testing.starts import new_start
-from workers.testing.waiting import eventually
+from workers.testing.waiting import eventually, until
 
 
 class _Recorder:
-    """A runner that takes a moment and remembers when it ran what."""
+    """A runner that remembers when it ran what. Its first tasks wait until the other worker has one, too."""
 
-    def __init__(self) -> None:
+    def __init__(self, effects: Path) -> None:
         self.runs: list[tuple[str, str, float, float]] = []
+        self.has_task = asyncio.Event()
+        self._effects = effects
 
     async def run(self, assignment: Assignment) -> Outcome:
         begun = time.time()
+        self.has_task.set()
+        await until(lambda: read_effects(self._effects))
         await asyncio.sleep(0.01)
         self.runs.append((assignment.group_id, assignment.task_id, begun, time.time()))
         return Completed()
@@ -50,10 +54,11 @@ async def test_each_task_runs_once_and_groups_are_exclusive(
             start = new_start({"effect": "sleep:0.01"}, group_id=group, task_type="noop")
             await engine.start_workflow(start)
             submitted[start.ref.task_id] = group
-    await legacy_worker.start()
-    recorder, stop = _Recorder(), asyncio.Event()
-    worker = asyncio.create_task(RedisQueueWorker(redis_server, recorder, "own-worker", slots=3).run(stop))
     effects = tmp_path / "effects.jsonl"
+    recorder, stop = _Recorder(effects), asyncio.Event()
+    worker = asyncio.create_task(RedisQueueWorker(redis_server, recorder, "own-worker", slots=3).run(stop))
+    await recorder.has_task.wait()
+    await legacy_worker.start()
 
     async def ended() -> int:
         return len(recorder.runs) + sum(line["event"] == "end" for line in read_effects(effects))

@@ -100,7 +100,7 @@ async def test_a_worker_of_redis_is_lost_while_temporal_hangs(
 
     await session.close()
 
-    await eventually(lambda: queue.llen("queue:group:g"), within=3)
+    await eventually(lambda: queue.llen("queue:group:g"), within=10)
 
     assert await database.fetchval(IS_LOST, bench.worker_id)
     if pending:

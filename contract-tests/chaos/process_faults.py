@@ -30,7 +30,7 @@ WORKER_POINTS = [point for point in POINTS if point in ("after_claim", "before_r
 #: Seconds for which the workers of Temporal do nothing; with unmodified legacy workers beside them, more than their 60.
 PAUSE_SECONDS = float(os.environ.get("PAUSE_SECONDS") or "5")
 #: Longest wait for a leader to die in a rampdown or a plan, and in a rollback, which needs evidence first.
-DEATH_SECONDS, ROLLBACK_DEATH_SECONDS = 30.0, 150.0
+DEATH_SECONDS, ROLLBACK_DEATH_SECONDS = 60.0, 150.0
 #: Longest wait for a worker that runs a node of a DAG.
 NODE_SECONDS = 5.0
 #: Longest wait for a lease of a worker (it may have been killed a moment ago), and then for the end of one that hangs.

@@ -6,10 +6,11 @@ import { Lexer } from "yaml";
 import { type Definition, edgesOf, readDefinition } from "../src/pages/editor/model/definition";
 import type { Edit } from "../src/pages/editor/model/edit";
 import { transactionOf, unlimitedHistory } from "../src/pages/editor/model/history";
-import { parse } from "../src/pages/editor/model/yaml";
+import { endOfPair, isMap, pairOf, parse, startOf } from "../src/pages/editor/model/yaml";
 
-/** EDITS=10000 for the long run. */
+/** EDITS=10000 for the long run, which draws new edits each time, or those of SEED; the short run has always the same. */
 const EDITS = Number(process.env.EDITS ?? 200);
+const SEED = process.env.SEED ?? (process.env.EDITS === undefined ? "20261130" : undefined);
 const SEQUENCE = Math.min(EDITS, 500);
 
 const DAG = `# c0 what this is for
@@ -124,8 +125,13 @@ function typed([what, one, other, third]: Step, text: string, number: number): {
 /** Not what looks like one within a value. */
 const commentsOf = (text: string) => [...new Lexer().lex(text)].flatMap((token) => /^# [cd]\d+\b/.exec(token)?.[0] ?? []);
 
-/** The comments of the nodes that an edit takes out, those behind them on their lines, and those within values that it replaces. */
+/** The comments of the nodes that an edit takes out, those behind them on their lines, and those within what it sets. */
 function goneWith(edit: Edit, shown: Definition, text: string): Set<string> {
+  if (edit.is === "set") {
+    const holder = parse(text).document.getIn(edit.place.slice(0, -1));
+    const pair = isMap(holder) ? pairOf(holder, String(edit.place.at(-1))) : undefined;
+    return new Set(pair === undefined ? [] : commentsOf(text.slice(startOf(pair.key), endOfPair(pair, text))));
+  }
   if (edit.is !== "remove") return new Set();
   const gone = shown.nodes.filter((node) => edit.names.includes(node.name));
   return new Set(gone.flatMap(({ from, to }) => commentsOf(text.slice(from, Math.max(text.indexOf("\n", to), to)))));
@@ -250,10 +256,10 @@ describe("canvas and text are one", () => {
         }
         expect(state.doc.toString()).toBe(last);
       }),
-      { numRuns: Math.ceil(EDITS / SEQUENCE), ...(process.env.SEED === undefined ? {} : { seed: Number(process.env.SEED) }), endOnFailure: true },
+      { numRuns: Math.ceil(EDITS / SEQUENCE), ...(SEED === undefined ? {} : { seed: Number(SEED) }), endOnFailure: true },
     );
     console.log(`${made} edits on the canvas, ${refused} refused`);
     expect(made).toBeGreaterThan(EDITS / 4);
-    expect(refused / (made + refused)).toBeLessThan(0.02);
+    expect(refused).toBeLessThan(3 + (made + refused) / 50);
   }, 600_000);
 });

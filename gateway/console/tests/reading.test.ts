@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parse } from "../src/pages/editor/model/yaml";
+import { inline, parse, written } from "../src/pages/editor/model/yaml";
 import readings from "./readings.json";
 
 // The gateway's own reader has the same table (tests/unit/dags/test_readings.py).
@@ -11,4 +11,18 @@ test.each(readings.means as [string, unknown][])("%j means what the gateway read
 
 test.each(readings.refused)("%j is refused, as by the gateway", (text) => {
   expect(parse(text).faults).not.toEqual([]);
+});
+
+const TEXTS = ["y", "n", "yes", "No", "on", "OFF", "true", "null", "~", "", "=", "<<", "0x10", "010", "08", "1_000", "1e3", "1.5e+3", ".5", ".inf", "1:30", "2020-01-01", "- a", "a: b", "#", "two\nlines\n", " x", "é"];
+
+test.each(TEXTS)("the text %j stays one when it is written", (text) => {
+  // As the definition of a DAG that was given as JSON, and as an edit writes it.
+  for (const value of [{ [text]: text }, { a: [text, { b: text }] }]) {
+    for (const source of [written(value), inline(value), inline(text) + "\n"]) {
+      expect(parse(source).faults).toEqual([]);
+    }
+    expect(parse(written(value)).value).toEqual(value);
+    expect(parse(inline(value)).value).toEqual(value);
+    expect(parse(inline(text)).value).toEqual(text);
+  }
 });

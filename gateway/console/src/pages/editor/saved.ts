@@ -1,6 +1,6 @@
-import { stringify } from "yaml";
 import { api, dataOf } from "../../api/client";
 import type { components } from "../../api/schema";
+import { written } from "./model/yaml";
 
 /** Which DAG it is. */
 export interface Place {
@@ -22,7 +22,7 @@ export interface Saved {
 
 /** What was given as JSON has no text of its own. */
 function savedOf(document: components["schemas"]["DagDocument"]): Saved {
-  return { version: document.version, text: document.source ?? stringify(document.definition, { lineWidth: 0 }), isBuiltIn: document.built_in };
+  return { version: document.version, text: document.source ?? written(document.definition), isBuiltIn: document.built_in };
 }
 
 export async function readVersion(place: Place, version: number | null): Promise<Saved> {

@@ -34,8 +34,15 @@ const OPTIONS: ParseOptions & DocumentOptions & SchemaOptions = {
   stringKeys: true,
   // The library compares each with each.
   uniqueKeys: false,
-  customTags: (tags: Tags) => tags.filter((tag) => typeof tag === "string" || !/timestamp|binary|omap|pairs|set$/.test(tag.tag)).map(narrowed),
+  customTags: (tags: Tags) => without(/timestamp|binary|omap|pairs|set$/, tags).map(narrowed),
 };
+
+/** As it is written. Other readers of YAML 1.1 take more texts for something else: they are quoted, too. */
+const WRITING: typeof OPTIONS = { ...OPTIONS, merge: false, customTags: (tags) => without(/timestamp|binary|omap|pairs|set|merge$/, tags), compat: "yaml-1.1" };
+
+function without(names: RegExp, tags: Tags): Tags {
+  return tags.filter((tag) => typeof tag === "string" || !names.test(tag.tag));
+}
 
 function narrowed(tag: Tags[number]): Tags[number] {
   if (typeof tag === "string" || tag.test === undefined) return tag;
@@ -182,9 +189,23 @@ export function block(key: string, value: unknown, indent: number): string {
     .join("\n");
 }
 
+/** A whole document. */
+export function written(value: unknown): string {
+  return documentOf(value).toString({ lineWidth: 0, directives: false });
+}
+
+function documentOf(value: unknown): Document {
+  const document = new Document(value, WRITING);
+  visit(document, {
+    Scalar(_, scalar) {
+      if (scalar.value === "=" || scalar.value === "<<") scalar.type = Scalar.QUOTE_DOUBLE;
+    },
+  });
+  return document;
+}
+
 function render(value: unknown, isFlow: boolean): string {
-  // Other readers of YAML 1.1 take more texts for something else: they are quoted, too.
-  const document = new Document(value, { ...OPTIONS, compat: "yaml-1.1" });
+  const document = documentOf(value);
   const isOneLine = isFlow || typeof value !== "object";
   if (isMap(document.contents) || isSeq(document.contents)) flatten(document.contents, isFlow);
   if (isOneLine) quoteLines(document.contents);

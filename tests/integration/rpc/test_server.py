@@ -143,6 +143,7 @@ async def test_a_call_that_does_not_end_is_cut_after_the_grace(faces: Any) -> No
     over = asyncio.Event()
 
     async def waiting() -> Any:
+        """Sends nothing, and ends with the test."""
         await over.wait()
         for none in tuple[Any, ...]():
             yield none

@@ -25,6 +25,9 @@ const READ_AS: Record<string, RegExp> = {
   float: /^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$/,
 };
 
+/** Tags of values that JSON does not have. */
+const NOT_JSON = /timestamp|binary|omap|pairs|set$/;
+
 /** As the gateway reads it: YAML 1.1, whatever `%YAML` says, whose dates stay texts, as do all keys. */
 const OPTIONS: ParseOptions & DocumentOptions & SchemaOptions = {
   version: "1.1",
@@ -34,11 +37,11 @@ const OPTIONS: ParseOptions & DocumentOptions & SchemaOptions = {
   stringKeys: true,
   // The library compares each with each.
   uniqueKeys: false,
-  customTags: (tags: Tags) => without(/timestamp|binary|omap|pairs|set$/, tags).map(narrowed),
+  customTags: (tags: Tags) => without(NOT_JSON, tags).map(narrowed),
 };
 
 /** As it is written. Other readers of YAML 1.1 take more texts for something else: they are quoted, too. */
-const WRITING: typeof OPTIONS = { ...OPTIONS, merge: false, customTags: (tags) => without(/timestamp|binary|omap|pairs|set|merge$/, tags), compat: "yaml-1.1" };
+const WRITING: typeof OPTIONS = { ...OPTIONS, merge: false, customTags: (tags) => without(/merge$/, without(NOT_JSON, tags)), compat: "yaml-1.1" };
 
 function without(names: RegExp, tags: Tags): Tags {
   return tags.filter((tag) => typeof tag === "string" || !names.test(tag.tag));

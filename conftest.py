@@ -24,40 +24,8 @@ from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.schema.migrate import create_legacy_tables, migrate
 
-#: Whole systems and loads: what takes a minute, or starts a stack of its own; left to `make test-all`.
-SYSTEM = (
-    "tests/browser/",
-    "tests/system/",
-    "contract-tests/chaos/test_plan.py",
-    "contract-tests/chaos/test_short.py",
-    "contract-tests/grpc/test_go_client.py",
-    "contract-tests/grpc/test_quickstart.py",
-    "contract-tests/openapi/",
-    "tests/integration/dispatch/test_crowd.py",
-    "tests/integration/dispatch/test_left_starts.py",
-    "tests/integration/handlers/",
-    "tests/integration/http/test_costly_bodies.py",
-    "tests/integration/http/test_every_endpoint.py",
-    "tests/integration/http/test_stress.py",
-    "tests/integration/migration/guardrails/test_cost.py",
-    "tests/integration/migration/guardrails/test_latency.py",
-    "tests/integration/migration/parity/test_cost.py",
-    "tests/integration/migration/plans/test_large.py",
-    "tests/integration/migration/plans/test_moving.py",
-    "tests/integration/migration/preview/test_preview.py::test_a_hundred_thousand",
-    "tests/integration/redis_queue/test_short_scripts.py",
-    "tests/integration/rpc/test_costly_messages.py",
-    "tests/integration/rpc/test_every_field.py",
-    "tests/integration/rpc/test_h2spec.py",
-    "tests/integration/rpc/test_memory.py",
-    "tests/integration/schedules/test_crashes.py",
-    "tests/integration/tasks/test_plans.py",
-    "tests/integration/workers/test_plugin_folders.py",
-    "tests/unit/migration/guardrails/test_exact.py",
-    "tests/unit/migration/guardrails/test_simulation.py",
-    "tests/unit/migration/plans/test_costly.py",
-    "tests/unit/observability/test_series.py::test_a_hundred_thousand",
-)
+#: Folders of whole systems, left to `make test-all`. A file elsewhere that costs as much says so by the mark `system`.
+SYSTEMS = ("tests/browser/", "tests/integration/handlers/", "tests/system/")
 #: The stages at which `make test` tries the contracts: both backends, and a move between them.
 FEW_STAGES = ("complete", "flipped")
 #: In the process of the browsers: one breaks off its requests when an interface of the machine comes or goes.
@@ -101,12 +69,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_of_systems(item: pytest.Item) -> bool:
-    stage = _stage(item)
-    if stage is not None:
-        return item.nodeid.startswith(SYSTEM) or stage not in FEW_STAGES
+    if item.nodeid.startswith(SYSTEMS):
+        return True
+    if (stage := _stage(item)) is not None:
+        return stage not in FEW_STAGES
     # What is lost or repeated on Temporal waits for its timers, which are seconds.
-    is_on_temporal = item.nodeid.startswith("tests/") and "temporal_server" in getattr(item, "fixturenames", ())
-    return item.nodeid.startswith(SYSTEM) or is_on_temporal
+    return item.nodeid.startswith("tests/") and "temporal_server" in getattr(item, "fixturenames", ())
 
 
 def _stage(item: pytest.Item) -> str | None:

@@ -21,6 +21,8 @@ from moves import BASELINE, BRITTLE, WORSE, Moves
 from workers.testing.waiting import eventually
 from world import TENANTS, World
 
+pytestmark = pytest.mark.system
+
 PATH = "/gateway/v1/migration/plans/spring"
 STAGES = "/gateway/v1/migration/stages"
 PLAN = {

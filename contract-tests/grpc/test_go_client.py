@@ -6,8 +6,12 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from contracts.people import Household
 from contracts.world import World
+
+pytestmark = pytest.mark.system
 
 
 async def test_the_client_in_go(

@@ -16,6 +16,8 @@ from contracts.people import Household
 from contracts.world import World
 from deploy.local.cache import obtain
 
+pytestmark = pytest.mark.system
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "grpc.md"
 
 

@@ -29,6 +29,8 @@ from schemathesis.specs.openapi.checks import (
 from contracts.people import Household
 from contracts.world import PATIENCE, World
 
+pytestmark = pytest.mark.system
+
 EXAMPLES = int(os.environ.get("TASKGATE_TEST_OPENAPI_EXAMPLES", "6"))
 SEED = int(os.environ.get("TASKGATE_TEST_OPENAPI_SEED", "0"))
 #: How long a stream is read that says nothing, as that of a list in which nothing changes.

@@ -20,6 +20,8 @@ from gateway.storage.database import Database
 from gateway.submission.new_task import NewTask
 from workers.testing.waiting import eventually, until
 
+pytestmark = pytest.mark.system
+
 CROWD = 60
 CONCURRENCY = 2
 

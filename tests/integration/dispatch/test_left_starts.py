@@ -17,6 +17,8 @@ from gateway.storage.database import Database
 from gateway.submission.new_task import NewTask
 from workers.testing.waiting import until
 
+pytestmark = pytest.mark.system
+
 LEFT, NEW, CROWD = 300, 200, 400
 #: Of those that were left, beside a crowd.
 FEW = 100

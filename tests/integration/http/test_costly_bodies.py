@@ -19,6 +19,8 @@ from gateway.serve import spare_the_collector
 from gateway.settings import Settings
 from gateway.storage.database import Database
 
+pytestmark = pytest.mark.system
+
 #: The loop is never held for longer than this (seconds).
 LONGEST_HOLD = 0.05
 #: Takes of the least that was seen; a busy machine holds everybody now and then.

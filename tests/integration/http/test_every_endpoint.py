@@ -23,6 +23,8 @@ from gateway.serve import spare_the_collector
 from gateway.settings import Settings
 from gateway.storage.database import Database
 
+pytestmark = pytest.mark.system
+
 #: The loop is never held for longer than this (seconds), in the best of so many tries.
 LONGEST_HOLD = 0.05
 TRIES = 5

@@ -18,6 +18,8 @@ from gateway.http.bodies import SMALL_BYTES
 from gateway.settings import Settings
 from gateway.storage.database import Database
 
+pytestmark = pytest.mark.system
+
 BODY = b'{"type": "probe", "payload": {"text": "' + b"x" * (SMALL_BYTES + 50_000) + b'"}}'
 
 

@@ -22,6 +22,8 @@ from backends.redis_queue.scripts import Script
 from workers.redis_queue.inbox import Inbox
 from workers.testing.starts import new_start
 
+pytestmark = pytest.mark.system
+
 _ROUNDS = 5
 _LONGEST = 0.02
 _PAYLOADS, _CONTENT, _GROUPS = 2_000, "x" * 200_000, 3_000

@@ -14,6 +14,8 @@ from contracts.least import least
 from gateway.serve import spare_the_collector
 from tests.integration.rpc.conftest import flood
 
+pytestmark = pytest.mark.system
+
 MEGABYTE = 1024 * 1024
 #: The loop is never held for longer than this (seconds).
 LONGEST_HOLD = 0.05

@@ -29,6 +29,8 @@ from taskgate.v1 import (
 
 from gateway.rpc.generate import PROTOS
 
+pytestmark = pytest.mark.system
+
 Code = grpc.StatusCode
 SECRET = "the-secret-of-ann"
 

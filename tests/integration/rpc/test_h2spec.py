@@ -10,9 +10,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 import grpc
+import pytest
 
 from deploy.local.h2spec import PROGRAM
 from gateway.rpc.server import MOST_STREAMS
+
+pytestmark = pytest.mark.system
 
 #: These are tried beside each other: most of the time h2spec waits for an answer that does not come.
 #: The long ones are tried case by case.

@@ -16,6 +16,8 @@ from deploy.local.ports import free_port
 from gateway.access.keys import create_key
 from tests.integration.rpc.conftest import World, flood
 
+pytestmark = pytest.mark.system
+
 MEGABYTE = 1024 * 1024
 SIZE = 10 * MEGABYTE - 1024
 COUNT = 30

@@ -13,6 +13,8 @@ from gateway.storage.database import Database
 from gateway.storage.schema.seed import seed
 from workers.testing.waiting import eventually
 
+pytestmark = pytest.mark.system
+
 
 @pytest.mark.parametrize("point", ["after_firing_noted", "before_firing_commit"])
 async def test_a_killed_gateways_firing_happens_once(

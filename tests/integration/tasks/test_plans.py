@@ -21,6 +21,8 @@ from gateway.tasks.lifecycle.transitions import SQL
 from gateway.tasks.queries.task_log import TaskLog
 from gateway.tasks.queries.task_selection import Selection, State, TaskSelector, Wanted
 
+pytestmark = pytest.mark.system
+
 OF_ONE_TASK = {
     "claim": SQL.claim,
     "claim_again": SQL.claim_again,

@@ -11,6 +11,8 @@ import pytest
 
 from workers.testing.waiting import until
 
+pytestmark = pytest.mark.system
+
 PROGRAM = Path(sys.executable).with_name("taskgate")
 PLUGIN = """
 class Probe:

@@ -74,6 +74,7 @@ def outcomes(count: int) -> list[Outcome]:
     ]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("types", "tenants"), [(10_000, ()), (100_000, tuple(f"tenant-{i}" for i in range(10)))])
 def test_a_hundred_thousand_types_of_ten_thousand_tenants(types: int, tenants: tuple[str, ...]) -> None:
     of = telemetry(*tenants)

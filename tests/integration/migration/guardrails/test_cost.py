@@ -19,6 +19,8 @@ from gateway.migration.parity.parity import WINDOW
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database
 
+pytestmark = pytest.mark.system
+
 log = logging.getLogger(__name__)
 
 TENANTS = [f"t{number:04}" for number in range(2000)]

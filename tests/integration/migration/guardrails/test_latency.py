@@ -7,11 +7,15 @@ import logging
 import time
 from typing import Any
 
+import pytest
+
 from gateway.migration.guardrails.evaluator import LOOK_SECONDS
 from gateway.routing.query import RouteQuery
 from gateway.routing.stages import Stage
 from tests.performance.guardrail_simulation import percentile
 from workers.testing.waiting import eventually
+
+pytestmark = pytest.mark.system
 
 log = logging.getLogger(__name__)
 

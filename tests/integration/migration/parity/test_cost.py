@@ -16,6 +16,8 @@ from gateway.migration.parity.parity import SQL as PARITY_SQL
 from gateway.migration.parity.recorder import BATCH, SLICE_SECONDS, Recorder
 from gateway.storage.database import Database
 
+pytestmark = pytest.mark.system
+
 RUNS = 100_000
 NEW = 50
 

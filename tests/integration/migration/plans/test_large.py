@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from contracts.heartbeat import largest_hold
 from contracts.least import least
+
+pytestmark = pytest.mark.system
 
 #: In the later waves; read on the loop their names take a third of a second.
 TENANTS = 40_000

@@ -13,6 +13,8 @@ from gateway.migration.stages.requests import SetStage
 from gateway.tasks import fault_points
 from tests.integration.migration.plans.conftest import THREE
 
+pytestmark = pytest.mark.system
+
 World = Any
 
 

@@ -223,6 +223,7 @@ async def test_one_at_a_time(world: World) -> None:
     assert (await world.preview(stage="live", tenant_id="acme"))["tasks"] == 1
 
 
+@pytest.mark.system
 async def test_a_hundred_thousand_recorded_tasks_are_asked_about_by_a_sample(world: World, database_url: str) -> None:
     """A million take less than a minute: `make bench ONLY=preview`."""
     await fill(database_url, 100_000)

@@ -11,6 +11,8 @@ from gateway.migration.guardrails.baseline import TypeBaseline
 from gateway.migration.guardrails.comparison import BLOCK, FIRST, Tally, compare, share_of
 from gateway.migration.parity.eprocess import ALPHA, SHARES, Rate, Stream, threshold
 
+pytestmark = pytest.mark.system
+
 #: 1,000 tasks of which ten failed, and were repeated.
 BEFORE = TypeBaseline(
     {Stream.FAILED: Rate(1000, 10), Stream.RETRIED: Rate(1000, 10), Stream.DEAD: Rate(1000, 0)}, Rate(20, 0)

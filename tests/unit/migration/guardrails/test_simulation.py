@@ -10,6 +10,8 @@ import pytest
 from gateway.migration.guardrails.guard import COOLDOWNS, Phase
 from tests.performance.guardrail_simulation import oscillating, percentile, tasks_until_found, unchanged
 
+pytestmark = pytest.mark.system
+
 MOVES = 100
 TRIALS = 100
 

@@ -22,6 +22,8 @@ from gateway.migration.plans.validation import World
 from gateway.sandbox.checks import CHECK_MEGABYTES
 from gateway.sandbox.pool import Sandbox
 
+pytestmark = pytest.mark.system
+
 LONGEST_HOLD = 0.05
 WORLD = World(datetime(2026, 11, 28, 12, tzinfo=UTC), {"acme": Tier.STANDARD}, {})
 HEAD = b"name: spring\nwhy: the move\n"

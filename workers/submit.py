@@ -61,7 +61,7 @@ class Submitter:
             task_type="rebuild_communities",
             group_id=task_group_id,
             payload={"task_group_id": task_group_id, **group_ids(covered)},
-            placement=Placement(claim.tenant_id, claim.project_id),
+            placement=Placement(claim.tenant_id, claim.project_id, plan=None),
             user_id=claim.user_id,
             entity_id=task_group_id,
             entity_type="group",

@@ -55,7 +55,7 @@ async def submit(gateway: Gateway, tenant: str, group: str, not_before: datetime
         task_type="noop",
         group_id=group,
         payload={"group_id": group},
-        placement=Placement(tenant, None),
+        placement=Placement(tenant, None, None),
         user_id="u",
         task_id=task_id,
         not_before=not_before,

@@ -22,7 +22,7 @@ from gateway.access.groups import SHARED_GROUP, covers_tenant, groups_of_tenant,
 from gateway.access.key_use import KeyUse
 from gateway.access.key_watch import KeyWatch
 from gateway.access.keys import hash_key, read_key
-from gateway.access.placement import Caller, Only, Placement, Tier
+from gateway.access.placement import Caller, Only, Placement
 from gateway.access.rights import ProjectRole, Rights, Roles, level_of
 from gateway.access.sessions import OpenSession, SessionEnded, Sessions
 from gateway.access.verbs import ASKED, Asked, KeyScope, Verb
@@ -265,4 +265,4 @@ def _place(row: Any, caller: Caller, lookup: Lookup) -> Placement:
     ):
         raise Forbidden(NO_TENANT)
     caller.check(row["tenant_id"], lookup.project_id)
-    return Placement(row["tenant_id"], lookup.project_id, Tier.of_plan(row["plan"]), row["plan"])
+    return Placement(row["tenant_id"], lookup.project_id, row["plan"])

@@ -95,5 +95,9 @@ class Placement:
 
     tenant_id: str | None
     project_id: str | None
-    tier: Tier = Tier.STANDARD
-    plan: str | None = None
+    plan: str | None
+    """`tenants.plan`; None: not known, or not needed, because a dispatcher looks it up before it starts the task."""
+
+    @property
+    def tier(self) -> Tier:
+        return Tier.of_plan(self.plan)

@@ -9,7 +9,6 @@ from typing import Annotated
 import asyncpg
 import typer
 
-from gateway.access.placement import Tier
 from gateway.cli.flag_view import override_line, scope_json, scope_of_row
 from gateway.cli.flags import (
     BasedOn,
@@ -64,7 +63,7 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Say which backend a task of this tenant goes to now, and what decided it."""
-    query = RouteQuery(tenant, task_type, task or "", project)
+    query = RouteQuery(tenant, task_type, task or "", project, plan=None)
     answer = asyncio.run(_explain(Settings(), query))
     if as_json:
         print_json(answer)
@@ -208,7 +207,7 @@ async def _look_up(database: Database, overrides: Overrides, query: RouteQuery) 
     if tenant is None:
         fail(f"there is no tenant {query.tenant_id!r}", code=2)
     notes = []
-    query = replace(query, plan=tenant["plan"], tier=Tier.of_plan(tenant["plan"]))
+    query = replace(query, plan=tenant["plan"])
     if query.project_id is not None:
         owner = await database.fetchrow(SQL.project_tenant, query.project_id)
         if owner is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from gateway.access.placement import Placement, Tier
+from gateway.access.placement import Placement
 from gateway.dags.store import DagVersion
 from gateway.submission.new_task import NewTask
 
@@ -46,7 +46,7 @@ class RunFacts:
 
     @property
     def placement(self) -> Placement:
-        return Placement(self.tenant_id, self.project_id, Tier.of_plan(self.plan), self.plan)
+        return Placement(self.tenant_id, self.project_id, self.plan)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,10 +102,8 @@ class DagRuns:
             raise DagInvalid(faults, f"The parameters do not fit {dag.name}@{dag.version}: {faults[0].message}")
         place = admission.placement
         run_id = new_task_id()
-        route = self._router.route(
-            RouteQuery(place.tenant_id, RUN_TYPE, run_id, place.project_id, place.tier, place.plan)
-        )
-        self._require_workflows(admission, route)
+        route = self._router.route(RouteQuery(place.tenant_id, RUN_TYPE, run_id, place.project_id, plan=place.plan))
+        self._require_workflows(admission.caller, place.tenant_id, route)
         task = NewTask(
             task_type=RUN_TYPE,
             group_id=admission.group_of(RUN_TYPE),
@@ -152,13 +150,12 @@ class DagRuns:
 
         return await self._intake.submit([task], idempotency=idempotency, beside=beside)
 
-    def _require_workflows(self, admission: Admission, route: Route) -> None:
+    def _require_workflows(self, caller: Caller, tenant_id: str | None, route: Route) -> None:
         engine = self._engines.get(route.backend)
         if engine is not None and Capability.WORKFLOWS in engine.capabilities:
             return
-        if not admission.caller.is_admin:
+        if not caller.is_admin:
             raise DagBackendMissing  # how the gateway is set up is for administrators
-        tenant_id = admission.placement.tenant_id
         able = sorted(name for name, one in self._engines.items() if Capability.WORKFLOWS in one.capabilities)
         why = f"tenant {tenant_id} is at stage {route.stage} ({route.reason}): its tasks go to {route.backend}"
         if not able:
@@ -226,8 +223,8 @@ class DagRuns:
         Raises `DagRunConflict`, `DagBackendMissing`.
         """
         run = await self.row(run_id, caller)
-        route = self._router.route(RouteQuery(run["tenant_id"], RUN_TYPE, run_id, run["project_id"]))
-        self._require_workflows(run["tenant_id"], route)
+        route = self._router.route(RouteQuery(run["tenant_id"], RUN_TYPE, run_id, run["project_id"], plan=run["plan"]))
+        self._require_workflows(caller, run["tenant_id"], route)
         if run["parent_run"] is not None:
             raise DagRunConflict(f"This run is a node of another; retry that one: {run['parent_run']}")
         try:

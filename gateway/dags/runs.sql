@@ -5,10 +5,11 @@ SELECT r.run_id, r.owner, r.name, r.version, r.tenant_id, r.project_id, r.params
        r.parent_path, r.depth, r.deadline_at, r.created_by, r.created_at, d.state, d.epoch, d.backend, d.claimed_at,
        d.finished_at, d.group_id, d.labels::text AS labels, t.status, t.started_at, t.worker_id, t.progress,
        t.error_message, octet_length(t.result::text) AS result_bytes,
-       CASE WHEN octet_length(t.result::text) <= 1048576 THEN t.result::text END AS result
+       CASE WHEN octet_length(t.result::text) <= 1048576 THEN t.result::text END AS result, n.plan
 FROM taskgate.dag_run r
 JOIN taskgate.dispatch d ON d.task_id = r.run_id
 JOIN task_logs t ON t.id = r.run_id
+LEFT JOIN tenants n ON n.id = r.tenant_id
 WHERE r.run_id = $1
 
 -- name: list_runs

@@ -185,9 +185,10 @@ LEFT JOIN projects p2 ON p2.id = $4
 ON CONFLICT (id) DO NOTHING
 
 -- name: place_payload
--- Where a payload belongs that names these: its tenant (contract §4, last paragraph), the tenant of its group, whether its
--- task id is free.
+-- Where a payload belongs that names these: its tenant (contract §4, last paragraph), the tenant of its group, the plan of
+-- the tenant that it goes to (its letter's, $5, if that has one), whether its task id is free.
 SELECT COALESCE(t.id, p1.tenant_id, p2.tenant_id) AS tenant_id, p1.tenant_id AS project_tenant, p2.tenant_id AS group_tenant,
+       (SELECT plan FROM tenants WHERE id = COALESCE($5, t.id, p1.tenant_id, p2.tenant_id)) AS plan,
        NOT EXISTS (SELECT 1 FROM task_logs l WHERE l.id = $4)
        AND NOT EXISTS (SELECT 1 FROM taskgate.dispatch d WHERE d.task_id = $4) AS id_is_free
 FROM (SELECT 1) AS one

@@ -52,7 +52,9 @@ class PayloadRedriver:
         task = await self._task(caller, letter, message)
         if backend is not None:
             place = task.placement
-            route = self._router.route(RouteQuery(place.tenant_id, task.task_type, task.task_id, place.project_id))
+            route = self._router.route(
+                RouteQuery(place.tenant_id, task.task_type, task.task_id, place.project_id, plan=place.plan)
+            )
             if backend != route.backend:
                 raise BackendNotAllowed(f"A payload becomes a new task, and the flag sends it to {route.backend}")
 
@@ -93,7 +95,12 @@ class PayloadRedriver:
         group = letter["group_id"] or ""
         project = text_member(payload, "project_id")
         place = await self._db.fetchrow(
-            SQL.place_payload, text_member(payload, "tenant_id"), project, group, message.task_id
+            SQL.place_payload,
+            text_member(payload, "tenant_id"),
+            project,
+            group,
+            message.task_id,
+            letter["tenant_id"],
         )
         assert place is not None
         tenant = letter["tenant_id"] or place["tenant_id"]
@@ -109,7 +116,7 @@ class PayloadRedriver:
             task_type=message.task_type,
             group_id=group,
             payload=payload,
-            placement=Placement(tenant, project),
+            placement=Placement(tenant, project, place["plan"]),
             user_id=text_member(payload, "user_id"),
             task_id=message.task_id if place["id_is_free"] else str(uuid.uuid4()),
         )

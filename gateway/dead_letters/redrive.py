@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from gateway.access.placement import Caller, Tier
+from gateway.access.placement import Caller
 from gateway.dead_letters.archive import LIST, DeadLetters, audit
 from gateway.dead_letters.editing import Edit, changed_keys, check_place, place_keys
 from gateway.dead_letters.errors import BackendNotAllowed, DeadLetterClosed, DeadLetterNotFound, RedriveBlocked
@@ -223,11 +223,7 @@ def check_backend(router: Router, row: Mapping[str, Any], task_id: str, backend:
     """Why the stage of this task does not allow the backend; None: it does, or none is asked for."""
     if backend is None:
         return None
-    route = router.route(
-        RouteQuery(
-            row["tenant_id"], row["task_type"], task_id, row["project_id"], Tier.of_plan(row["plan"]), row["plan"]
-        )
-    )
+    route = router.route(RouteQuery(row["tenant_id"], row["task_type"], task_id, row["project_id"], plan=row["plan"]))
     if not allows(route.stage, backend):
         return BackendNotAllowed(f"At stage {route.stage} nothing is started on {backend}")
     if backend not in router.configured:

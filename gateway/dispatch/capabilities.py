@@ -42,7 +42,7 @@ class Capabilities:
         """Raises `PriorityNotServed`, `DatabaseUnavailable`. For a task that is due now: others may go anywhere."""
         if priority == ORDINARY:
             return
-        query = RouteQuery(place.tenant_id, task_type, "", place.project_id, place.tier, place.plan)
+        query = RouteQuery(place.tenant_id, task_type, "", place.project_id, plan=place.plan)
         engine = self._engines.get(self._router.route(query).backend)
         if engine is None or self._served_until.get(engine.name, 0.0) > time.monotonic():
             return

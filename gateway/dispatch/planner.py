@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 
 from backends.port import Capability, WorkflowRef, WorkflowStart
-from gateway.access.placement import Placement, Tier
+from gateway.access.placement import Placement
 from gateway.dispatch.engine_start import StartBuilder
 from gateway.dispatch.lane import Lane
 from gateway.limits.gate import Gate
@@ -53,7 +53,7 @@ class Planner:
             return plan_to_wait(held=task.held)
         place = task.placement
         route = self._router.route(
-            RouteQuery(place.tenant_id, task.task_type, task.task_id, place.project_id, place.tier, place.plan)
+            RouteQuery(place.tenant_id, task.task_type, task.task_id, place.project_id, plan=place.plan)
         )
         if task.dag_run_id is not None:
             route = self._pin(route)
@@ -83,7 +83,7 @@ class Planner:
 
     def plan_due(self, row: asyncpg.Record, planned: Mapping[str, int]) -> StartPlan:
         """The plan for a due row, after `planned` others on each backend; no `start` if its backend cannot take it."""
-        place = Placement(row["tenant_id"], row["project_id"], Tier.of_plan(row["plan"]), row["plan"])
+        place = Placement(row["tenant_id"], row["project_id"], row["plan"])
         size = len(row["payload"] or "")
         if row["state"] == "starting":
             start = self._start_of(row, place, row["epoch"], row["backend"], row["queue"] or "")
@@ -148,7 +148,7 @@ class Planner:
     def _route(self, row: asyncpg.Record, place: Placement) -> Route:
         """Where the flag sends the task, or where a redrive wants it, if the stage still allows that."""
         route = self._router.route(
-            RouteQuery(place.tenant_id, row["task_type"], row["task_id"], place.project_id, place.tier, place.plan)
+            RouteQuery(place.tenant_id, row["task_type"], row["task_id"], place.project_id, plan=place.plan)
         )
         if row["dag_run_id"] is not None:
             return self._pin(route)

@@ -63,8 +63,9 @@ class WaitingReasons:
         """The reason for a row of the dispatch view; None if the task runs or is over. Raises `DatabaseUnavailable`."""
         if task["state"] not in ("waiting", "starting", "queued"):
             return None
-        tier = Tier.of_plan(await self._db.fetchval(SQL.plan, task["tenant_id"]))
-        backend, problem = self._destination(task, tier)
+        plan = await self._db.fetchval(SQL.plan, task["tenant_id"])
+        tier = Tier.of_plan(plan)
+        backend, problem = self._destination(task, plan)
         around = await self._db.fetchrow(
             SQL.surroundings, task["task_id"], backend, pool_of(backend, tier), UNREGISTERED_QUEUE
         )
@@ -82,12 +83,12 @@ class WaitingReasons:
             return no_worker(task["task_type"], backend)
         return Reason.QUEUED.format(backend) if task["state"] == "queued" else Reason.ABOUT_TO_START.value
 
-    def _destination(self, task: Mapping[str, Any], tier: Tier) -> tuple[str, str | None]:
+    def _destination(self, task: Mapping[str, Any], plan: str | None) -> tuple[str, str | None]:
         """The backend that has the task or would get it, and why it cannot."""
         if task["state"] != "waiting" and task["backend"] is not None:
             return task["backend"], None
         route = self._router.route(
-            RouteQuery(task["tenant_id"], task["task_type"], task["task_id"], task["project_id"], tier)
+            RouteQuery(task["tenant_id"], task["task_type"], task["task_id"], task["project_id"], plan=plan)
         )
         return route.backend, route.problem
 

@@ -21,7 +21,6 @@ import asyncpg
 from backends.errors import EngineError
 from backends.redis_queue import wire
 from backends.redis_queue.ingress import Collected, Ingress, Sighting
-from gateway.access.placement import Tier
 from gateway.ingress.postponed import Postponed
 from gateway.routing.router import RouteQuery, Router
 from gateway.routing.stages import REDIS
@@ -150,15 +149,13 @@ class Bridge:
             is_fresh = known is not None and now - known.since < self._row_grace
             if row["is_redis_task"] or row["runs_elsewhere"] or (is_fresh and not row["has_row"]):
                 continue
-            tier = Tier.of_plan(row["plan"])
             route = self._router.route(
                 RouteQuery(
                     row["tenant_id"],
                     sighting.task_type,
                     sighting.task_id or "",
                     sighting.project_id,
-                    tier,
-                    row["plan"],
+                    plan=row["plan"],
                 )
             )
             if route.backend != REDIS and route.usable:

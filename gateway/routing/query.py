@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.access.placement import Tier
 
@@ -16,8 +16,12 @@ class RouteQuery:
     task_type: str
     task_id: str = ""
     project_id: str | None = None
-    tier: Tier = Tier.STANDARD
-    plan: str | None = None
+    plan: str | None = field(kw_only=True)
+    """`tenants.plan`. It has no default, because rules of a flag may depend on it: whoever asks looks it up."""
+
+    @property
+    def tier(self) -> Tier:
+        return Tier.of_plan(self.plan)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from backends.port import Place
-from gateway.access.placement import Tier
 from gateway.ingress.foreign import Foreign
 from gateway.routing.flag_document import Json
 from gateway.routing.flags import FlagSource
@@ -49,9 +48,8 @@ def past(place: Place) -> str:
 
 
 def _left(row: Any, state: str) -> Left:
-    tier = Tier.of_plan(row["plan"])
     return Left(
-        RouteQuery(row["tenant_id"], row["task_type"] or UNREADABLE, "", row["project_id"], tier, row["plan"]),
+        RouteQuery(row["tenant_id"], row["task_type"] or UNREADABLE, "", row["project_id"], plan=row["plan"]),
         state,
         row["tasks"],
     )
@@ -61,9 +59,7 @@ def of_foreign(found: Iterable[Foreign]) -> list[Left]:
     """The same of what was seen past the gateway."""
     return [
         Left(
-            RouteQuery(
-                one.tenant_id, one.task_type or UNREADABLE, "", one.project_id, Tier.of_plan(one.plan), one.plan
-            ),
+            RouteQuery(one.tenant_id, one.task_type or UNREADABLE, "", one.project_id, plan=one.plan),
             past(one.place),
             one.tasks,
         )

@@ -112,6 +112,6 @@ class TenantService:
         )
 
     def _shown(self, tenant: Row) -> Row:
-        query = RouteQuery(tenant["tenant_id"], "", tier=Tier(tenant["tier"]), plan=tenant["plan"])
+        query = RouteQuery(tenant["tenant_id"], "", plan=tenant["plan"])
         shown = {name: tenant[name] for name in ("tenant_id", "name", "tier", "weight")}
         return {**shown, "stage": str(self._router.route(query).stage)}

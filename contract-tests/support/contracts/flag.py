@@ -52,4 +52,4 @@ class Flag:
     def stage(self, tenant_id: str | None = None) -> Stage:
         """What is in force."""
         assert self._source is not None
-        return self._source.evaluate(RouteQuery(tenant_id, "contract_probe")).stage
+        return self._source.evaluate(RouteQuery(tenant_id, "contract_probe", plan=None)).stage

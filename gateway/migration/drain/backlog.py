@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 from backends.port import Place, Stock
-from gateway.access.placement import Tier
 from gateway.ingress.foreign import Foreign
 from gateway.migration.drain.eta import Chain, Runs
 from gateway.migration.drain.verdict import Counts
@@ -169,8 +168,7 @@ def assemble(
 
 def query_of(row: Row) -> RouteQuery:
     """What routing is asked about tasks of this kind."""
-    plan = row["plan"]
-    return RouteQuery(row["tenant_id"], row["task_type"] or "", "", row["project_id"], Tier.of_plan(plan), plan)
+    return RouteQuery(row["tenant_id"], row["task_type"] or "", "", row["project_id"], plan=row["plan"])
 
 
 def _add_open(share: Share, row: Row) -> None:

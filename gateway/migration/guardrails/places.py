@@ -92,10 +92,10 @@ class Places:
     async def _look(self, db: Database) -> Mapping[str, Place]:
         scopes, by_task = await self._scopes(db), self._stage_by_task()
         changed: dict[str, Place] = {}
-        for number, (tenant_id, (tier, plan)) in enumerate(self._tiers.items()):
+        for number, (tenant_id, (_, plan)) in enumerate(self._tiers.items()):
             if number % _PAGE == 0:
                 await asyncio.sleep(0)
-            place = self._place(tenant_id, tier, plan, [*scopes.get(None, ()), *scopes.get(tenant_id, ())], by_task)
+            place = self._place(tenant_id, plan, [*scopes.get(None, ()), *scopes.get(tenant_id, ())], by_task)
             if not _is_same(place, self._places.get(tenant_id)):
                 changed[tenant_id] = place
         ids = sorted({place.entry_id for place in changed.values() if place.entry_id is not None})
@@ -135,8 +135,8 @@ class Places:
         stages = [stage for stage, whom in reached_stages(document).items() if "default" in whom]
         return _furthest(stages)
 
-    def _place(self, tenant_id: str, tier: Tier, plan: str | None, scopes: list[Scope], by_task: Stage | None) -> Place:
-        routes = [self._router.route(query) for query in _queries(tenant_id, tier, plan, scopes)]
+    def _place(self, tenant_id: str, plan: str | None, scopes: list[Scope], by_task: Stage | None) -> Place:
+        routes = [self._router.route(query) for query in _queries(tenant_id, plan, scopes)]
         route = max(routes, key=lambda one: list(Stage).index(one.stage))
         stage = route.stage
         if by_task is not None and any(one.rule == "fallthrough" for one in routes):
@@ -148,10 +148,10 @@ class Places:
         self._is_stale = True
 
 
-def _queries(tenant_id: str, tier: Tier, plan: str | None, scopes: list[Scope]) -> Iterator[RouteQuery]:
-    yield RouteQuery(tenant_id, "", "", None, tier, plan)
+def _queries(tenant_id: str, plan: str | None, scopes: list[Scope]) -> Iterator[RouteQuery]:
+    yield RouteQuery(tenant_id, "", plan=plan)
     for scope in scopes:
-        yield RouteQuery(tenant_id, scope.task_type or "", "", scope.project_id, tier, plan)
+        yield RouteQuery(tenant_id, scope.task_type or "", "", scope.project_id, plan=plan)
 
 
 def _author(route: Route) -> tuple[str | None, bool]:

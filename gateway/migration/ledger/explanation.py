@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import orjson
 
-from gateway.access.placement import Caller, Tier
+from gateway.access.placement import Caller
 from gateway.errors import TaskNotFound
 from gateway.routing.router import RouteQuery, Router
 from gateway.storage.database import Database
@@ -43,8 +43,7 @@ class Explanations:
                 task["task_type"],
                 task_id,
                 task["project_id"],
-                Tier.of_plan(task["plan"]),
-                task["plan"],
+                plan=task["plan"],
             )
         )
         return {

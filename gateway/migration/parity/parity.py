@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from gateway.access.placement import Caller, Tier
+from gateway.access.placement import Caller
 from gateway.errors import InvalidRequest, TenantNotFound
 from gateway.migration.parity.evidence import Counts, Evidence, Slice
 from gateway.migration.parity.histogram import Histogram
@@ -145,7 +145,7 @@ class Parity:
         row = await self._db.fetchrow(ROUTING_SQL.tenant_plan, tenant_id)
         if row is None:
             raise TenantNotFound
-        return RouteQuery(tenant_id, "", "", None, Tier.of_plan(row["plan"]), row["plan"])
+        return RouteQuery(tenant_id, "", plan=row["plan"])
 
     async def _last_move(self, tenant_id: str, at: datetime) -> Move | None:
         """By the ledger; of a share of the tasks or a rule, which names no tenant, by the first task."""

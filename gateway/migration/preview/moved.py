@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from gateway.access.placement import Tier
 from gateway.fleet.pools import pool_of
 from gateway.migration.preview.estimate import Estimate
 from gateway.migration.preview.flag_view import Answer, FlagView
@@ -196,8 +195,8 @@ class Recorded:
 
 def query_of(row: Any) -> RouteQuery:
     """What routing is asked about a context, or about a task."""
-    plan, task_id = row["plan"], row.get("task_id") or ""
-    return RouteQuery(row["tenant_id"], row["task_type"], task_id, row["project_id"], Tier.of_plan(plan), plan)
+    task_id = row.get("task_id") or ""
+    return RouteQuery(row["tenant_id"], row["task_type"], task_id, row["project_id"], plan=row["plan"])
 
 
 def _share(answer: Answer) -> float:

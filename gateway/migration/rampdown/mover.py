@@ -14,7 +14,6 @@ import asyncpg
 
 from backends.errors import EngineError
 from backends.port import Capability, WorkflowEnginePort, WorkflowRef
-from gateway.access.placement import Tier
 from gateway.routing.query import RouteQuery
 from gateway.routing.router import Router
 from gateway.routing.stages import REDIS, Stage
@@ -134,8 +133,7 @@ class Rampdown:
             row["task_type"],
             row["task_id"],
             row["project_id"],
-            Tier.of_plan(row["plan"]),
-            row["plan"],
+            plan=row["plan"],
         )
         route = self._router.route(query)
         if route.backend == engine.name or not route.usable or self._is_down(route.backend):

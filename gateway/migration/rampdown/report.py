@@ -10,7 +10,6 @@ from typing import Any, Final
 import asyncpg
 
 from backends.port import Capability, WorkflowEnginePort
-from gateway.access.placement import Tier
 from gateway.errors import TenantNotFound
 from gateway.migration.rampdown.mover import SQL
 from gateway.routing.overrides import SQL as ROUTING_SQL
@@ -120,7 +119,7 @@ class RampdownReports:
         return "moves" if stage is Stage.RAMPDOWN and target != row["backend"] else f"stage_{stage}"
 
     def _route(self, tenant_id: str, plan: str | None, task_type: str, project_id: str | None) -> Route:
-        return self._router.route(RouteQuery(tenant_id, task_type, "", project_id, Tier.of_plan(plan), plan))
+        return self._router.route(RouteQuery(tenant_id, task_type, "", project_id, plan=plan))
 
     def _supposed(self, route: Route, general: Route, *, dry_run: bool) -> tuple[Stage, str]:
         """Stage and backend; with `dry_run` those of a rampdown, for whoever has the tenant's own stage."""

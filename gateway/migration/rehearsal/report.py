@@ -11,7 +11,6 @@ from typing import Final, Literal
 import asyncpg
 import orjson
 
-from gateway.access.placement import Tier
 from gateway.errors import TenantNotFound
 from gateway.migration.rehearsal.comparisons import REHEARSED
 from gateway.migration.rehearsal.errors import UnknownReason
@@ -123,8 +122,7 @@ class RehearsalReports:
         ]
 
     def _stage(self, tenant: asyncpg.Record) -> Stage:
-        plan = tenant["plan"]
-        return self._router.route(RouteQuery(tenant["id"], "", "", None, Tier.of_plan(plan), plan)).stage
+        return self._router.route(RouteQuery(tenant["id"], "", plan=tenant["plan"])).stage
 
 
 def _summary(

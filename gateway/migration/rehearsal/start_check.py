@@ -10,7 +10,7 @@ import asyncpg
 from backends.errors import EngineError, EngineUnavailable
 from backends.port import WorkflowRef, WorkflowStart
 from backends.rehearsal import Objection, RehearsalPort
-from gateway.access.placement import Placement, Tier
+from gateway.access.placement import Placement
 from gateway.dispatch.engine_start import StartBuilder
 from gateway.migration.rehearsal.workers import LiveWorkers
 from gateway.routing.query import RouteQuery
@@ -78,9 +78,8 @@ class StartCheck:
 
 def query_of(row: asyncpg.Record) -> RouteQuery:
     """What routing is asked about this task."""
-    plan = row["plan"]
-    return RouteQuery(row["tenant_id"], row["task_type"], row["task_id"], row["project_id"], Tier.of_plan(plan), plan)
+    return RouteQuery(row["tenant_id"], row["task_type"], row["task_id"], row["project_id"], plan=row["plan"])
 
 
 def _place_of(row: asyncpg.Record) -> Placement:
-    return Placement(row["tenant_id"], row["project_id"], Tier.of_plan(row["plan"]), row["plan"])
+    return Placement(row["tenant_id"], row["project_id"], row["plan"])

@@ -68,7 +68,7 @@ async def gateway(database: Database, engine: SlowEngine) -> AsyncIterator[Gatew
 
 
 def tasks(count: int, tenant: str, **more: Any) -> list[NewTask]:
-    return [NewTask("probe", "g", {}, Placement(tenant, None), None, **more) for _ in range(count)]
+    return [NewTask("probe", "g", {}, Placement(tenant, None, None), None, **more) for _ in range(count)]
 
 
 async def test_a_new_task_goes_before_a_crowd(gateway: Gateway, engine: SlowEngine, database: Database) -> None:
@@ -121,7 +121,7 @@ async def move_to_temporal(database: Database, gateway: Gateway, tenant: str) ->
         "INSERT INTO taskgate.route_override (tenant_id, stage, why, set_by) VALUES ($1, 'live', 't', 't')", tenant
     )
     await database.execute("SELECT pg_notify('taskgate_overrides', '')")
-    await until(lambda: gateway.router.route(RouteQuery(tenant, "probe", "")).backend == "temporal")
+    await until(lambda: gateway.router.route(RouteQuery(tenant, "probe", "", plan=None)).backend == "temporal")
 
 
 async def test_another_backend_is_not_held_up(database: Database, engine: SlowEngine, tmp_path: Any) -> None:

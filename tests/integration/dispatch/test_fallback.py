@@ -48,7 +48,7 @@ class TwoBackends:
             task_type="probe",
             group_id=f"g-{task_id}",
             payload={},
-            placement=Placement(tenant, None),
+            placement=Placement(tenant, None, None),
             user_id="u",
             task_id=task_id,
         )

@@ -57,7 +57,7 @@ def unthrottled(gateway: Gateway) -> None:
 
 
 def tasks(count: int, tenant: str) -> list[NewTask]:
-    return [NewTask("probe", "g", {}, Placement(tenant, None), None) for _ in range(count)]
+    return [NewTask("probe", "g", {}, Placement(tenant, None, None), None) for _ in range(count)]
 
 
 async def leave(gateway: Gateway, database: Database, count: int = LEFT) -> float:

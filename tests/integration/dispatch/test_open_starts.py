@@ -35,7 +35,7 @@ WHERE task_id IN (SELECT task_id FROM taskgate.dispatch WHERE state = 'starting'
 
 
 def task(tenant: str) -> NewTask:
-    return NewTask("probe", "g", {}, Placement(tenant, None), None)
+    return NewTask("probe", "g", {}, Placement(tenant, None, None), None)
 
 
 def build(database: Database, *engines: MemoryEngine) -> Gateway:

@@ -27,7 +27,10 @@ def rate() -> float:
 async def submit_all(gateway: Gateway) -> None:
     for _ in range(TASKS // 25):
         await asyncio.gather(
-            *(gateway.intake.submit([NewTask("probe", "g", {}, Placement(f"t{n % 2}", None), None)]) for n in range(25))
+            *(
+                gateway.intake.submit([NewTask("probe", "g", {}, Placement(f"t{n % 2}", None, None), None)])
+                for n in range(25)
+            )
         )
 
 

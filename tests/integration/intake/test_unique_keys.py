@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.access.placement import Placement, Tier
+from gateway.access.placement import Placement
 from gateway.errors import UniqueKeyTaken
 from gateway.storage.database import Database, type_Connection
 from gateway.submission.deferring_dispatcher import DeferringDispatcher
@@ -22,7 +22,7 @@ def new_task(unique_key: str | None = None) -> NewTask:
         task_type="probe",
         group_id="g",
         payload={},
-        placement=Placement("acme", None, Tier.STANDARD, "free"),
+        placement=Placement("acme", None, "free"),
         user_id="ann",
         unique_key=unique_key,
     )

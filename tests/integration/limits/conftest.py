@@ -43,7 +43,7 @@ class World:
                 fields.get("task_type", "add_episode"),
                 f"g{n}",
                 {},
-                Placement(tenant, project, tier, tier.value),
+                Placement(tenant, project, tier.value),
                 None,
                 priority=fields.get("priority", 3),
                 dag_run_id=fields.get("dag_run_id"),

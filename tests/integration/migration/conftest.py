@@ -26,7 +26,7 @@ from gateway.storage.listener import Listener
 from workers.testing.waiting import until
 
 KEY = "task-backend"
-ACME = RouteQuery("acme", "add_episode", "task-1", "p1")
+ACME = RouteQuery("acme", "add_episode", "task-1", "p1", plan=None)
 
 
 @pytest_asyncio.fixture(scope="session")

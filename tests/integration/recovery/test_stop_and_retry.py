@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from backends.memory.engine import CAPABILITIES, MemoryEngine
 from backends.port import Capability, WorkflowRef
-from gateway.access.placement import Placement, Tier
+from gateway.access.placement import Placement
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.routing.stages import Stage
 from gateway.routing.testing import StaticFlags
@@ -64,7 +64,7 @@ async def test_many_cancels_of_temporal_keep_no_retry_on_redis_waiting(
     for _ in range(100):
         await gateway.transitions.stop(await new_task(backend="temporal"))
     await gateway.start()
-    task = NewTask("add_episode", "g", {}, Placement("initech", None, Tier.STANDARD, "standard"), None)
+    task = NewTask("add_episode", "g", {}, Placement("initech", None, "standard"), None)
     await gateway.intake.submit([task])
 
     async def holds(*epochs: int) -> bool:

@@ -25,7 +25,7 @@ from gateway.storage.listener import Listener
 from workers.testing.waiting import News
 
 KEY = "task-backend"
-ACME = RouteQuery("acme", "add_episode", "1", "p1")
+ACME = RouteQuery("acme", "add_episode", "1", "p1", plan=None)
 #: A change must be in force within this many seconds.
 IN_FORCE = 1.0
 #: A slow poll, so that what a test sees came by notification.

@@ -23,7 +23,10 @@ from gateway.storage.listener import Listener
 from workers.testing.waiting import until
 
 KEY = "task-backend"
-ACME, GLOBEX = RouteQuery("acme", "add_episode", "task-1", "p1"), RouteQuery("globex", "add_episode", "task-2", "p2")
+ACME, GLOBEX = (
+    RouteQuery("acme", "add_episode", "task-1", "p1", plan=None),
+    RouteQuery("globex", "add_episode", "task-2", "p2", plan=None),
+)
 
 
 class Gateway:
@@ -100,7 +103,7 @@ async def test_launchdarkly_away_at_a_start_flips_nobody(
     launchdarkly.put(flag_at(7, Stage.LIVE))
     first = await new_gateway(of_launchdarkly())
     before = await first.until_stage(Stage.LIVE)
-    others = [first.router.route(RouteQuery(f"t{number}", "x", "t", "p")).stage for number in range(40)]
+    others = [first.router.route(RouteQuery(f"t{number}", "x", "t", "p", plan=None)).stage for number in range(40)]
     assert set(others) == {Stage.OFF, Stage.LIVE}
     await first.close()
 
@@ -110,7 +113,9 @@ async def test_launchdarkly_away_at_a_start_flips_nobody(
     second = await new_gateway(of_launchdarkly())
     route = await second.until_stage(Stage.LIVE)
     assert (route.usable, route.rule, route.entry_id) == (True, "target (last known)", before.entry_id)
-    assert [second.router.route(RouteQuery(f"t{number}", "x", "t", "p")).stage for number in range(40)] == others
+    assert [
+        second.router.route(RouteQuery(f"t{number}", "x", "t", "p", plan=None)).stage for number in range(40)
+    ] == others
     [problem] = second.router.problems()
     assert problem.startswith("LaunchDarkly is not connected")
     assert "; the last known flag stays in force (version 7 of launchdarkly, recorded at 2" in problem

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway.access.placement import Tier
 from gateway.routing.flag_edit import new_flag, with_rollout, with_stage
 from gateway.routing.flags import FlagSource
 from gateway.routing.query import RouteQuery, Scope
@@ -19,7 +18,7 @@ from tests.integration.routing.conftest import connected
 from workers.testing.waiting import News, until
 
 KEY = "task-backend"
-ACME = RouteQuery("acme", "add_episode", "task-1", "p1", Tier.ENTERPRISE, "enterprise")
+ACME = RouteQuery("acme", "add_episode", "task-1", "p1", plan="enterprise")
 #: A change must be in force within this many seconds of LaunchDarkly's saying so.
 IN_FORCE = 1.0
 #: How long a test waits for what is not promised within a time.
@@ -68,7 +67,7 @@ async def test_flags_come_with_the_start(launchdarkly: Any, watched: Watched) ->
     launchdarkly.put(flag_with(1, (Scope("acme"), Stage.LIVE)))
     await connected(watched.source)
     assert watched.stage() is Stage.LIVE
-    assert watched.stage(RouteQuery("globex", "x")) is Stage.OFF
+    assert watched.stage(RouteQuery("globex", "x", plan=None)) is Stage.OFF
     assert watched.source.problem() is None
     assert watched.source.owner == "LaunchDarkly"
     assert (watched.source.document() or {})["version"] == 1

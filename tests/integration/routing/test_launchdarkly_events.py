@@ -43,7 +43,8 @@ async def submit_at(world: World, launchdarkly: Any, stage: Stage, version: int,
     """A task of the household that ends at this stage; its id."""
     await launchdarkly.patch(flag(stage, version))
     await until(
-        lambda: world.gateway.router.route(RouteQuery(home.tenant_id, "contract_probe")).stage is stage, within=PATIENCE
+        lambda: world.gateway.router.route(RouteQuery(home.tenant_id, "contract_probe", plan=None)).stage is stage,
+        within=PATIENCE,
     )
     task = await world.submit(home)
     assert (await world.ended(task))["status"] == "COMPLETED"

@@ -21,7 +21,7 @@ from gateway.storage.listener import Listener
 from workers.testing.waiting import until
 
 KEY = "task-backend"
-ACME = RouteQuery("acme", "add_episode", "task-1", "p1")
+ACME = RouteQuery("acme", "add_episode", "task-1", "p1", plan=None)
 MEMBER = {"_id": "a1", "member": {"email": "ada@example.org"}, "comment": "first move", "titleVerb": "turned on"}
 
 

@@ -16,7 +16,7 @@ from gateway.storage.database import Database
 from gateway.storage.listener import Listener
 from workers.testing.waiting import News
 
-ACME = RouteQuery("acme", "add_episode", "1", "p1")
+ACME = RouteQuery("acme", "add_episode", "1", "p1", plan=None)
 #: A slow poll, so that what a test sees came by notification.
 SLOW = 3600.0
 
@@ -72,7 +72,7 @@ async def test_every_gateway_hears_of_it(database: Database, watched: Watched) -
     await other.table.start()
     await set_override(database, Scope(), Stage.OFF, by="ada", why="kill switch")
     await watched.until(lambda: watched.stage() is Stage.OFF)
-    await other.until(lambda: other.stage(RouteQuery(None, "x")) is Stage.OFF)
+    await other.until(lambda: other.stage(RouteQuery(None, "x", plan=None)) is Stage.OFF)
     await other.close()
 
 

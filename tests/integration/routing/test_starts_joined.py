@@ -42,18 +42,18 @@ class Load:
     async def run(self) -> None:
         while not self.ended:
             for tenant in TENANTS:
-                place = Placement(tenant, None)
+                place = Placement(tenant, None, None)
                 soon = datetime.now(UTC) + timedelta(milliseconds=50)
                 await self._gateway.intake.submit([NewTask("probe", "g", {}, place, None)])
                 await self._gateway.intake.submit([NewTask("probe", "g", {}, place, None, not_before=soon)])
             await self._gateway.intake.submit(
-                [NewTask("probe", "g", {}, Placement("acme", None), None) for _ in range(40)]
+                [NewTask("probe", "g", {}, Placement("acme", None, None), None) for _ in range(40)]
             )
             await asyncio.sleep(0.02)
 
     async def until(self, tenant: str | None, stage: Stage) -> None:
         """Wait until the gateway routes so, and a few tasks have gone that way."""
-        query = RouteQuery(tenant, "probe")
+        query = RouteQuery(tenant, "probe", plan=None)
         await until(lambda: self._gateway.router.route(query).stage is stage)
         count = "SELECT count(*) FROM taskgate.dispatch WHERE entry_id = $1 AND tenant_id IS NOT DISTINCT FROM $2"
 

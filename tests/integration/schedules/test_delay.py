@@ -32,7 +32,7 @@ async def submit(world: Any, seconds: float) -> str:
         task_type="probe",
         group_id="g",
         payload={},
-        placement=Placement("acme", None),
+        placement=Placement("acme", None, None),
         user_id="user-acme",
         not_before=datetime.now(UTC) + timedelta(seconds=seconds),
     )

@@ -98,7 +98,7 @@ async def test_launchdarklys_sdk_key(tmp_path: Path, monkeypatch: pytest.MonkeyP
     server.put(new_flag("task-backend") | {"version": 1})
     write(file, server.sdk_key)
     source = FlagSource(sdk_key=SecretFile(file).latest, base_url=server.url)
-    query = RouteQuery("acme", "add_episode", "task-1", "p1")
+    query = RouteQuery("acme", "add_episode", "task-1", "p1", plan=None)
     try:
         await connected(source)
         assert source.version == 1

@@ -35,7 +35,7 @@ async def test_a_task_writes_no_more_than_this(database: Database) -> None:
     plan = StartPlan("starting", due, "redis", "off", rule="target", entry_id=1)
 
     async def run(number: int) -> None:
-        placement = Placement("acme", None)
+        placement = Placement("acme", None, None)
         task = NewTask("probe", "g", {"content": "x" * 400, "number": number}, placement, None)
         await gateway.intake.submit([task], plans=[plan])
         claim = await transitions.claim(task.task_id, "redis", None, "w", with_payload=True)

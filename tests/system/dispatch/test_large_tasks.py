@@ -49,7 +49,7 @@ async def test_what_a_crowd_of_large_tasks_holds(
     try:
         async with serving(servers.database_url, servers.redis_url, **settings) as (process, _):
             before = megabytes(process.pid, "VmRSS")
-            place = Placement("t", None)
+            place = Placement("t", None, None)
             for number in range(COUNT):
                 task = NewTask("probe", f"g{number}", {"text": "x" * SIZE}, place, None, held="paused")
                 await waiting.intake.submit([task])

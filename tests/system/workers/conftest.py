@@ -106,7 +106,7 @@ class Fleet:
             task_type=task_type,
             group_id=group,
             payload={"group_id": group, "journal": str(self._directory / task_id), **payload},
-            placement=Placement("acme", None),
+            placement=Placement("acme", None, None),
             user_id="u",
             task_id=task_id,
             retry=None if attempts is None else RetryOverride(attempts=attempts),

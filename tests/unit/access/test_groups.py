@@ -12,7 +12,7 @@ from gateway.access.placement import Caller, Placement
 
 def admission(own: str, *, project_id: str | None = None, is_admin: bool = False) -> Admission:
     caller = Caller("u", "k", is_admin, frozenset({"acme"}))
-    return Admission(caller, Placement("acme", project_id), None, own)
+    return Admission(caller, Placement("acme", project_id, None), None, own)
 
 
 def test_the_id_of_a_tenant_is_its_group() -> None:

@@ -9,7 +9,7 @@ from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.rules import rule_of
 from gateway.routing.scope_names import scope_name, scope_of
 
-QUERY = RouteQuery("acme", "backup", "t", "p1")
+QUERY = RouteQuery("acme", "backup", "t", "p1", plan=None)
 FALLTHROUGH = {"kind": "FALLTHROUGH"}
 TARGET = {"kind": "TARGET_MATCH"}
 

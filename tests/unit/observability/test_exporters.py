@@ -56,7 +56,7 @@ async def test_nobody_waits_for_a_collector(how: str, monkeypatch: pytest.Monkey
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
         tracing = Tracing(Resource.get_empty(), share=1.0)
         telemetry = Telemetry(Resource.get_empty(), otlp=True, known_types=TYPES, tenants=(), tracing=tracing)
-        task = NewTask("add_episode", "g", {}, Placement("t", None), None)
+        task = NewTask("add_episode", "g", {}, Placement("t", None, None), None)
         assert tracing.create(task)
         if how != "is gone":
             async with asyncio.timeout(20):
@@ -79,7 +79,7 @@ async def test_nobody_waits_for_a_collector(how: str, monkeypatch: pytest.Monkey
 def test_only_a_share_is_sampled_unless_the_caller_decided(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port()}")
     tracing = Tracing(Resource.get_empty(), share=0.05)
-    place = Placement("t", None)
+    place = Placement("t", None, None)
     sampled = sum(bool(tracing.create(NewTask("probe", "g", {}, place, None))) for _ in range(4000))
     assert 100 < sampled < 320
     context = f"00-{'1' * 32}-{'2' * 16}"
@@ -119,7 +119,7 @@ CONTEXT = f"00-{'1' * 32}-{'2' * 16}"
 )
 def test_a_request_is_decided_upon_once(traceparent: str | None, share: float, sampled: bool) -> None:
     tracing = Tracing(Resource.get_empty(), share=share)
-    task = NewTask("probe", "g", {}, Placement("t", None), None)
+    task = NewTask("probe", "g", {}, Placement("t", None, None), None)
     with tracing.request(traceparent) as decided, ExitStack() as stack:
         if decided:
             stack.enter_context(tracing.tracer.start_as_current_span("POST", kind=SpanKind.SERVER))

@@ -9,7 +9,7 @@ from opentelemetry.sdk.resources import Resource
 from prometheus_client.parser import text_string_to_metric_families
 
 from backends.redis_queue.wire import TYPES
-from gateway.access.placement import Placement, Tier
+from gateway.access.placement import Placement
 from gateway.observability.fleet_metrics import MOST_SERIES
 from gateway.observability.labels import NEW_TYPES, OTHER, Labels
 from gateway.observability.telemetry import Telemetry
@@ -82,7 +82,7 @@ def test_a_hundred_thousand_types_of_ten_thousand_tenants(types: int, tenants: t
     for one in every:
         of.tasks.began(one)
         of.tasks.ended(one)
-        place = Placement(one.tenant_id, None, Tier.of_plan(one.plan))
+        place = Placement(one.tenant_id, None, one.plan)
         of.tasks.accepted([NewTask(one.task_type, "g", {}, place, None)], [plan_to_wait(backend=one.backend)])
     found = samples(of)
     assert len(found) + GAUGES <= 5000

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.access.placement import Tier
 from gateway.routing.errors import FlagChangeRefused
 from gateway.routing.flag_document import check_flag
 from gateway.routing.flag_edit import new_flag, settings_of, with_rollout, with_stage, without_stage
@@ -74,10 +73,18 @@ def test_what_other_hands_wrote_stays(sdk_stages: Any) -> None:
     flag = with_stage(flag, Scope("acme", None, "backup"), Stage.OFF)
     assert flag["debugEventsUntilDate"] == 5
     assert foreign_rules(flag) == ["tenant tier vip: complete"]
-    vip = RouteQuery("other", "backup", tier=Tier.VIP)
-    answers = sdk_stages(flag, [RouteQuery("acme", "x"), RouteQuery("acme", "backup"), vip, RouteQuery("o", "x")])
+    vip = RouteQuery("other", "backup", plan="vip")
+    answers = sdk_stages(
+        flag,
+        [
+            RouteQuery("acme", "x", plan=None),
+            RouteQuery("acme", "backup", plan=None),
+            vip,
+            RouteQuery("o", "x", plan=None),
+        ],
+    )
     assert answers == [Stage.LIVE, Stage.OFF, Stage.COMPLETE, Stage.OFF]
-    assert sdk_stages(flag, [RouteQuery("acme", "backup", "special")]) == [Stage.COMPLETE]
+    assert sdk_stages(flag, [RouteQuery("acme", "backup", "special", plan=None)]) == [Stage.COMPLETE]
 
 
 def test_an_own_rule_that_somebody_reshaped_is_no_longer_taken_for_own() -> None:
@@ -92,7 +99,10 @@ def test_a_missing_variation_is_added(sdk_stages: Any) -> None:
     flag = new_flag(KEY) | {"variations": ["off", "live"], "fallthrough": {"variation": 1}}
     flag = with_stage(flag, Scope("acme"), Stage.COMPLETE)
     assert flag["variations"] == ["off", "live", "complete"]
-    assert sdk_stages(flag, [RouteQuery("acme", "x"), RouteQuery("o", "x")]) == [Stage.COMPLETE, Stage.LIVE]
+    assert sdk_stages(flag, [RouteQuery("acme", "x", plan=None), RouteQuery("o", "x", plan=None)]) == [
+        Stage.COMPLETE,
+        Stage.LIVE,
+    ]
 
 
 def test_unset_of_what_is_not_set_is_refused() -> None:
@@ -102,8 +112,8 @@ def test_unset_of_what_is_not_set_is_refused() -> None:
 
 # Percentages ------------------------------------------------------------------------------------------------
 
-TENANTS = [RouteQuery(f"tenant-{number}", "x") for number in range(300)]
-TASKS = [RouteQuery("acme", "x", f"task-{number}") for number in range(300)]
+TENANTS = [RouteQuery(f"tenant-{number}", "x", plan=None) for number in range(300)]
+TASKS = [RouteQuery("acme", "x", f"task-{number}", plan=None) for number in range(300)]
 
 
 @given(st.integers(0, 2**31 - 1), st.lists(st.floats(0.001, 99.999), min_size=2, max_size=4), st.booleans())
@@ -139,7 +149,7 @@ def test_the_seed_stays_when_the_percentage_changes() -> None:
 
 def test_a_task_without_a_tenant_stays_at_the_old_stage(sdk_stages: Any) -> None:
     flag = with_rollout(new_flag(KEY), Stage.LIVE, 99.999, by="tenant", seed=1)
-    assert sdk_stages(flag, [RouteQuery(None, "x", "1")]) == [Stage.OFF]
+    assert sdk_stages(flag, [RouteQuery(None, "x", "1", plan=None)]) == [Stage.OFF]
 
 
 def test_the_ends_of_a_rollout_are_plain_stages() -> None:

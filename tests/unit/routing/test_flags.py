@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway.access.placement import Tier
 from gateway.routing import file_source
 from gateway.routing.flag_edit import new_flag, with_rollout, with_stage
 from gateway.routing.flag_text import describe_reason
@@ -23,7 +22,7 @@ from gateway.routing.stages import REDIS, Stage
 from workers.testing.waiting import News
 
 KEY = "task-backend"
-ACME = RouteQuery("acme", "add_episode", "task-1", "p1", Tier.ENTERPRISE, "enterprise")
+ACME = RouteQuery("acme", "add_episode", "task-1", "p1", plan="enterprise")
 #: A change must be in force within this many seconds; a busy machine may take longer now and then.
 IN_FORCE = 1.0
 PATIENCE = 10.0
@@ -242,8 +241,8 @@ async def test_a_rule_may_ask_for_the_tier(watched: Watched, path: Path) -> None
     clause = {"contextKind": "tenant", "attribute": "tier", "op": "in", "values": ["vip"]}
     write(path, text_of(rules=[{"id": "vips", "variation": 3, "clauses": [clause]}]))
     await watched.start()
-    assert watched.stage(RouteQuery("globex", "x", tier=Tier.VIP)) is Stage.LIVE
-    assert watched.stage(RouteQuery("initech", "x")) is Stage.OFF
+    assert watched.stage(RouteQuery("globex", "x", plan="vip")) is Stage.LIVE
+    assert watched.stage(RouteQuery("initech", "x", plan=None)) is Stage.OFF
 
 
 async def test_explain_gives_the_reason(watched: Watched, path: Path) -> None:
@@ -260,9 +259,9 @@ async def test_explain_gives_the_reason(watched: Watched, path: Path) -> None:
         return describe_reason(watched.source.document() or {}, evaluation.reason or {}, query)
 
     assert reason(ACME) == "individual target: tenant acme"
-    assert reason(RouteQuery("globex", "x", tier=Tier.VIP)) == "rule 0: tenant tier vip: live"
-    assert reason(RouteQuery("initech", "x")) == "default: off 75 %, live 25 % by tenant"
-    assert reason(RouteQuery(None, "x")).endswith("the task has no tenant, so it stays with the first")
+    assert reason(RouteQuery("globex", "x", plan="vip")) == "rule 0: tenant tier vip: live"
+    assert reason(RouteQuery("initech", "x", plan=None)) == "default: off 75 %, live 25 % by tenant"
+    assert reason(RouteQuery(None, "x", plan=None)).endswith("the task has no tenant, so it stays with the first")
     replace(path, json.dumps({"flags": {KEY: flag | {"on": False}}}))
     await watched.until_stage(Stage.OFF)
     assert reason(ACME) == 'the flag is switched off ("on": false)'

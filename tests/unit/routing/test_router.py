@@ -12,7 +12,7 @@ from gateway.routing.testing import StaticFlags, StaticOverrides
 from gateway.settings import Settings
 
 BOTH = frozenset({REDIS, TEMPORAL})
-ACME = RouteQuery("acme", "add_episode", "1", "p1")
+ACME = RouteQuery("acme", "add_episode", "1", "p1", plan=None)
 
 
 def test_the_flag_decides() -> None:
@@ -33,7 +33,7 @@ def test_an_override_stands_above_the_flag() -> None:
     for route in (router.route(ACME), router.explain(ACME)):
         assert (route.backend, route.source, route.flag) == (REDIS, "override", None)
         assert route.reason == "override for tenant acme by guardrail: errors"
-    assert router.route(RouteQuery("globex", "add_episode")).backend == TEMPORAL
+    assert router.route(RouteQuery("globex", "add_episode", plan=None)).backend == TEMPORAL
 
 
 def test_the_most_specific_override_wins() -> None:
@@ -42,7 +42,11 @@ def test_the_most_specific_override_wins() -> None:
     overrides.put(Scope("acme"), Stage.LIVE)
     overrides.put(Scope("acme", None, "backup"), Stage.COMPLETE)
     router = Router(StaticFlags(), overrides, BOTH)
-    asked = [RouteQuery("x", "backup"), RouteQuery("acme", "other"), RouteQuery("acme", "backup")]
+    asked = [
+        RouteQuery("x", "backup", plan=None),
+        RouteQuery("acme", "other", plan=None),
+        RouteQuery("acme", "backup", plan=None),
+    ]
     assert [router.route(query).stage for query in asked] == [Stage.OFF, Stage.LIVE, Stage.COMPLETE]
 
 
@@ -68,7 +72,7 @@ def test_a_backend_that_is_not_configured_makes_tasks_wait_and_is_reported() -> 
         "its tasks wait",
         "override: stage complete (tenant initech) asks for temporal, which is not configured; its tasks wait",
     ]
-    assert router.route(RouteQuery("umbrella", "x")).usable
+    assert router.route(RouteQuery("umbrella", "x", plan=None)).usable
 
 
 def test_a_long_list_is_counted() -> None:

@@ -141,7 +141,7 @@ async def follow(gateway: Gateway, stage: Stage) -> None:
     """Until the flag source has seen the file."""
     from gateway.routing.query import RouteQuery
 
-    await until(lambda: gateway.router.route(RouteQuery("t-ann", "probe", "x")).stage is stage)
+    await until(lambda: gateway.router.route(RouteQuery("t-ann", "probe", "x", plan=None)).stage is stage)
 
 
 async def test_a_wanted_backend_counts_only_while_the_stage_allows_it(client, gateway, fail_task) -> None:

@@ -76,7 +76,7 @@ class Rails:
         """The flag, in force."""
         at = Scope(tenant, **scope)
         await self._edit(lambda flag: with_stage(flag, at, stage))
-        await self.routing.until_stage(stage, RouteQuery(tenant, scope.get("task_type", "backup")))
+        await self.routing.until_stage(stage, RouteQuery(tenant, scope.get("task_type", "backup"), plan=None))
 
     async def put_all(self, stage: Stage, tenants: Sequence[str]) -> None:
         """The flag of many tenants at once."""
@@ -87,12 +87,12 @@ class Rails:
             return flag
 
         await self._edit(change)
-        await self.routing.until_stage(stage, RouteQuery(tenants[-1], "backup"))
+        await self.routing.until_stage(stage, RouteQuery(tenants[-1], "backup", plan=None))
 
     async def put_everybody(self, stage: Stage) -> None:
         """The default of the flag."""
         await self._edit(lambda flag: with_stage(flag, Scope(), stage))
-        await self.routing.until_stage(stage, RouteQuery("acme", "backup"))
+        await self.routing.until_stage(stage, RouteQuery("acme", "backup", plan=None))
 
     async def _edit(self, change: Callable[[Any], Any]) -> None:
         FlagFile(self.path, KEY).edit(change, who="ada", why="move", what="tenants", describe=lambda flag: "")

@@ -33,7 +33,7 @@ async def test_a_rollback_is_decided_in_two_seconds_and_in_force_everywhere_in_o
     for tenant in TENANTS:
         await rails.ran_on_redis(1000, 10, tenant=tenant)
     await rails.put_all(Stage.LIVE, TENANTS)
-    await others.until_stage(Stage.LIVE, RouteQuery(TENANTS[-1], "backup"))
+    await others.until_stage(Stage.LIVE, RouteQuery(TENANTS[-1], "backup", plan=None))
     # They moved long ago: so many at once would freeze everything.
     leader = await rails.begin_term()
     await leader.tick()
@@ -61,7 +61,7 @@ async def test_a_rollback_is_decided_in_two_seconds_and_in_force_everywhere_in_o
             )
             written = time.monotonic()
             decided.append(written - begun)
-            query = RouteQuery(tenant, "backup")
+            query = RouteQuery(tenant, "backup", plan=None)
             for routing in (rails.routing, others):
                 await routing.until_stage(Stage.OFF, query)
             spread.append(time.monotonic() - written)

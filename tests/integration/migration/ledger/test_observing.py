@@ -22,7 +22,7 @@ from gateway.storage.database import Database
 from workers.testing.waiting import until
 
 KEY = "task-backend"
-GLOBEX = RouteQuery("globex", "add_episode", "task-2", "p2")
+GLOBEX = RouteQuery("globex", "add_episode", "task-2", "p2", plan=None)
 Flips = Callable[[], Awaitable[list[dict[str, Any]]]]
 
 

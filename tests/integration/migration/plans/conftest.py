@@ -169,7 +169,7 @@ class PlanWorld:
 
     async def watch(self, tenant: str) -> None:
         """Guardrails look, once they have heard that this tenant moved."""
-        await self.routing.until_stage(Stage.LIVE, RouteQuery(tenant, "backup"))
+        await self.routing.until_stage(Stage.LIVE, RouteQuery(tenant, "backup", plan=None))
         await self.guardrails.tick()
 
     async def ran(self, tenant: str, backend: str, count: int, failed: int, *, minutes_ago: float = 0) -> None:
@@ -193,7 +193,7 @@ class PlanWorld:
 
     async def trip(self, tenant: str) -> None:
         """Its tasks fail on Temporal, which they did not on Redis."""
-        await self.routing.until_stage(Stage.LIVE, RouteQuery(tenant, "backup"))
+        await self.routing.until_stage(Stage.LIVE, RouteQuery(tenant, "backup", plan=None))
         await self.ran(tenant, "redis", 1000, 10, minutes_ago=60)
         await self.guardrails.tick()
         await self.database.execute(
@@ -204,7 +204,7 @@ class PlanWorld:
             tenant,
         )
         await self.guardrails.tick()
-        await self.routing.until_stage(Stage.OFF, RouteQuery(tenant, "backup"))
+        await self.routing.until_stage(Stage.OFF, RouteQuery(tenant, "backup", plan=None))
 
     async def mend(self, tenant: str) -> None:
         """A person clears the guardrail's override."""
@@ -212,7 +212,7 @@ class PlanWorld:
             "SELECT version FROM taskgate.route_override WHERE tenant_id = $1", tenant
         )
         await self.stages.overrides.clear("ada", ClearOverride(tenant_id=tenant, why="mended", based_on=version))
-        await self.routing.until_stage(Stage.LIVE, RouteQuery(tenant, "backup"))
+        await self.routing.until_stage(Stage.LIVE, RouteQuery(tenant, "backup", plan=None))
         await self.guardrails.tick()
 
 

@@ -83,7 +83,7 @@ async def test_overrides_stand_in_for_a_flag_that_is_away_and_are_folded_back(
     await world.until("done", minutes=1)
     assert await overrides(world) == []
     await until(lambda: not world.routing.overrides.rows())
-    assert world.routing.route(RouteQuery("globex", "backup")).stage is Stage.LIVE
+    assert world.routing.route(RouteQuery("globex", "backup", plan=None)).stage is Stage.LIVE
     # At no moment the flag and the overrides together said `off`.
     entries = await world.database.fetch(
         "SELECT source, before, after FROM taskgate.ledger WHERE kind = 'flip' AND scope = 'tenant:acme' ORDER BY id"

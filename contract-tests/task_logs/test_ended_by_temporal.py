@@ -24,6 +24,9 @@ from contracts.world import PATIENCE, TRUTH, World
 
 #: Long enough for a worker to begin.
 HASTE = timedelta(seconds=4)
+#: Shorter than `ADMISSION_SECONDS`: a busy worker that polled before it was busy may be offered a task, and refuses it after
+#: that time.
+WAIT = timedelta(milliseconds=500)
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +77,7 @@ async def test_timed_out_while_it_waits(
     world: World, home: Household, operator: Operator, in_workflows: str, haste: Any
 ) -> None:
     async with world.jammed():
-        haste(timedelta(seconds=1))
+        haste(WAIT)
         task_ids = [await world.submit(home, at=at) for at in ("", in_workflows)]
         rows = [await world.ended(task_id) for task_id in task_ids]
     for task_id, row in zip(task_ids, rows, strict=True):

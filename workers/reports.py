@@ -10,7 +10,7 @@ from gateway.tasks.lifecycle.claim import Claim
 from gateway.tasks.lifecycle.transitions import Transitions
 from workers.execution.isolated import HandlerFailed
 from workers.failure import ErrorNames, failure_of
-from workers.outcome import Completed, Failed, Outcome, Stopped
+from workers.outcome import FENCED, Completed, Failed, Outcome, Stopped
 
 log = logging.getLogger(__name__)
 
@@ -75,4 +75,4 @@ class Reports:
         status = await self._transitions.claim_status(claim.task_id, self._worker_id())
         if status is not None and status.state == "completed" and status.epoch == claim.epoch:
             return Completed(None)
-        return Stopped("fenced")
+        return Stopped(FENCED)

@@ -21,7 +21,7 @@ from workers.execution.isolated import IsolatedExecution
 from workers.failure import ErrorNames
 from workers.handlers.base import TaskContext, TaskRegistry
 from workers.known_tasks import KnownTasks, Offered
-from workers.outcome import Assignment, Outcome, Refused, Stopped
+from workers.outcome import FENCED, Assignment, Outcome, Refused, Stopped
 from workers.persistence import until_stored
 from workers.progress import ProgressReporter
 from workers.reports import Reports
@@ -162,10 +162,10 @@ class Runner:
     def suspend(self) -> None:
         """The lease is lost: cancel everything, start nothing until `resume`."""
         self._suspended = True
-        self.stop_all("fenced")
+        self.stop_all(FENCED)
 
     def resume(self) -> None:
-        """There is a lease again, or will be before a claim can be granted."""
+        """There is a lease again."""
         self._suspended = False
 
     async def wait_idle(self) -> None:
@@ -197,7 +197,7 @@ class Runner:
         for task_id, attempt in mine:
             run = self._runs.get(task_id)
             if task_id not in held and run is not None and run.claim.attempt == attempt and not run.work.done():
-                self._cancel(run, "fenced")
+                self._cancel(run, FENCED)
 
     def _cancel(self, run: _Run, reason: str) -> None:
         if run.reason is None:

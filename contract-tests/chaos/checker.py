@@ -46,6 +46,8 @@ class Seen:
     submitted: float
     stops: list[Request] = field(default_factory=list)
     """Every stop that was carried out."""
+    maybe_stopped: bool = False
+    """Whether there was another one that may have been: its answer was lost, and its repetition refused."""
     retries: list[Request] = field(default_factory=list)
     """Every retry that was carried out, or may have been."""
     shown: str = ""
@@ -53,6 +55,8 @@ class Seen:
     shown_by_grpc: str = ""
     is_run: bool = False
     """Whether it is a run of a DAG, which no handler runs."""
+    is_node: bool = False
+    """Whether it is a node of a DAG, which the end of its run stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +213,9 @@ def _check_attempts(task_id: str, seen: Seen, attempts: list[AttemptRow]) -> Ite
         yield Violation("unexplained", task_id, f"another attempt after one that was {causeless[0] or 'not over'}")
     if before.count("stopped") > len(seen.retries):
         yield Violation("unexplained", task_id, "another attempt after a stop, and nobody retried it")
+    is_stopped = bool(attempts) and attempts[-1].outcome == "stopped"
+    if is_stopped and not (seen.stops or seen.maybe_stopped or seen.is_node):
+        yield Violation("given up", task_id, "its last attempt was stopped, and nobody stopped it")
 
 
 def _check_overlap(task_id: str, seen: Seen, runs: list[_Run], kills: Mapping[int, float]) -> Iterable[Violation]:

@@ -101,7 +101,7 @@ class Clients:
         seen, variant = self.runs[run_id]
         document = (await self._ask("GET", f"/gateway/v1/dag-runs/{run_id}", seen.tenant)).json()
         nodes = [node["task_id"] for node in document["nodes"] if node["task_id"]]
-        self.tasks |= {run_id: seen, **{task_id: Seen(seen.tenant, seen.submitted) for task_id in nodes}}
+        self.tasks |= {run_id: seen, **{task_id: Seen(seen.tenant, seen.submitted, is_node=True) for task_id in nodes}}
         return DagEnd(dags.expected(variant), dags.come_to(document))
 
     async def retry_some_failed(self) -> None:
@@ -144,6 +144,8 @@ class Clients:
         if done:
             request.answered = time.monotonic()
             self.tasks[task_id].stops.append(request)
+        elif request.repeated:
+            self.tasks[task_id].maybe_stopped = True
         return done
 
     async def _retry(self, tenant: str, task_id: str) -> None:

@@ -184,6 +184,17 @@ def test_a_run_of_a_dag_passes() -> None:
     assert check(run_of_a_dag()) == []
 
 
+@pytest.mark.parametrize("explanation", ["stops", "maybe_stopped", "is_node"])
+def test_a_last_attempt_that_nobody_stopped_is_seen(explanation: str) -> None:
+    history = good()
+    history.tasks["a"] = seen = Seen("acme", 0.0, shown="Failed", shown_by_grpc="FAILED")
+    history.statuses = {**history.statuses, "a": "FAILED"}
+    history.attempts = {**history.attempts, "a": [AttemptRow(1, "lost"), AttemptRow(2, "stopped")]}
+    assert {violation.rule for violation in check(history)} == {"given up"}
+    setattr(seen, explanation, [Request(2.5, 2.6)] if explanation == "stops" else True)
+    assert check(history) == []
+
+
 def come_to_something_else(history: History) -> None:
     history.dags = {"r": DagEnd({"result": 7}, {"result": 8})}
 

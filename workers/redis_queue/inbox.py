@@ -90,7 +90,7 @@ class Inbox:
         await self._finish(offer, release, "back")
 
     async def drop(self, offer: Offer, *, release: bool) -> None:
-        """Forget the payload: it is a copy of a task that runs or ended elsewhere."""
+        """Forget the payload: of a task that runs or ended elsewhere, or that the gateway is going to start again."""
         await self._finish(offer, release, "drop")
 
     async def set_aside(self, offer: Offer, reason: str, *, release: bool) -> None:

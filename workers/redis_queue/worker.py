@@ -13,7 +13,7 @@ from backends.errors import EngineError
 from backends.port import WorkflowRef, WorkflowState
 from backends.redis_queue import wire
 from backends.redis_queue.link import Link
-from workers.outcome import Assignment, Completed, Failed, Outcome, Refused, Stopped, TaskRunner
+from workers.outcome import FENCED, Assignment, Completed, Failed, Outcome, Refused, Stopped, TaskRunner
 from workers.redis_queue.inbox import Inbox, Offer
 from workers.redis_queue.other_types import OtherTypes
 from workers.redis_queue.wake_listener import BACKOFF, WakeListener
@@ -233,6 +233,9 @@ class RedisQueueWorker:
                 state, error, value = WorkflowState.COMPLETED, "", result
             case Failed(text):
                 state, error, value = WorkflowState.FAILED, text, None
+            case Stopped(reason) if reason == FENCED:
+                # PostgreSQL knows what becomes of the task. An end noted here would become the task's own.
+                return await self._inbox.drop(offer, release=release)
             case Stopped(reason):
                 state, error, value = WorkflowState.CANCELLED, reason, None
             case Refused(reason, retry_in=None, set_aside=True):

@@ -11,11 +11,31 @@ import pytest
 from backends.errors import EngineError
 from backends.memory.engine import MemoryEngine
 from backends.port import WorkflowState
+from workers.outcome import FENCED, Stopped
 from workers.testing.waiting import eventually
 
 DUTIES = "SELECT count(*) FROM taskgate.engine_duty"
 #: More than an engine is told at once.
 MANY = 64
+
+
+async def test_a_task_whose_worker_lost_its_lease_and_lived_is_started_again(
+    database, transitions, new_task, new_lease, dead_here, redis_engine, new_bench, new_duties, new_reaper, start_of
+):  # fmt: skip
+    """The worker has dropped the payload itself, so that the engine has nothing to put back."""
+    bench = await new_bench()
+    task = await new_task(backend="redis")
+    await redis_engine.start_workflow(start_of(task))
+    run = await bench.next()
+    await new_lease(bench.worker_id, backend="redis", lock_key=12, **dead_here)
+    assert await transitions.claim(task, "redis", 1, bench.worker_id, with_payload=False)
+    run.finish(Stopped(FENCED))
+    await bench.stop()
+    await new_reaper().tick()
+    assert await new_duties(redis_engine).settle("redis", "requeue") == 1
+    row = await database.fetchrow("SELECT state, due_at <= now() AS is_due FROM taskgate.dispatch")
+    assert dict(row) == {"state": "waiting", "is_due": True}
+    assert [r["outcome"] for r in await database.fetch("SELECT outcome FROM taskgate.attempt")] == ["lost"]
 
 
 @pytest.mark.parametrize("claimed", [True, False], ids=["claimed", "handed over only"])

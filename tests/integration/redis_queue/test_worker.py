@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from redis.asyncio import Redis
 
 from backends.port import WorkflowState
 from backends.redis_queue.engine import RedisQueueEngine
 from backends.redis_queue.link import Link
-from workers.outcome import Assignment, Completed, Failed, Outcome, Refused
+from workers.outcome import FENCED, Assignment, Completed, Failed, Outcome, Refused, Stopped
 from workers.redis_queue.inbox import Inbox
 from workers.redis_queue.other_types import OtherTypes
 from workers.redis_queue.worker import RedisQueueWorker
@@ -147,6 +147,23 @@ async def test_a_failed_attempt_ends_its_start(engine: RedisQueueEngine, start_w
     status = await engine.get_workflow_status(start.ref)
     assert status is not None
     assert (status.state, status.error) == (WorkflowState.FAILED, "broken")
+
+
+async def test_a_run_that_lost_its_claim_does_not_end_its_start(
+    engine: RedisQueueEngine, redis: Redis, start_worker: StartWorker
+) -> None:
+    """Only PostgreSQL knows what becomes of the task. An end that Redis lists would be merged as that of the task."""
+    began = datetime.now(UTC) - timedelta(seconds=5)
+    start = new_start(group_id="g")
+    await engine.start_workflow(start)
+    worker = await start_worker()
+    await worker.run_next(Stopped(FENCED))
+    await worker.stop()
+    assert start.ref.workflow_id not in {ended.workflow_id for ended in await engine.list_ended(began)}
+    assert await engine.get_workflow_status(start.ref) is None
+    # Nobody runs it without a claim, and the tasks behind it do not wait.
+    assert await redis.llen("queue:group:g") == 0
+    assert not await redis.exists("lock:queue:group:g")
 
 
 async def test_a_runner_that_breaks_does_not_take_the_queue_with_it(

@@ -35,6 +35,7 @@ _KEYS = {
     "given": wire.GIVEN,
     "ahead": wire.AHEAD,
     "epoch": wire.EPOCH,
+    "trace": wire.TRACE,
 }
 
 

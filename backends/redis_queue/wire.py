@@ -147,9 +147,10 @@ def encode(
         "task_type": ref.task_type,
         "task_id": ref.task_id,
         **{key: value for key, value in body.items() if key not in WIRE_KEYS},
+        **({TRACE: dict(trace)} if trace else {}),
+        # The scripts look for these two at the end.
         "timestamp": time.time() if now is None else now,
         EPOCH: ref.epoch,
-        **({TRACE: dict(trace)} if trace else {}),
     }
     try:
         return json.dumps(message).encode()

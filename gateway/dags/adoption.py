@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from gateway.dags.errors import DagInvalid, DagNotFound
 from gateway.dags.parameters import bind
 from gateway.dags.paths import RUN_TYPE
@@ -32,4 +34,9 @@ async def run_in(store: DagStore, task: Mapping[str, Any]) -> tuple[DagVersion, 
     params, faults = bind(dag.definition.params, given)
     if faults:
         raise DagInvalid(faults, f"The parameters do not fit {name}@{dag.version}: {faults[0].message}")
+    try:
+        orjson.dumps(params)
+    except TypeError:  # whoever writes into Redis or `task_logs` may name them
+        message = "The parameters hold integers beyond 64 bits, lone surrogates or too many levels"
+        raise DagInvalid(message=message) from None
     return dag, params

@@ -13,11 +13,10 @@ from typing import Any, NoReturn, TypeAlias
 
 import orjson
 
+from gateway.tasks.payload import may_hold_big_integers
+
 _BOM = b"\xef\xbb\xbf"
 _NUL = b"\\u0000"
-#: Every digit as "0", everything else as NUL: a long number becomes a plain substring.
-_DIGITS = bytes(48 if 48 <= byte <= 57 else 0 for byte in range(256))
-_LONG_NUMBER = b"0" * 19
 _ESCAPED_COLONS = (b"\\u003a", b"\\u003A")
 #: Repeated fields that are named at most.
 _MOST_REPEATED = 100
@@ -35,8 +34,8 @@ def decode_json(body: bytes, *, max_depth: int) -> Any:
         refuse(f"nested deeper than {max_depth} levels")
     if _NUL in body and _has_nul(value):
         refuse("NUL characters cannot be stored")
-    if _LONG_NUMBER in body.translate(_DIGITS):
-        # orjson turns integers beyond 64 bits into floats, which would change them silently.
+    if may_hold_big_integers(body):
+        # orjson's floats would change them silently.
         json.loads(body.removeprefix(_BOM), parse_int=_parse_int)
     return value
 

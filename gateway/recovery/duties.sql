@@ -9,7 +9,8 @@ WHERE EXISTS (SELECT 1 FROM taskgate.engine_duty d WHERE d.backend = b.backend A
 -- name: take
 -- A page of them, for one gateway at a time; they are due again after $5 seconds, in case this gateway dies. The page has the $3
 -- oldest and the $4 newest, so that a new duty does not wait behind a crowd. A worker's release comes after its requeues, because
--- released tasks may run on another worker at once. A requeue is no longer valid once its task was claimed again, or ended.
+-- released tasks may run on another worker at once. A requeue is no longer valid once its task was claimed again, or ended, or a
+-- legacy worker took it: its payload would be taken from that.
 WITH oldest AS (
     SELECT d.duty_id FROM taskgate.engine_duty d
     WHERE d.backend = $1 AND d.kind = $2 AND d.due_at <= now()
@@ -27,7 +28,11 @@ WHERE d.duty_id = page.duty_id
 RETURNING d.duty_id, d.subject, d.epoch, d.group_id, d.task_type,
           d.kind <> 'requeue' OR EXISTS (SELECT 1 FROM taskgate.dispatch t
                                          WHERE t.task_id = d.subject AND t.epoch = d.epoch AND t.attempt = d.attempt
-                                           AND t.state || '' = 'queued') AS stands
+                                           AND t.state || '' = 'queued'
+                                           AND (t.backend <> 'redis' OR NOT EXISTS (
+                                               SELECT 1 FROM task_logs l
+                                               WHERE l.id = t.task_id
+                                                 AND taskgate.legacy_has(l.status, l.started_at, l.worker_id)))) AS stands
 
 -- name: lock_tasks
 -- Lock tasks before their duties, and in order, as everybody does who records duties.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -27,13 +28,19 @@ JsonValue = Annotated[
 ]
 
 
+#: Every digit as "0", everything else as NUL: a long number becomes a plain substring.
+_DIGITS = bytes(48 if 48 <= byte <= 57 else 0 for byte in range(256))
+_LONG_NUMBER = b"0" * 19
+
+
+def may_hold_big_integers(text: bytes) -> bool:
+    """Whether JSON may hold integers beyond 64 bits, which orjson turns into floats. Cheap; may be true for nothing."""
+    return _LONG_NUMBER in text.translate(_DIGITS)
+
+
 def decode_payload(text: str | None) -> dict[str, Any]:
     """The handler's payload from a row's JSON; anything but an object counts as empty."""
-    try:
-        value = orjson.loads(text) if text else {}
-    except orjson.JSONDecodeError:
-        # PostgreSQL's json keeps what orjson refuses: lone surrogates, integers beyond 64 bits, a depth of thousands.
-        value = _lenient(text or "")
+    value = _decode((text or "{}").encode())
     return without_wire_keys(value) if isinstance(value, dict) else {}
 
 
@@ -73,8 +80,10 @@ def text_member(payload: Mapping[str, Any], name: str) -> str | None:
     return value if isinstance(value, str) and value and storable(value) else None
 
 
-def _lenient(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
+def _decode(text: bytes) -> Any:
+    # PostgreSQL's json keeps what orjson refuses, too: lone surrogates, a depth of thousands.
+    readers = (json.loads, orjson.loads) if may_hold_big_integers(text) else (orjson.loads, json.loads)
+    for read in readers:
+        with contextlib.suppress(ValueError, RecursionError):
+            return read(text)
+    return {}

@@ -42,11 +42,28 @@ local function parse(payload)
   return nil
 end
 
+-- How a payload of the gateway ends: with its epoch. Some were written with a trace behind that; `most` bytes are enough.
+local ENDINGS = {
+  { most = 100, epoch = ', "' .. K.epoch .. '": (%d+)}$' },
+  { most = 512, epoch = ', "' .. K.epoch .. '": (%d+), "' .. K.trace .. '": {[^{}]*}}$' },
+}
+
+-- The epoch at the end of a payload, as text; nil for what does not end as the gateway's payloads do.
+local function epoch_at_end(payload)
+  for _, ending in ipairs(ENDINGS) do
+    local epoch = string.match(string.sub(payload, -ending.most), ending.epoch)
+    if epoch then
+      return epoch
+    end
+  end
+  return nil
+end
+
 -- The task and the epoch of a payload; epoch nil: the gateway did not push it; task nil: it is no task.
--- The gateway writes the task id as the second key and the epoch as the last: that spares parsing its payloads.
+-- The gateway writes the task id as the second key and the epoch at the end: that spares parsing its payloads.
 local function identity(payload)
   local task_id = string.match(payload, '^{"task_type": "[^"\\]*", "task_id": "([^"\\]*)"')
-  local epoch = string.match(string.sub(payload, -60), ', "' .. K.epoch .. '": (%d+)}$')
+  local epoch = epoch_at_end(payload)
   if task_id and epoch then
     return task_id, tonumber(epoch)
   end

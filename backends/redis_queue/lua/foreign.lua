@@ -2,9 +2,9 @@
 
 local LONGEST_NAME = 1000
 
--- The gateway writes the epoch as the last key, and whoever writes a payload back keeps the order.
+-- The gateway writes the epoch at the end, and whoever writes a payload back keeps the order.
 local function is_own(payload, largest)
-  if string.find(payload, '"' .. K.epoch .. '": %d+}$', -60) then
+  if epoch_at_end(payload) then
     return true
   end
   if #payload > largest or not string.find(payload, K.epoch, 1, true) then

@@ -36,7 +36,10 @@ class ForeignTasks:
         row = await self._db.fetchrow(SQL.judge, task_id, tenant, project, group_id)
         if row is not None and row["is_undecided"]:
             return "a person decides about it: see `taskgate recover list`"
-        if row is None or decode_payload(row["payload"]) == without_wire_keys(payload):
+        if row is None:
+            return None
+        own = decode_payload(row["payload"])
+        if own == without_wire_keys(payload) or own == _as_stored(payload):
             return None
         if row["owner"] not in (None, row["claimed"]):
             return "its task_id belongs to another tenant"
@@ -64,3 +67,8 @@ class ForeignTasks:
         except (*UNSTORABLE, ValueError) as error:
             raise PayloadUnstorable(f"its payload cannot be stored: {type(error).__name__}") from error
         return row is not None
+
+
+def _as_stored(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """As its row has it: `adopt` writes null for NaN, which JSON lacks."""
+    return decode_payload(encode_json(payload))

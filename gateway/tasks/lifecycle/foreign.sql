@@ -17,8 +17,11 @@ WHERE d.task_id IS NOT NULL OR l.id IS NOT NULL OR r.task_id IS NOT NULL
 -- name: adopt
 -- A task that a legacy producer pushed into Redis: from now on it has a dispatch row, and the fence holds for it.
 -- A row that says it is finished or stopped is not adopted (R9). The producer's own row is reserved with it (R2): with PENDING
--- beside a queued task it would look as if a legacy recovery loop had put the task back.
-WITH log AS (
+-- beside a queued task it would look as if a legacy recovery loop had put the task back. Who stops or adopts a task without a
+-- dispatch row locks its row first.
+WITH held AS (
+    SELECT group_id, created_at, status FROM task_logs WHERE id = $1 FOR UPDATE
+), log AS (
     INSERT INTO task_logs AS t (id, group_id, task_type, status, created_at, retry_count, payload, progress)
     VALUES ($1, $2, $3, 'PROCESSING', now(), 0, $4::json, 0)
     ON CONFLICT (id) DO UPDATE SET status = 'PROCESSING', started_at = NULL, worker_id = NULL
@@ -27,7 +30,7 @@ WITH log AS (
     SELECT t.group_id, t.created_at, t.status,
            COALESCE(p1.tenant_id, p2.tenant_id) AS project_tenant
     FROM (SELECT 1) one
-    LEFT JOIN task_logs t ON t.id = $1
+    LEFT JOIN held t ON true
     LEFT JOIN projects p1 ON p1.id = $6
     LEFT JOIN projects p2 ON p2.id = $2
 )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import asyncpg
-import orjson
 
+from backends.errors import StartRefused
 from backends.port import WorkflowEnginePort, WorkflowRef, WorkflowStart
 from gateway.audit.acts import Act, record
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
+from gateway.tasks.payload import decode_payload
+
+log = logging.getLogger(__name__)
 
 SQL = Queries("gateway.tasks.lifecycle", "release.sql")
 #: Tasks that are given back at a time. Each page reads the lists of its groups, and takes payloads one by one.
@@ -51,8 +55,8 @@ async def release(database: Database, redis: WorkflowEnginePort | None, *, by: s
     """Give every waiting Redis task back to the legacy system. To be run when no gateway does; repeatable.
 
     From then on, unmodified legacy workers handle these rows as always. Tasks that are in none of Redis's lists are
-    pushed. Without `redis`, or after a failure here, the recovery loop of legacy workers pushes them when they are a
-    minute old. Raises `DatabaseUnavailable`, `EngineUnavailable`, `LedgerUnwritable`.
+    pushed. Without `redis`, after a failure here, or if `redis` refuses one, the recovery loop of legacy workers pushes
+    them when they are a minute old. Raises `DatabaseUnavailable`, `EngineUnavailable`, `LedgerUnwritable`.
     """
     if redis is not None:
         await redis.check_health()
@@ -73,13 +77,19 @@ async def _push_missing(database: Database, redis: WorkflowEnginePort, rows: lis
     priorities = {
         WorkflowRef(row["task_id"], row["epoch"], row["group_id"], row["task_type"]): row["priority"] for row in rows
     }
-    missing = await redis.find_lost(list(priorities))
-    for ref in missing:
-        payload = orjson.loads(await database.fetchval(SQL.payload, ref.task_id))
+    pushed = 0
+    for ref in await redis.find_lost(list(priorities)):
+        payload = decode_payload(await database.fetchval(SQL.payload, ref.task_id))
         # With a new epoch: the previous start may be marked as pushed, and lost with its list.
         again = replace(ref, epoch=ref.epoch + 1)
-        await redis.start_workflow(WorkflowStart(again, payload, _UNUSED_TIMEOUT, priority=priorities[ref]))
-    return len(missing)
+        try:
+            await redis.start_workflow(WorkflowStart(again, payload, _UNUSED_TIMEOUT, priority=priorities[ref]))
+        except StartRefused as error:
+            # The rows of the page are given back already: the recovery loop of legacy workers will try it.
+            log.warning("%s", error.message)
+        else:
+            pushed += 1
+    return pushed
 
 
 async def _left(database: Database) -> dict[tuple[str, str], int]:

@@ -199,8 +199,7 @@ class Transitions:
 
     async def stop_within(self, db: type_Connection, task_id: str) -> None:
         """`stop` in the caller's transaction. The caller calls `announce_stop` after its commit."""
-        dispatch = await db.fetchrow(SQL.lock_task, task_id)
-        row = await db.fetchrow(SQL.lock_log, task_id)
+        dispatch, row = await self._lock(db, task_id)
         if row is None:
             raise TaskNotFound
         if row["status"] not in ("PENDING", "PROCESSING"):
@@ -238,8 +237,7 @@ class Transitions:
 
     async def _retry_task(self, task_id: str) -> None:
         async with self._db.transaction() as db:
-            dispatch = await db.fetchrow(SQL.lock_task, task_id)
-            row = await db.fetchrow(SQL.lock_log, task_id)
+            dispatch, row = await self._lock(db, task_id)
             if row is None:
                 raise TaskNotFound
             if (row["task_type"] or "").startswith(BUILT_IN):
@@ -255,6 +253,21 @@ class Transitions:
             )
             await db.execute(SQL.retry_log, task_id)
             await db.execute("SELECT pg_notify($1, '')", DUE_CHANNEL)
+
+    async def _lock(self, db: type_Connection, task_id: str) -> tuple[asyncpg.Record | None, asyncpg.Record | None]:
+        """Both rows of a task, locked, dispatch first."""
+        while True:
+            dispatch = await db.fetchrow(SQL.lock_task, task_id)
+            if dispatch is not None:
+                return dispatch, await db.fetchrow(SQL.lock_log, task_id)
+            # A legacy row. Whoever adopts it locks it, too, before the dispatch row is there.
+            waiting = db.transaction()
+            await waiting.start()
+            row = await db.fetchrow(SQL.lock_log, task_id)
+            if row is None or not await db.fetchval(SQL.is_known, task_id):
+                await waiting.commit()
+                return None, row
+            await waiting.rollback()  # adopted meanwhile: the lock is given back, and both are taken in their order
 
     async def _legacy_owner(self, db: Any, task_id: str) -> tuple[str | None, str | None]:
         """Tenant and project of a row that was written before the gateway came; its payload may be any JSON."""

@@ -214,6 +214,9 @@ SELECT state, backend, epoch, attempt, tenant_id, cancel_epoch, dag_run_id FROM 
 SELECT status, group_id, task_type, payload::text AS payload, started_at, worker_id, stopped_at
 FROM task_logs WHERE id = $1 FOR UPDATE
 
+-- name: is_known
+SELECT EXISTS (SELECT 1 FROM taskgate.dispatch WHERE task_id = $1)
+
 -- name: stop_dispatch
 -- A start that an engine holds, or may hold, is to be cancelled there.
 UPDATE taskgate.dispatch

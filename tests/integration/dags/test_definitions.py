@@ -8,6 +8,11 @@ import httpx
 import pytest
 
 from contracts.people import Household
+from gateway.dags.adoption import run_in
+from gateway.dags.errors import DagInvalid
+from gateway.dags.limits import Limits
+from gateway.dags.store import DagStore
+from gateway.storage.database import Database
 
 YAML = {"Content-Type": "application/yaml"}
 ONE = "nodes:\n  a: {type: add_episode}\n  b: {type: rebuild_communities, needs: [a]}\n"
@@ -159,3 +164,16 @@ async def test_the_schema_is_published(client: httpx.AsyncClient) -> None:
     schema = (await client.get("/gateway/v1/dags/schema")).json()
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert "for_each" in schema["$defs"]["Node"]["properties"]
+
+
+async def test_parameters_that_no_run_could_keep(
+    client: httpx.AsyncClient, database: Database, home: Household
+) -> None:
+    """A task's payload may have been written by a legacy producer."""
+    await apply(client, "kept", "params: {n: {}}\nnodes: {a: {type: add_episode}}")
+    store = DagStore(database, Limits(), known_types=())
+    task = {"task_type": "taskgate.dag", "tenant_id": home.tenant_id}
+    for value in ("18446744073709551617", '"\\ud800"', "[" * 300 + "]" * 300):
+        payload = f'{{"dag": "kept", "params": {{"n": {value}}}}}'
+        with pytest.raises(DagInvalid, match="The parameters hold integers beyond 64 bits"):
+            await run_in(store, {**task, "payload": payload})

@@ -148,6 +148,30 @@ async def test_a_run_that_was_claimed_again_is_not_taken_back(
     assert await database.fetchval("SELECT state FROM taskgate.dispatch") == "running"
 
 
+async def test_a_run_that_a_legacy_worker_took_is_not_taken_back(
+    database, transitions, new_task, new_lease, dead_here, new_duties, new_reaper, redis_engine, queue, new_bench,
+    start_of,
+):  # fmt: skip
+    """Redis put it back, but its answer was lost; a legacy worker was faster than the second requeue."""
+    bench = await new_bench()
+    task = await new_task()
+    await new_lease(bench.worker_id, backend="redis", lock_key=12, **dead_here)
+    await redis_engine.start_workflow(start_of(task))
+    await bench.next()
+    assert await transitions.claim(task, "redis", 1, bench.worker_id, with_payload=False)
+    await bench.kill()
+    await new_reaper().tick()
+    assert await redis_engine.requeue_workflow(start_of(task).ref, "its worker was lost")
+    assert await queue.rpoplpush("queue:group:g", "queue:processing:global")
+    await database.execute(
+        "UPDATE task_logs SET status = 'PROCESSING', started_at = now(), worker_id = 'legacy' WHERE id = $1", task
+    )
+    assert await new_duties(redis_engine).settle("redis", "requeue") == 1
+    assert await queue.llen("queue:group:g") == 0
+    assert await queue.llen("queue:processing:global") == 1
+    assert await database.fetchval(f"{DUTIES} WHERE kind = 'requeue'") == 0
+
+
 async def test_a_worker_is_released_after_its_runs_were_taken_back(
     database, transitions, new_task, new_lease, dead_here, new_duties, new_reaper, start_of
 ):

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import gc
+import json
 import tracemalloc
 
+import pytest
+
+from backends.errors import StartRefused
+from backends.redis_queue.engine import RedisQueueEngine
 from gateway.tasks.lifecycle import release as releasing
 from gateway.tasks.lifecycle.release import release
 
@@ -44,3 +49,44 @@ async def test_payloads_are_held_one_at_a_time(database, redis_engine, queue, ne
     assert peak < 20_000_000
     audit = "SELECT array_agg((evidence->>'tasks')::int) FROM taskgate.ledger WHERE kind = 'release'"
     assert await database.fetchval(audit) == [len(tasks)]
+
+
+@pytest.mark.parametrize("payload", ['{"content": "\\ud800"}', None, "[1]"], ids=["surrogate", "null", "list"])
+async def test_a_payload_that_is_odd_keeps_none_from_its_queue(database, redis_engine, queue, new_task, payload):
+    tasks = sorted([await new_task() for _ in range(3)])
+    await database.execute("UPDATE task_logs SET payload = $2::json WHERE id = $1", tasks[1], payload)
+    done = await release(database, redis_engine, by="ada")
+    assert (done.rows, done.pushed, done.left) == (3, 3, {})
+    pushed = {one["task_id"]: one for one in map(json.loads, await queue.lrange("queue:group:g", 0, -1))}
+    assert sorted(pushed) == tasks
+    assert pushed[tasks[1]].get("content") == ("\ud800" if payload and "content" in payload else None)
+
+
+async def test_an_integer_beyond_64_bits_is_given_back_as_it_was(database, redis_engine, queue, new_task):
+    await new_task()
+    await database.execute("UPDATE task_logs SET payload = $1::json", '{"n": 18446744073709551617}')
+    await release(database, redis_engine, by="ada")
+    assert b'"n": 18446744073709551617,' in await queue.lindex("queue:group:g", 0)
+
+
+class RefusesOne(RedisQueueEngine):
+    refused = ""
+
+    async def start_workflow(self, start):
+        if start.ref.task_id == self.refused:
+            raise StartRefused(f"the payload of task {self.refused} cannot be written as JSON")
+        await super().start_workflow(start)
+
+
+async def test_a_task_that_redis_refuses_keeps_no_other_from_its_queue(database, redis_server, queue, new_task):
+    """Its row is the legacy system's all the same."""
+    tasks = sorted([await new_task() for _ in range(3)])
+    engine = RefusesOne(redis_server, timeout=5)
+    engine.refused = tasks[1]
+    try:
+        done = await release(database, engine, by="ada")
+    finally:
+        await engine.close()
+    assert (done.rows, done.pushed, done.left) == (3, 2, {})
+    assert await queue.llen("queue:group:g") == 2
+    assert await database.fetchval("SELECT status FROM task_logs WHERE id = $1", tasks[1]) == "PENDING"

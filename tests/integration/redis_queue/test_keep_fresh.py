@@ -41,6 +41,26 @@ async def test_only_the_time_of_an_old_payload_changes(engine: RedisQueueEngine,
     assert wire.decode(raw).epoch == 3
 
 
+@pytest.mark.parametrize("trace_last", [False, True])
+async def test_a_payload_with_a_trace_is_renewed_too(engine: RedisQueueEngine, redis: Redis, trace_last: bool) -> None:
+    group = secrets.token_hex(6)
+    trace = {name: f"00-{'1' * 32}-{'2' * 16}-01" for name in ("traceparent", "created")}
+    ref = WorkflowRef(secrets.token_hex(8), 3, group, "add_episode")
+    await engine.start_workflow(WorkflowStart(ref, {"tags": []}, timedelta(seconds=600), trace=trace))
+    await age(redis, group, 500)
+    before = json.loads(await redis.lindex(f"queue:group:{group}", 0))
+    if trace_last:  # such payloads were pushed once
+        before["dispatch_trace"] = before.pop("dispatch_trace")
+        await redis.lset(f"queue:group:{group}", 0, json.dumps(before))
+    assert await engine.keep_fresh() >= 1
+    raw = await redis.lindex(f"queue:group:{group}", 0)
+    after = json.loads(raw)
+    assert time.time() - after["timestamp"] < 60
+    assert list(after) == list(before)
+    assert {**after, "timestamp": 0} == {**before, "timestamp": 0}
+    assert (wire.decode(raw).epoch, wire.decode(raw).trace) == (3, trace)
+
+
 async def test_young_and_foreign_payloads_stay_as_they_are(engine: RedisQueueEngine, redis: Redis) -> None:
     group = secrets.token_hex(6)
     foreign = json.dumps({"task_type": "add_episode", "task_id": "x", "timestamp": time.time() - 500})

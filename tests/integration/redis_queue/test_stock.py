@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from redis.asyncio import Redis
 
 from backends.port import Place, Stock
@@ -69,3 +70,20 @@ async def test_more_than_a_page(engine: RedisQueueEngine, redis: Redis) -> None:
         await redis.rpush(f"{wire.GROUP}many-{number}", payload(f"many-{number}", tenant_id="acme"))
     found = await engine.take_stock()
     assert {one.group_id: one.tasks for one in found} == {"p2": 999} | {f"many-{number}": 1 for number in range(500)}
+
+
+@pytest.mark.parametrize("trace_last", [False, True])
+async def test_what_the_gateway_pushed_with_a_trace_is_its_own(
+    engine: RedisQueueEngine, redis: Redis, trace_last: bool
+) -> None:
+    """Even if the script cannot read it."""
+    await redis.flushall()
+    start = new_start({"content": "\ud800"}, group_id="p1")
+    raw = wire.encode(start.ref, start.payload, trace={"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"})
+    if trace_last:  # such payloads were pushed once
+        message = json.loads(raw)
+        message["dispatch_trace"] = message.pop("dispatch_trace")
+        raw = json.dumps(message).encode()
+    await redis.rpush(f"{wire.GROUP}p1", raw)
+    assert await engine.take_stock() == [Stock(Place.WAITING, False, 1)]
+    assert await engine.find_lost([start.ref]) == []

@@ -144,6 +144,7 @@ def test_the_trace_travels_beside_the_payload() -> None:
     trace = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
     raw = wire.encode(REF, {"group_id": "group-1", "dispatch_trace": "a client's"}, trace=trace)
     assert json.loads(raw)["dispatch_trace"] == trace
+    assert list(json.loads(raw))[-2:] == ["timestamp", "dispatch_epoch"]  # where the scripts look for them
     message = wire.decode(raw)
     assert message.trace == trace
     assert "dispatch_trace" not in message.payload

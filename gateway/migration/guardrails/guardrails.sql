@@ -96,7 +96,7 @@ SELECT COALESCE((SELECT position FROM taskgate.outcome WHERE counted_at <= now()
 
 -- name: counted
 -- What these tenants ($1) did on Temporal after these positions ($2) and until position $3.
-SELECT o.tenant_id, o.task_type, o.failed, o.retried, o.dead, o.run_seconds
+SELECT o.tenant_id, o.task_type, o.failed, o.retried, CASE WHEN o.retried IS NOT NULL THEN o.dead END AS dead, o.run_seconds
 FROM unnest($1::text[], $2::bigint[]) AS g (tenant_id, after)
 JOIN taskgate.outcome o ON o.tenant_id = g.tenant_id AND o.position > g.after AND o.position <= $3
 WHERE o.backend = 'temporal'

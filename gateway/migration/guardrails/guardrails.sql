@@ -5,9 +5,14 @@
 SELECT pg_advisory_xact_lock(hashtext('taskgate.guardrail'))
 
 -- name: now
--- The database's time, why everything is frozen, and a number that is another one after each change of guards and settings.
+-- The database's time, why everything is frozen, and the version of guards and settings.
 SELECT clock_timestamp() AS now, (SELECT why FROM taskgate.guardrail_freeze) AS frozen,
-       COALESCE(pg_sequence_last_value('taskgate.guardrail_version'::regclass), 0) AS version
+       COALESCE(GREATEST((SELECT max(version) FROM taskgate.guardrail_setting), (SELECT max(version) FROM taskgate.guardrail)), 0) AS version
+
+-- name: version
+-- A number that is higher after each change of guards and settings that is committed: who changes them holds the lock, and no row is
+-- deleted. (The sequence itself also counts what is not committed yet.)
+SELECT COALESCE(GREATEST((SELECT max(version) FROM taskgate.guardrail_setting), (SELECT max(version) FROM taskgate.guardrail)), 0)
 
 -- name: guards
 SELECT * FROM taskgate.guardrail

@@ -26,6 +26,11 @@ class FlagEvaluation:
     reason: Json | None = None
     last_known: bool = False
 
+    @property
+    def is_default(self) -> bool:
+        """Whether the flag's default decided: nothing else is set for this task."""
+        return (self.reason or {}).get("kind") == "FALLTHROUGH"
+
 
 def dispatched(tracker: OpTracker, backend: str, latency: timedelta, *, failed: bool) -> OpTracker:
     """How a dispatch went: a write, with latency and errors by origin (`old` is Redis, `new` any other backend)."""

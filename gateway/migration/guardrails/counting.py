@@ -103,8 +103,8 @@ class Counting:
         return {tenant: (dead[tenant], lost[tenant]) for tenant in dead.keys() | lost.keys()}
 
     def _count(self, outcome: Outcome, tenant_id: str, touched: set[str]) -> None:
-        if outcome.dead or outcome.worker_lost:
-            self._minute.append((self._monotonic(), tenant_id, bool(outcome.dead), outcome.worker_lost))
+        if outcome.died or outcome.worker_lost:
+            self._minute.append((self._monotonic(), tenant_id, outcome.died, outcome.worker_lost))
         since = self._since.get(tenant_id)
         if since is not None and outcome.position > since.position:
             touched.add(tenant_id)

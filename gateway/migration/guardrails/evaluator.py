@@ -26,12 +26,12 @@ from gateway.migration.guardrails.decision import (
     trips,
 )
 from gateway.migration.guardrails.guard import Guard, Phase
-from gateway.migration.guardrails.happening import Happening, Kind
+from gateway.migration.guardrails.happening import Happening
 from gateway.migration.guardrails.limits import crossed
 from gateway.migration.guardrails.moves import Place, cooled, moved
 from gateway.migration.guardrails.places import AUTHOR, Places
 from gateway.migration.guardrails.policy import Policy
-from gateway.migration.guardrails.rollback import Overruled, roll_back, tell, write_down
+from gateway.migration.guardrails.rollback import Overruled, freeze, roll_back, write_down
 from gateway.migration.guardrails.steady_clock import SteadyClock
 from gateway.migration.guardrails.store import SQL, GuardChanged, Policies, guard_of
 from gateway.migration.guardrails.webhook import Webhook
@@ -83,7 +83,8 @@ class Evaluator:
         self._monotonic = monotonic
         self._clock = SteadyClock()
         self._term: int | None = None
-        self._seen: int | None = None
+        self._seen = 0
+        """The version of guards and settings that is in memory."""
         self._guards: dict[str, Guard] = {}
         self._policies = Policies()
         self._were_changed = False
@@ -195,10 +196,7 @@ class Evaluator:
         back = {name for name, one in just.items() if one.rolled_back_at and one.rolled_back_at > now - JUST}
         why = freezes(len(just), len((tripping | back) & just.keys()))
         if why is not None:
-            async with self._db.transaction() as connection:
-                await connection.execute(SQL.lock)
-                await connection.execute(SQL.freeze, why)
-                await tell(connection, [Happening(Kind.FROZEN, None, why)], self._webhook)
+            await freeze(self._db, why, self._webhook, version=self._seen)
             self._wake()
             log.error("guardrails are frozen: %s", why)
         return why
@@ -219,7 +217,7 @@ class Evaluator:
     async def _roll_back(self, guard: Guard, decision: Decision, regression: Regression) -> Decision:
         """Roll back, or say what kept it from that."""
         try:
-            back = await roll_back(self._db, decision, self._webhook)
+            back = await roll_back(self._db, decision, self._webhook, version=self._seen)
         except LedgerUnwritable as error:
             log.error("tenant %s is not rolled back: %s", guard.tenant_id, error.message)
             return held_back(guard, regression, f"not rolled back, because that cannot be recorded: {error.message}")
@@ -235,7 +233,8 @@ class Evaluator:
         if not drafts:
             return
         happenings = [one for _, told in drafts for one in told]
-        for guard in await write_down(self._db, [guard for guard, _ in drafts], happenings, self._webhook):
+        guards = [guard for guard, _ in drafts]
+        for guard in await write_down(self._db, guards, happenings, self._webhook, version=self._seen):
             self._take(guard)
         for one in happenings:
             log.info("guardrail of %s: %s: %s", one.tenant_id, one.kind, one.why)
@@ -246,7 +245,7 @@ class Evaluator:
         """As it was just written: nobody need read it again."""
         self._guards[guard.tenant_id] = guard
         self._counting.take(guard)
-        self._seen = max(self._seen or 0, guard.version)
+        self._seen = max(self._seen, guard.version)
         self._keep_waiting(guard)
 
     def _keep_waiting(self, guard: Guard) -> None:

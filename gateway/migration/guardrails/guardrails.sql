@@ -5,9 +5,14 @@
 SELECT pg_advisory_xact_lock(hashtext('taskgate.guardrail'))
 
 -- name: now
--- The database's time, why everything is frozen, and a number that is another one after each change of guards and settings.
+-- The database's time, why everything is frozen, and the version of guards and settings.
 SELECT clock_timestamp() AS now, (SELECT why FROM taskgate.guardrail_freeze) AS frozen,
-       COALESCE(pg_sequence_last_value('taskgate.guardrail_version'::regclass), 0) AS version
+       COALESCE(GREATEST((SELECT max(version) FROM taskgate.guardrail_setting), (SELECT max(version) FROM taskgate.guardrail)), 0) AS version
+
+-- name: version
+-- A number that is higher after each change of guards and settings that is committed: who changes them holds the lock, and no row is
+-- deleted. (The sequence itself also counts what is not committed yet.)
+SELECT COALESCE(GREATEST((SELECT max(version) FROM taskgate.guardrail_setting), (SELECT max(version) FROM taskgate.guardrail)), 0)
 
 -- name: guards
 SELECT * FROM taskgate.guardrail
@@ -96,7 +101,7 @@ SELECT COALESCE((SELECT position FROM taskgate.outcome WHERE counted_at <= now()
 
 -- name: counted
 -- What these tenants ($1) did on Temporal after these positions ($2) and until position $3.
-SELECT o.tenant_id, o.task_type, o.failed, o.retried, o.dead, o.run_seconds
+SELECT o.tenant_id, o.task_type, o.failed, o.retried, CASE WHEN o.retried IS NOT NULL THEN o.dead END AS dead, o.run_seconds
 FROM unnest($1::text[], $2::bigint[]) AS g (tenant_id, after)
 JOIN taskgate.outcome o ON o.tenant_id = g.tenant_id AND o.position > g.after AND o.position <= $3
 WHERE o.backend = 'temporal'
@@ -128,9 +133,10 @@ SET since = since || jsonb_build_object('position', (SELECT COALESCE(max(positio
 WHERE phase = 'armed' AND concerns ? 'regression'
 
 -- name: held
--- What keeps a tenant from being moved forward.
-SELECT (SELECT why FROM taskgate.guardrail_freeze) AS frozen, g.phase, g.concerns
-FROM (SELECT 1) AS one LEFT JOIN taskgate.guardrail g ON g.tenant_id = $1
+-- What keeps a tenant ($1, else that of project $2) from being moved forward.
+SELECT (SELECT why FROM taskgate.guardrail_freeze) AS frozen, one.tenant_id, g.phase, g.concerns
+FROM (SELECT COALESCE($1::text, (SELECT tenant_id FROM projects WHERE id = $2)) AS tenant_id) AS one
+LEFT JOIN taskgate.guardrail g ON g.tenant_id = one.tenant_id
 
 -- name: is_held_back
 -- Whether a guardrail's override ($2: who sets those) stands for tenant $1.

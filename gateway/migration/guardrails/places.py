@@ -139,7 +139,7 @@ class Places:
         routes = [self._router.route(query) for query in _queries(tenant_id, plan, scopes)]
         route = max(routes, key=lambda one: list(Stage).index(one.stage))
         stage = route.stage
-        if by_task is not None and any(one.rule == "fallthrough" for one in routes):
+        if by_task is not None and any(one.flag is not None and one.flag.is_default for one in routes):
             stage = _furthest([stage, by_task]) or stage
         author, is_ours = _author(route)
         return Place(stage, route.entry_id, None, author, is_ours)

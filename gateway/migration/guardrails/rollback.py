@@ -1,4 +1,4 @@
-"""A rollback is one transaction: override, guard, history, webhook and entry of the ledger, or nothing."""
+"""What the leader writes, each in one transaction; a rollback with its override and its entry of the ledger."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.migration.guardrails.decision import Decision
 from gateway.migration.guardrails.guard import Guard
 from gateway.migration.guardrails.happening import Happening, Kind
 from gateway.migration.guardrails.places import AUTHOR, PLAN_AUTHOR
-from gateway.migration.guardrails.store import SQL, add_events, put_guard
+from gateway.migration.guardrails.store import SQL, add_events, lock_as_read, put_guard
 from gateway.migration.guardrails.webhook import Webhook
 from gateway.migration.ledger.changes import override_flip
 from gateway.migration.ledger.writer import append
@@ -26,8 +26,8 @@ class Overruled(TaskgateError):
     code = "overruled"
 
 
-async def roll_back(db: Database, decision: Decision, webhook: Webhook) -> Guard:
-    """Put the tenant back on Redis; the guard as it was written.
+async def roll_back(db: Database, decision: Decision, webhook: Webhook, *, version: int) -> Guard:
+    """Put the tenant back on Redis; the guard as it was written. `version`: of guards and settings as they were read.
 
     Nothing is changed when this raises: `Overruled` (in words by whom), `GuardChanged`, `LedgerUnwritable`,
     `DatabaseUnavailable`.
@@ -36,7 +36,7 @@ async def roll_back(db: Database, decision: Decision, webhook: Webhook) -> Guard
     told = next(one for one in decision.happenings if one.kind is Kind.ROLLED_BACK)
     fault_points.passing("before_rollback")
     async with db.transaction() as connection:
-        await connection.execute(SQL.lock)
+        await lock_as_read(connection, version)
         await lock_overrides(connection)
         before = None
         for row in await load_overrides(connection):
@@ -45,7 +45,7 @@ async def roll_back(db: Database, decision: Decision, webhook: Webhook) -> Guard
             before = row if row.scope == scope else before
         why = f"rolled back from temporal: {told.why}"
         row = await set_override(connection, scope, guard.redis_stage, by=AUTHOR, why=why)
-        version = await put_guard(connection, guard)
+        written = await put_guard(connection, guard)
         await webhook.tell(connection, decision.happenings)
         was = None if before is None else before.stage
         entry = await append(
@@ -54,18 +54,26 @@ async def roll_back(db: Database, decision: Decision, webhook: Webhook) -> Guard
         await add_events(connection, decision.happenings, entry_id=entry)
         fault_points.passing("in_rollback")
     fault_points.passing("after_rollback")
-    return replace(guard, version=version)
+    return replace(guard, version=written)
 
 
 async def write_down(
-    db: Database, guards: Sequence[Guard], happenings: Sequence[Happening], webhook: Webhook
+    db: Database, guards: Sequence[Guard], happenings: Sequence[Happening], webhook: Webhook, *, version: int
 ) -> list[Guard]:
     """Guards that did not roll back, and what is told of them. Raises `GuardChanged`, `DatabaseUnavailable`."""
     async with db.transaction() as connection:
-        await connection.execute(SQL.lock)
+        await lock_as_read(connection, version)
         written = [replace(guard, version=await put_guard(connection, guard)) for guard in guards]
         await tell(connection, happenings, webhook)
     return written
+
+
+async def freeze(db: Database, why: str, webhook: Webhook, *, version: int) -> None:
+    """Let nothing be changed until a person unfreezes. Raises `GuardChanged`, `DatabaseUnavailable`."""
+    async with db.transaction() as connection:
+        await lock_as_read(connection, version)
+        await connection.execute(SQL.freeze, why)
+        await tell(connection, [Happening(Kind.FROZEN, None, why)], webhook)
 
 
 async def tell(db: type_Connection, happenings: Sequence[Happening], webhook: Webhook) -> None:

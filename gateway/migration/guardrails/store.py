@@ -23,7 +23,7 @@ DEFAULT = "default"
 
 
 class GuardChanged(TaskgateError):
-    """Somebody changed the guardrail meanwhile; nothing was written."""
+    """Somebody changed the guardrail, or what is set, meanwhile; nothing was written."""
 
     code = "guard_changed"
 
@@ -40,6 +40,16 @@ def guard_of(row: asyncpg.Record) -> Guard:
         concerns=concerns,
         **fields,
     )
+
+
+async def lock_as_read(db: type_Connection, version: int) -> None:
+    """Keep others from changing guards and settings until the end of the transaction.
+
+    `version`: what was read and decided upon. Raises `GuardChanged` if that is no longer what is committed.
+    """
+    await db.execute(SQL.lock)
+    if await db.fetchval(SQL.version) != version:
+        raise GuardChanged("a guard or a setting")
 
 
 async def put_guard(db: type_Connection, guard: Guard) -> int:

@@ -30,8 +30,9 @@ class Outcome:
     """A run that ended, or a task that failed for good. Times are the database's, durations are seconds.
 
     `failed` is answered once per task, by the first run that completes or fails. `retried` (did a run fail before the
-    last one?) and `dead` are answered when the task is over. A lost worker, a stop and a run that was handed back
-    answer nothing: they say nothing about the engine that would hold for the next task too.
+    last one?) and `dead` are answered when the task is over, but not by one that failed on another engine before. A
+    lost worker, a stop and a run that was handed back answer nothing: they say nothing about the engine that would hold
+    for the next task too. `died`: it failed for good, whether that is an answer or not.
     """
 
     position: int
@@ -46,13 +47,14 @@ class Outcome:
     failed: bool | None
     retried: bool | None
     dead: bool | None
+    died: bool
     worker_lost: bool
     run_seconds: float | None
     """Of a completed run."""
     wait_seconds: float | None
     """Of a first run: from when the task might begin until it did."""
     total_seconds: float | None
-    """Of a completed task: from when it might begin to its end."""
+    """Of a completed task that nobody had to redrive: from when it might begin to its end."""
     late_seconds: float | None
     """Of a schedule's task: how long after its time it began."""
 

@@ -12,6 +12,8 @@ SELECT pg_advisory_xact_lock($1, $2)
 -- Counts up to $1 runs and $1 deaths that were not counted yet. Nodes of a DAG are no tasks of a client: their run is counted. The
 -- marks, the outcomes and the sums are one statement: whoever repeats it finds nothing left to count. No statement changes a run that has ended,
 -- so none has to be locked first.
+-- `dispatch.failures` counts the failed runs since a person retried or redrove the task: only those are repetitions. A task that failed on another
+-- engine before says nothing of this one when it is over: `retried` is NULL, and `dead` is then a fact but no answer.
 WITH picked AS MATERIALIZED (
     SELECT a.task_id, a.attempt FROM taskgate.attempt a
     WHERE a.outcome IS NOT NULL AND NOT a.is_counted
@@ -25,9 +27,7 @@ WITH picked AS MATERIALIZED (
     WHERE death_id IN (SELECT death_id FROM taskgate.uncounted_death ORDER BY death_id LIMIT $1)
     RETURNING task_id, attempt, tenant_id, task_type, backend, at
 ), ended AS (
-    SELECT m.*, d.tenant_id, d.task_type, m.outcome IN ('completed', 'failed') AS says,
-           m.attempt > 1 AND EXISTS (SELECT 1 FROM taskgate.attempt e WHERE e.task_id = m.task_id AND e.attempt < m.attempt
-                                     AND e.outcome = 'failed') AS failed_before,
+    SELECT m.*, d.tenant_id, d.task_type, m.outcome IN ('completed', 'failed') AS says, d.failures, b.failed_before, b.failed_elsewhere,
            GREATEST(d.created_at, d.not_before) AS wanted_at,
            CASE WHEN m.attempt = 1 AND d.schedule_id IS NOT NULL THEN (
                SELECT f.fire_at FROM taskgate.firing f
@@ -35,23 +35,30 @@ WITH picked AS MATERIALIZED (
                  AND f.nominal_at BETWEEN d.created_at - interval '1 day' AND d.created_at + interval '1 day'
                LIMIT 1) END AS fire_at
     FROM marked m JOIN taskgate.dispatch d ON d.task_id = m.task_id
+    CROSS JOIN LATERAL (SELECT count(*) AS failed_before, count(*) FILTER (WHERE e.backend <> m.backend) > 0 AS failed_elsewhere
+                        FROM taskgate.attempt e
+                        WHERE m.attempt > 1 AND e.task_id = m.task_id AND e.attempt < m.attempt AND e.outcome = 'failed') AS b
     WHERE d.dag_run_id IS NULL
 ), found AS (
     SELECT ended_at AS at, task_id, attempt, tenant_id, task_type, backend,
-           CASE WHEN says AND NOT failed_before THEN outcome = 'failed' END AS failed,
-           CASE WHEN outcome = 'completed' THEN failed_before END AS retried,
+           CASE WHEN says AND failed_before = 0 THEN outcome = 'failed' END AS failed,
+           CASE WHEN outcome = 'completed' AND NOT failed_elsewhere THEN failures > 0 END AS retried,
            CASE WHEN outcome = 'completed' THEN false END AS dead,
            worker_lost, 1 AS runs,
            CASE WHEN outcome = 'completed' THEN GREATEST(extract(epoch FROM ended_at - started_at), 0) END AS run_seconds,
            CASE WHEN attempt = 1 THEN GREATEST(extract(epoch FROM started_at - wanted_at), 0) END AS wait_seconds,
-           CASE WHEN outcome = 'completed' THEN GREATEST(extract(epoch FROM ended_at - wanted_at), 0) END AS total_seconds,
+           -- Of a task that had died the time until it was redriven is nobody's.
+           CASE WHEN outcome = 'completed' AND failed_before <= failures
+                THEN GREATEST(extract(epoch FROM ended_at - wanted_at), 0) END AS total_seconds,
            CASE WHEN fire_at IS NOT NULL THEN GREATEST(extract(epoch FROM started_at - fire_at), 0) END AS late_seconds
     FROM ended
     UNION ALL
-    SELECT at, task_id, attempt, tenant_id, task_type, backend, NULL,
-           EXISTS (SELECT 1 FROM taskgate.attempt e WHERE e.task_id = d.task_id AND e.attempt < d.attempt AND e.outcome = 'failed'),
-           true, false, 0, NULL, NULL, NULL, NULL
+    SELECT d.at, d.task_id, d.attempt, d.tenant_id, d.task_type, d.backend, NULL,
+           CASE WHEN NOT b.failed_elsewhere THEN b.failed_before > 0 END, true, false, 0, NULL, NULL, NULL, NULL
     FROM died d
+    CROSS JOIN LATERAL (SELECT count(*) AS failed_before, count(*) FILTER (WHERE e.backend <> d.backend) > 0 AS failed_elsewhere
+                        FROM taskgate.attempt e
+                        WHERE e.task_id = d.task_id AND e.attempt < d.attempt AND e.outcome = 'failed') AS b
 ), counted AS (
     INSERT INTO taskgate.outcome (position, at, task_id, attempt, tenant_id, task_type, backend, failed, retried, dead, worker_lost,
                                   run_seconds, wait_seconds, total_seconds, late_seconds)
@@ -63,8 +70,8 @@ WITH picked AS MATERIALIZED (
                                              retried, dead, attempts, run, wait, total, late)
     SELECT everybody, CASE WHEN everybody THEN '' ELSE COALESCE(tenant_id, '') END, task_type, backend,
            date_bin(make_interval(secs => $2), at, 'epoch'), sum(runs), count(*) FILTER (WHERE worker_lost),
-           count(failed), count(*) FILTER (WHERE failed), count(dead), count(*) FILTER (WHERE retried), count(*) FILTER (WHERE dead),
-           COALESCE(sum(attempt) FILTER (WHERE dead IS NOT NULL), 0),
+           count(failed), count(*) FILTER (WHERE failed), count(retried), count(*) FILTER (WHERE retried),
+           count(*) FILTER (WHERE dead AND retried IS NOT NULL), COALESCE(sum(attempt) FILTER (WHERE retried IS NOT NULL), 0),
            taskgate.histogram(taskgate.log_bucket(run_seconds)), taskgate.histogram(taskgate.log_bucket(wait_seconds)),
            taskgate.histogram(taskgate.log_bucket(total_seconds)), taskgate.histogram(taskgate.log_bucket(late_seconds))
     FROM found CROSS JOIN (VALUES (false), (true)) AS twice (everybody)
@@ -81,8 +88,9 @@ SELECT (SELECT count(*) FROM marked) AS runs, (SELECT count(*) FROM died) AS dea
 
 -- name: since
 -- The next $2 outcomes after position $1.
-SELECT o.position, o.at, o.counted_at, o.task_id, o.attempt, o.tenant_id, n.plan, o.task_type, o.backend, o.failed, o.retried, o.dead,
-       o.worker_lost, o.run_seconds, o.wait_seconds, o.total_seconds, o.late_seconds
+SELECT o.position, o.at, o.counted_at, o.task_id, o.attempt, o.tenant_id, n.plan, o.task_type, o.backend, o.failed, o.retried,
+       CASE WHEN o.retried IS NOT NULL THEN o.dead END AS dead, o.dead IS TRUE AS died, o.worker_lost,
+       o.run_seconds, o.wait_seconds, o.total_seconds, o.late_seconds
 FROM taskgate.outcome o LEFT JOIN tenants n ON n.id = o.tenant_id
 WHERE o.position > $1 ORDER BY o.position LIMIT $2
 

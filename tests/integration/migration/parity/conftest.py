@@ -87,9 +87,9 @@ class History:
                        now() - make_interval(secs => $4::float8 * 3600 + (n - $1) * 600.0 / $2) AS at
                 FROM generate_series($1::int, $1 + $2::int - 1) AS n
             ), task AS (
-                INSERT INTO taskgate.dispatch (task_id, tenant_id, group_id, task_type, state, backend, attempt, epoch,
-                                               created_at)
-                SELECT task_id, $5, 'g', $6, 'completed', $7, CASE WHEN fails THEN 2 ELSE 1 END, 1,
+                INSERT INTO taskgate.dispatch (task_id, tenant_id, group_id, task_type, state, backend, attempt,
+                                               failures, epoch, created_at)
+                SELECT task_id, $5, 'g', $6, 'completed', $7, CASE WHEN fails THEN 2 ELSE 1 END, fails::int, 1,
                        at - make_interval(secs => $8::float8 + 0.5)
                 FROM given
             )

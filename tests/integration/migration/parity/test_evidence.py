@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from gateway.access.placement import Tier
 from gateway.migration.parity.evidence import Counts, Evidence, Outcome, Slice
 from gateway.migration.parity.histogram import bucket_of
@@ -17,6 +19,7 @@ from gateway.tasks.lifecycle.transitions import Transitions
 
 AllOutcomes = Callable[[], Awaitable[list[Outcome]]]
 RunTask = Callable[..., Awaitable[str]]
+RunAgain = Callable[[str, str, str], Awaitable[None]]
 
 
 def total(slices: list[Slice]) -> Counts:
@@ -84,6 +87,67 @@ async def test_a_second_death_is_a_death_of_its_own(
     await transitions.claim(task_id, "redis", 1, "w1", with_payload=False)
     await transitions.fail(task_id, 2, "no", final=True, engine_retries=False)
     assert [answers(one) for one in await all_outcomes()][2:] == [(None, None, None), (None, True, True)]
+
+
+@pytest.fixture
+def run_again(transitions: Transitions, database: Database) -> RunAgain:
+    """Redrive a dead task, or let one that waits go on; its next run, on this engine, ends like this."""
+
+    async def run(task_id: str, backend: str, end: str) -> None:
+        state = await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = $1", task_id)
+        if state == "failed":
+            await transitions.retry(task_id)
+        await database.execute(
+            "UPDATE taskgate.dispatch SET state = 'queued', backend = $2 WHERE task_id = $1", task_id, backend
+        )
+        claim = await transitions.claim(task_id, backend, 1, "w1", with_payload=False)
+        assert claim is not None
+        if end == "completed":
+            assert await transitions.complete(task_id, claim.attempt)
+        else:
+            assert await transitions.fail(task_id, claim.attempt, "no", final=end == "final", engine_retries=False)
+
+    return run
+
+
+@pytest.mark.parametrize("died_on", ["redis", "temporal"])
+async def test_a_redrive_is_no_repetition(
+    run_task: RunTask, run_again: RunAgain, all_outcomes: AllOutcomes, database: Database, died_on: str
+) -> None:
+    """What failed before says nothing about the engine that runs it now, and the time in between is no duration."""
+    task_id = await run_task("failed", "final", backend=died_on)
+    await database.execute("UPDATE taskgate.dispatch SET created_at = now() - interval '7 days'")
+    await run_again(task_id, "temporal", "completed")
+    outcome = (await all_outcomes())[-1]
+    assert (outcome.attempt, outcome.failed, outcome.run_seconds is not None) == (3, None, True)
+    assert (outcome.retried, outcome.dead) == ((None, None) if died_on == "redis" else (False, False))
+    assert outcome.total_seconds is None
+
+
+async def test_what_failed_after_a_redrive_is_a_repetition(
+    run_task: RunTask, run_again: RunAgain, all_outcomes: AllOutcomes
+) -> None:
+    task_id = await run_task("final", backend="temporal")
+    await run_again(task_id, "temporal", "failed")
+    await run_again(task_id, "temporal", "completed")
+    assert answers((await all_outcomes())[-1]) == (None, True, False)
+
+
+async def test_failures_of_one_engine_are_not_counted_against_the_other(
+    run_task: RunTask, run_again: RunAgain, all_outcomes: AllOutcomes, recorder: Recorder, evidence: Evidence
+) -> None:
+    """Tasks that failed on Redis and are over on Temporal answer nothing, yet a dead one is dead."""
+    for end in ("completed", "final"):
+        await run_again(await run_task("failed", backend="redis"), "temporal", end)
+    dead = await run_task("final", backend="redis")
+    await run_again(dead, "temporal", "final")
+    there = [one for one in await all_outcomes() if one.backend == "temporal"]
+    assert {answers(one) for one in there} == {(None, None, None)}
+    assert sum(one.died for one in there) == 2
+    (_, at) = await evidence.newest()
+    day = timedelta(days=1)
+    counts = total([one for one in await evidence.slices("acme", at - day, at + day) if one.backend == "temporal"])
+    assert (counts.ended, counts.first, counts.over, counts.retried, counts.dead, counts.attempts) == (3, 0, 0, 0, 0, 0)
 
 
 async def test_a_task_that_no_engine_began_dies_there_too(

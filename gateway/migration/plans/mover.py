@@ -27,6 +27,8 @@ from gateway.tasks import fault_points
 
 #: Tenants that are moved in one version of the flag; each has an entry of its own in the ledger.
 TENANTS_AT_ONCE: Final = 40
+#: Who is named of those that cannot be put back.
+_NAMED: Final = 3
 
 
 class Mover:
@@ -84,10 +86,14 @@ class Mover:
             return await self._shares.take_back(progress, why)
         try:
             version, settings = await self._flag()
-        except FlagStoreUnavailable:
-            if self._known() is not None and self._stages.may_detour:
-                await self._detour.shield(progress, why)
-            raise
+        except FlagStoreUnavailable as error:
+            known = self._known()
+            if known is None or not self._stages.may_detour:
+                raise
+            stuck = await self._detour.shield(progress, plan, standing(known), why)
+            if not stuck:
+                raise
+            raise FlagStoreUnavailable(f"{error.message}; {_stay(stuck)}", retry_after=error.retry_after) from error
         wanted = {
             row["tenant_id"]: _stage(row["before"])
             for row in rows
@@ -209,6 +215,15 @@ def _folded(row: asyncpg.Record, settings: Mapping[Scope, Stage], plan: Plan) ->
         return stage
     present = settings.get(Scope(row["tenant_id"]))
     return _stage(row["before"]) if present is stage else present
+
+
+def _stay(tenants: Sequence[str]) -> str:
+    named, more = ", ".join(tenants[:_NAMED]), len(tenants) - _NAMED
+    others = f" and {more} more" if more > 0 else ""
+    return (
+        f"until the flag can be changed, these stay where they are: {named}{others}; before, they followed its default,"
+        " which is a percentage"
+    )
 
 
 def _stage(name: str | None) -> Stage | None:

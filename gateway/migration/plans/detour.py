@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from backends.port import WorkflowEnginePort
 from gateway.migration.guardrails.holds import check_holds
 from gateway.migration.guardrails.places import PLAN_AUTHOR as AUTHOR
 from gateway.migration.ledger.changes import override_flip
 from gateway.migration.ledger.writer import Flip, append
 from gateway.migration.plans.document import Plan
 from gateway.migration.plans.progress import SQL, Progress, check_unchanged
+from gateway.migration.stages.checks import check_override_stranding
 from gateway.routing.overrides import clear_override, load_overrides, lock_overrides, set_override
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
@@ -19,17 +21,20 @@ from gateway.storage.database import Database, type_Connection
 class Detour:
     """Each step is one transaction: overrides, their entries in the ledger, and the plan's rows.
 
-    An override that is not a plan's own is never touched. Methods raise `MoveHeld`, `PlanChanged`, `LedgerUnwritable`,
-    `DatabaseUnavailable`.
+    An override that is not a plan's own is never touched. Methods raise `MoveHeld`, `StageChangeRefused` when tasks
+    would be stranded, `PlanChanged`, `LedgerUnwritable`, `DatabaseUnavailable`.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, redis: WorkflowEnginePort | None) -> None:
+        """`redis` is asked what was pushed past the gateway before a tenant is at `complete`."""
         self._db = database
+        self._redis = redis
 
     async def move(self, progress: Progress, names: Sequence[str], stage: Stage, why: str) -> None:
         """Put them at the stage, until the flag can say it."""
         for name in names:
             await check_holds(self._db, Scope(name), stage, force=False)
+        await self._check_stranding(dict.fromkeys(names, stage))
         async with self._db.transaction() as db:
             await check_unchanged(db, progress)
             await self._set(db, dict.fromkeys(names, stage), why)
@@ -56,6 +61,7 @@ class Detour:
                 stuck.append(tenant)
             else:
                 back[tenant] = stage
+        await self._check_stranding(back)
         async with self._db.transaction() as db:
             await check_unchanged(db, progress)
             await self._set(db, back, why)
@@ -70,6 +76,10 @@ class Detour:
         async with self._db.transaction() as db:
             await check_unchanged(db, progress)
             await self._set(db, ended, why)
+
+    async def _check_stranding(self, stages: Mapping[str, Stage | None]) -> None:
+        known = {Scope(name): stage for name, stage in stages.items() if stage is not None}
+        await check_override_stranding(self._db, self._redis, known)
 
     async def _set(self, db: type_Connection, stages: Mapping[str, Stage | None], why: str) -> None:
         """None: no override."""

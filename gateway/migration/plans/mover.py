@@ -132,8 +132,8 @@ class Mover:
                 why,
                 version,
                 lambda db: check_unchanged(db, progress),
-                force=True,
                 is_back=is_back,
+                despite_holds=True,
             )
             return
         known = settings_of(self._known() or {})
@@ -175,11 +175,12 @@ class Mover:
         version: int,
         also: Also,
         *,
-        force: bool = False,
         is_back: bool = False,
+        despite_holds: bool = False,
     ) -> None:
-        asked = MoveTenants(stages=dict(wanted), why=why[:1000], based_on=version, force=force)
-        await self._stages.move(progress.started_by or progress.created_by, asked, also, is_back=is_back)
+        asked = MoveTenants(stages=dict(wanted), why=why[:1000], based_on=version)
+        who = progress.started_by or progress.created_by
+        await self._stages.move(who, asked, also, is_back=is_back, despite_holds=despite_holds)
 
     def _marked(self, progress: Progress, names: Sequence[str], state: str) -> Also:
         """Where the flag is in the database, flip and step are one transaction."""

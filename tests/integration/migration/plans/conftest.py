@@ -105,7 +105,7 @@ class PlanWorld:
             " ON CONFLICT (is_only) DO UPDATE SET term = l.term + 1 RETURNING term"
         )
         routing = self.routing
-        mover = Mover(fenced, self._door(fenced), Detour(fenced), routing.flags.document)
+        mover = Mover(fenced, self._door(fenced), Detour(fenced, None), routing.flags.document)
         gates = Gates(fenced, Parity(fenced, routing.router, days=30), self.drain)
         trouble = Trouble(fenced, routing.flags.document)
         self.runner = Runner(

@@ -33,7 +33,10 @@ async def test_overrides_stand_in_for_a_flag_that_is_away_and_are_folded_back(
     await world.act("start")
     monkeypatch.setattr(Elsewhere, "is_away", True)
     held = await world.until("held", minutes=1)
-    assert held["says"] == "all waves are over; overrides stand in for the flag until it can be changed"
+    assert (
+        held["says"]
+        == "all waves are over; overrides stand in for the flag until it can be changed: LaunchDarkly does not answer"
+    )
     assert await overrides(world) == [("acme", "live", "taskgate plan"), ("globex", "live", "taskgate plan")]
     monkeypatch.setattr(Elsewhere, "is_away", False)
     assert await world.settings() == {}
@@ -66,6 +69,27 @@ async def test_a_guardrail_takes_back_a_tenant_that_an_override_of_a_plan_moved(
     await world.trip("acme")
     assert await overrides(world) == [("acme", "off", "taskgate guardrail")]
     assert (await world.until("held"))["says"].startswith("the guardrail took tenant acme back to off")
+
+
+async def test_the_flag_takes_over_also_for_a_tenant_whose_guardrail_holds_meanwhile(
+    elsewhere: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = elsewhere
+    await world.write(PLAN)
+    await world.act("start")
+    monkeypatch.setattr(Elsewhere, "is_away", True)
+    await world.tick()
+    await world.database.execute(
+        "INSERT INTO taskgate.guardrail (tenant_id, phase, redis_stage, since, rollbacks, concerns)"
+        """ VALUES ('acme', 'armed', 'off', '{}', 0, '{"queue_age": {"response": "hold", "why": "tasks wait"}}')"""
+    )
+    monkeypatch.setattr(Elsewhere, "is_away", False)
+    held = await world.until("held", minutes=1)
+    assert held["says"].startswith("the guardrail of tenant acme holds (tasks wait)")
+    await world.tick(minutes=1)
+    await until(lambda: targets(world) == ["acme"])
+    await world.tick(minutes=1)
+    assert await overrides(world) == []
 
 
 async def test_a_rollback_does_not_wait_for_a_flag_that_is_away(

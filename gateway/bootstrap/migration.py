@@ -88,7 +88,7 @@ def build_runner(dependencies: Dependencies, fenced: Database) -> Runner:
     parity = Parity(database, dependencies.router, days=settings.parity_days)
     return Runner(
         fenced,
-        Mover(fenced, stages, Detour(fenced), dependencies.flags.document),
+        Mover(fenced, stages, Detour(fenced, dependencies.engines.get("redis")), dependencies.flags.document),
         Trouble(fenced, dependencies.flags.document),
         Gates(fenced, parity, _build_drain(dependencies)),
         PlanChecker(dependencies.sandbox),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from backends.port import WorkflowEnginePort
 from gateway.migration.guardrails.holds import check_holds
 from gateway.migration.guardrails.places import PLAN_AUTHOR as AUTHOR
 from gateway.migration.ledger.changes import override_flip
-from gateway.migration.ledger.writer import append
+from gateway.migration.ledger.writer import Flip, append
+from gateway.migration.plans.document import Plan
 from gateway.migration.plans.progress import SQL, Progress, check_unchanged
-from gateway.routing.overrides import Override, clear_override, load_overrides, lock_overrides, set_override
+from gateway.migration.stages.checks import check_override_stranding
+from gateway.routing.overrides import clear_override, load_overrides, lock_overrides, set_override
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database, type_Connection
@@ -18,53 +21,82 @@ from gateway.storage.database import Database, type_Connection
 class Detour:
     """Each step is one transaction: overrides, their entries in the ledger, and the plan's rows.
 
-    An override that is not a plan's own is never touched. Methods raise `MoveHeld`, `PlanChanged`, `LedgerUnwritable`,
-    `DatabaseUnavailable`.
+    An override that is not a plan's own is never touched. Methods raise `MoveHeld`, `StageChangeRefused` when tasks
+    would be stranded, `PlanChanged`, `LedgerUnwritable`, `DatabaseUnavailable`.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, redis: WorkflowEnginePort | None) -> None:
+        """`redis` is asked what was pushed past the gateway before a tenant is at `complete`."""
         self._db = database
+        self._redis = redis
 
     async def move(self, progress: Progress, names: Sequence[str], stage: Stage, why: str) -> None:
         """Put them at the stage, until the flag can say it."""
         for name in names:
             await check_holds(self._db, Scope(name), stage, force=False)
+        await self._check_stranding(dict.fromkeys(names, stage))
         async with self._db.transaction() as db:
             await check_unchanged(db, progress)
             await self._set(db, dict.fromkeys(names, stage), why)
             await db.execute(SQL.mark, progress.name, names, "moved", True)
 
-    async def shield(self, progress: Progress, why: str) -> None:
-        """Put all that the plan has moved where they were, until the flag can say it: they are `moving` then."""
+    async def shield(self, progress: Progress, plan: Plan, settings: Mapping[Scope, Stage], why: str) -> list[str]:
+        """Put those that the plan has moved where they were, until the flag can say it: they are `moving` then.
+
+        `settings`: of the flag in force here, as of `standing`. Who stands elsewhere in it was moved by others since,
+        and stays. Those are given back that stay because no one stage is where they were: they followed a default
+        that is a percentage.
+        """
         rows = await self._db.fetch(SQL.to_take_back, progress.name, 2**31 - 1)
+        back: dict[str, Stage | None] = {}
+        stuck = []
+        for row in rows:
+            tenant, before = row["tenant_id"], row["before"]
+            if settings.get(Scope(tenant)) is not Stage(plan.stage_of(row["wave"])):
+                if row["by_override"]:
+                    back[tenant] = None  # the flag decides, which does not have the plan's stage
+                continue
+            stage = settings.get(Scope()) if before is None else Stage(before)
+            if stage is None:
+                stuck.append(tenant)
+            else:
+                back[tenant] = stage
+        await self._check_stranding(back)
         async with self._db.transaction() as db:
             await check_unchanged(db, progress)
-            await self._set(db, {row["tenant_id"]: Stage(row["before"] or Stage.OFF) for row in rows}, why)
-            await db.execute(SQL.mark, progress.name, [row["tenant_id"] for row in rows], "moving", True)
+            await self._set(db, back, why)
+            await db.execute(SQL.mark, progress.name, [*back], "moving", True)
+        return stuck
 
     async def end(self, progress: Progress, names: Iterable[str], why: str) -> None:
         """Clear the overrides of these: the flag decides."""
-        scopes = {Scope(name) for name in names}
-        if not scopes:
+        ended: dict[str, Stage | None] = dict.fromkeys(names)
+        if not ended:
             return
         async with self._db.transaction() as db:
             await check_unchanged(db, progress)
-            await lock_overrides(db)
-            cleared = [row for row in await load_overrides(db) if row.scope in scopes and row.set_by == AUTHOR]
-            for row in cleared:
-                await clear_override(db, row.scope, by=AUTHOR, why=why)
-            for row in cleared:
-                await append(db, override_flip(row.scope, row.stage, None, AUTHOR, why, row.version))
+            await self._set(db, ended, why)
 
-    async def _set(self, db: type_Connection, stages: Mapping[str, Stage], why: str) -> None:
+    async def _check_stranding(self, stages: Mapping[str, Stage | None]) -> None:
+        known = {Scope(name): stage for name, stage in stages.items() if stage is not None}
+        await check_override_stranding(self._db, self._redis, known)
+
+    async def _set(self, db: type_Connection, stages: Mapping[str, Stage | None], why: str) -> None:
+        """None: no override."""
         await lock_overrides(db)
         before = {row.scope: row for row in await load_overrides(db)}
-        changed: list[tuple[Override | None, Override]] = []
+        flips: list[Flip] = []
         for name, stage in stages.items():
-            old = before.get(Scope(name))
+            scope = Scope(name)
+            old = before.get(scope)
             if old is not None and (old.set_by != AUTHOR or old.stage is stage):
                 continue
-            changed.append((old, await set_override(db, Scope(name), stage, by=AUTHOR, why=why)))
-        for old, new in changed:
-            was = None if old is None else old.stage
-            await append(db, override_flip(new.scope, was, new.stage, AUTHOR, why, new.version))
+            if stage is not None:
+                new = await set_override(db, scope, stage, by=AUTHOR, why=why)
+                was = None if old is None else old.stage
+                flips.append(override_flip(scope, was, stage, AUTHOR, why, new.version))
+            elif old is not None:
+                await clear_override(db, scope, by=AUTHOR, why=why)
+                flips.append(override_flip(scope, old.stage, None, AUTHOR, why, old.version))
+        for flip in flips:
+            await append(db, flip)

@@ -27,6 +27,8 @@ from gateway.tasks import fault_points
 
 #: Tenants that are moved in one version of the flag; each has an entry of its own in the ledger.
 TENANTS_AT_ONCE: Final = 40
+#: Who is named of those that cannot be put back.
+_NAMED: Final = 3
 
 
 class Mover:
@@ -84,10 +86,14 @@ class Mover:
             return await self._shares.take_back(progress, why)
         try:
             version, settings = await self._flag()
-        except FlagStoreUnavailable:
-            if self._known() is not None and self._stages.may_detour:
-                await self._detour.shield(progress, why)
-            raise
+        except FlagStoreUnavailable as error:
+            known = self._known()
+            if known is None or not self._stages.may_detour:
+                raise
+            stuck = await self._detour.shield(progress, plan, standing(known), why)
+            if not stuck:
+                raise
+            raise FlagStoreUnavailable(f"{error.message}; {_stay(stuck)}", retry_after=error.retry_after) from error
         wanted = {
             row["tenant_id"]: _stage(row["before"])
             for row in rows
@@ -126,8 +132,8 @@ class Mover:
                 why,
                 version,
                 lambda db: check_unchanged(db, progress),
-                force=True,
                 is_back=is_back,
+                despite_holds=True,
             )
             return
         known = settings_of(self._known() or {})
@@ -169,11 +175,12 @@ class Mover:
         version: int,
         also: Also,
         *,
-        force: bool = False,
         is_back: bool = False,
+        despite_holds: bool = False,
     ) -> None:
-        asked = MoveTenants(stages=dict(wanted), why=why[:1000], based_on=version, force=force)
-        await self._stages.move(progress.started_by or progress.created_by, asked, also, is_back=is_back)
+        asked = MoveTenants(stages=dict(wanted), why=why[:1000], based_on=version)
+        who = progress.started_by or progress.created_by
+        await self._stages.move(who, asked, also, is_back=is_back, despite_holds=despite_holds)
 
     def _marked(self, progress: Progress, names: Sequence[str], state: str) -> Also:
         """Where the flag is in the database, flip and step are one transaction."""
@@ -209,6 +216,15 @@ def _folded(row: asyncpg.Record, settings: Mapping[Scope, Stage], plan: Plan) ->
         return stage
     present = settings.get(Scope(row["tenant_id"]))
     return _stage(row["before"]) if present is stage else present
+
+
+def _stay(tenants: Sequence[str]) -> str:
+    named, more = ", ".join(tenants[:_NAMED]), len(tenants) - _NAMED
+    others = f" and {more} more" if more > 0 else ""
+    return (
+        f"until the flag can be changed, these stay where they are: {named}{others}; before, they followed its default,"
+        " which is a percentage"
+    )
 
 
 def _stage(name: str | None) -> Stage | None:

@@ -126,6 +126,17 @@ WHERE t.plan = $1 AND t.wave <= $2 AND NOT t.is_skipped AND t.state <> 'left'
   AND (o.stage IS NOT NULL OR g.phase = 'locked' OR g.concerns <> '{}'::jsonb)
 ORDER BY t.wave, t.turn
 
+-- name: troubled_at_once
+-- The override for everybody, and the waves until $2 with tenants under it: no person's or guardrail's own stands above it.
+SELECT o.stage, o.set_by, o.why, ARRAY(
+    SELECT DISTINCT t.wave FROM taskgate.plan_tenant t
+    WHERE t.plan = $1 AND t.wave <= $2 AND NOT t.is_skipped AND t.state <> 'left' AND NOT EXISTS (
+        SELECT 1 FROM taskgate.route_override own
+        WHERE own.tenant_id = t.tenant_id AND own.project_id IS NULL AND own.task_type IS NULL
+          AND (own.expires_at IS NULL OR own.expires_at > now()) AND own.set_by <> $3)) AS waves
+FROM taskgate.route_override o
+WHERE o.tenant_id IS NULL AND o.project_id IS NULL AND o.task_type IS NULL AND (o.expires_at IS NULL OR o.expires_at > now())
+
 -- name: troubled_anywhere
 -- The same of everybody, for a percentage of tasks.
 SELECT g.tenant_id, NULL::int AS wave, 'moved' AS state, o.stage, o.set_by, o.why, g.phase, g.concerns::text AS concerns

@@ -60,6 +60,7 @@ class Runner:
         self._monotonic = monotonic
         self._rests: dict[str, float] = {}
         self._fold_rests: dict[str, float] = {}
+        self._unfolded: dict[str, str] = {}
 
     async def tick(self) -> None:
         """Look once; what is wrong with one plan does not keep another waiting.
@@ -133,7 +134,11 @@ class Runner:
     async def _end(self, progress: Progress, plan: Plan, now: datetime) -> None:
         counts = await self._db.fetch(SQL.counts, progress.name)
         if any(row["by_override"] for row in counts):
-            await self._hold(progress, "all waves are over; overrides stand in for the flag until it can be changed")
+            why = self._unfolded.get(progress.name)
+            refused = "" if why is None else f": {why}"
+            await self._hold(
+                progress, f"all waves are over; overrides stand in for the flag until it can be changed{refused}"
+            )
             return
         skipped = sum(row["skipped"] for row in counts)
         left_out = f"; {skipped} tenant{'s were' if skipped > 1 else ' was'} skipped" if skipped else ""
@@ -154,9 +159,11 @@ class Runner:
     async def _fold(self, progress: Progress, plan: Plan) -> None:
         try:
             await self._mover.fold(progress, plan)
+            self._unfolded.pop(progress.name, None)
         except (DatabaseUnavailable, PlanChanged):
             raise
         except ApiError as error:
+            self._unfolded[progress.name] = error.message
             self._fold_rests[progress.name] = self._monotonic() + (error.retry_after or REST_SECONDS)
             log.debug("plan %s: its overrides stay: %s", progress.name, error.message)
 

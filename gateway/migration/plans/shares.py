@@ -12,9 +12,9 @@ from gateway.migration.plans.document import Plan
 from gateway.migration.plans.progress import Progress, check_unchanged, put
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.requests import SetRollout, SetStage
-from gateway.routing.flag_document import FULL_WEIGHT, Json
+from gateway.routing.flag_document import FULL_WEIGHT, OFF_VARIATION, Json
 from gateway.routing.flag_edit import settings_of
-from gateway.routing.flag_text import default_unit
+from gateway.routing.flag_text import default_unit, describe_default
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database, type_Connection
@@ -40,6 +40,8 @@ class Shares:
         percent, stage = plan.waves[progress.wave].tasks_percent, plan.stage_of(progress.wave)
         assert percent is not None
         version, flag = await self._flag()
+        if (said := share_taken_back(progress, flag)) is not None:
+            raise StageChangeRefused(said)
         share = {"stage": stage, "percent": percent}
         if _says(flag, share):
             if progress.share_after is not None and len(progress.share_after) > 1:
@@ -98,6 +100,25 @@ def standing(flag: Json) -> dict[Scope, Stage]:
     variation = (flag.get("fallthrough") or {}).get("variation")
     default = {} if variation is None else {Scope(): Stage(flag["variations"][variation])}
     return {**default, **settings_of(flag)}
+
+
+def off_stage(flag: Json) -> Stage:
+    """What everybody is at while the flag is switched off."""
+    variation = flag.get(OFF_VARIATION)
+    return Stage.OFF if variation is None else Stage(flag["variations"][variation])
+
+
+def share_taken_back(progress: Progress, flag: Json) -> str | None:
+    """That somebody else changed the default since the plan set it, and how to set it again."""
+    if progress.share_after is None or any(_says(flag, one) for one in progress.share_after):
+        return None
+    stage, percent = progress.share_after[-1]["stage"], progress.share_after[-1]["percent"]
+    if percent == 100:
+        put, how = stage, f"set --default --stage {stage}"
+    else:
+        put, how = f"{percent:g} % of tasks at {stage}", f"rollout --stage {stage} --percent {percent:g} --by-task"
+    what = f"the default of the flag is {describe_default(flag)}, where the plan put {put}"
+    return f"{what}: taskgate flags {how} --why …"
 
 
 def is_further(one: Stage | None, other: Stage) -> bool:

@@ -20,7 +20,7 @@ from gateway.migration.parity.judgement import ParityVerdict
 from gateway.migration.parity.parity import Parity, Report
 from gateway.migration.plans.document import ParityGate, Plan
 from gateway.migration.plans.progress import SQL, Progress
-from gateway.migration.plans.shares import is_further, standing
+from gateway.migration.plans.shares import is_further, off_stage, share_taken_back, standing
 from gateway.routing.flag_document import Json
 from gateway.routing.query import Scope
 from gateway.routing.stages import TEMPORAL, Stage, backend_of
@@ -49,16 +49,17 @@ class Trouble:
         self._db = database
         self._known = known
         self._monotonic = monotonic
-        self._behind: dict[str, dict[str, float]] = {}
+        self._behind: dict[str, dict[str | None, float]] = {}
 
     async def of(self, progress: Progress, plan: Plan) -> str | None:
         """Why it does not go on; None: guardrails are quiet, and nobody else decided otherwise."""
         freeze = await self._db.fetchrow(GUARD_SQL.freeze_now)
         if freeze is not None:
             return f"the guardrails are frozen: {freeze['why']} (taskgate migration guardrails unfreeze)"
+        said = await self._at_once(progress, plan)
         rows = await self._db.fetch(SQL.troubled, progress.name, progress.wave, AUTHOR)
-        said = [line for row in rows if (line := _sentence(row, Stage(plan.stage_of(row["wave"])), progress.name))]
-        if any(wave.tasks_percent is not None for wave in plan.waves[: progress.wave + 1]):
+        said += [line for row in rows if (line := _sentence(row, Stage(plan.stage_of(row["wave"])), progress.name))]
+        if _last_share(progress, plan) is not None:
             everybody = await self._db.fetch(SQL.troubled_anywhere, GUARDRAIL, progress.started_at)
             stage = Stage(plan.stage_of(progress.wave))
             named = {row["tenant_id"] for row in rows}
@@ -69,12 +70,38 @@ class Trouble:
         more = f"; and {len(said) - _NAMED} more tenants" if len(said) > _NAMED else ""
         return "; ".join(said[:_NAMED]) + more if said else None
 
+    async def _at_once(self, progress: Progress, plan: Plan) -> list[str]:
+        """What keeps everybody from the plan's stage: the override for all, a flag that is switched off."""
+        said = []
+        override = await self._db.fetchrow(SQL.troubled_at_once, progress.name, progress.wave, AUTHOR)
+        if override is not None:
+            share = _last_share(progress, plan)
+            waves = [*override["waves"], *(() if share is None else (share,))]
+            if any(plan.stage_of(wave) != override["stage"] for wave in waves):
+                keeps = f"{override['set_by']} keeps everybody at {override['stage']} ({override['why']})"
+                said.append(f"{keeps}: taskgate route override clear --all --why …")
+        flag = self._known()
+        if flag is not None and not flag.get("on"):
+            stage = off_stage(flag)
+            if any(plan.stage_of(wave) != stage for wave in range(progress.wave + 1)):
+                off = f'the flag is switched off ("on": false), which keeps everybody at {stage}'
+                said.append(f'{off}: switch it on ("on": true), {_abort(progress.name)}')
+        return said
+
     async def _taken_back(self, progress: Progress, plan: Plan) -> list[str]:
-        """Whom somebody moved back in the flag; a change needs a moment until it is in force here."""
+        """What somebody moved back in the flag; a change needs a moment until it is in force here.
+
+        The default of the flag stands beside the tenants as None.
+        """
         flag, now = self._known(), self._monotonic()
         rows = await self._db.fetch(SQL.moved, progress.name, progress.wave) if flag is not None else []
-        before, behind, said = self._behind.get(progress.name, {}), {}, []
+        before, behind, said = self._behind.get(progress.name, {}), dict[str | None, float](), []
         settings = standing(flag) if flag is not None else {}
+        default = share_taken_back(progress, flag) if flag is not None else None
+        if default is not None:
+            behind[None] = before.get(None, now)
+            if now - behind[None] >= IN_FORCE_SECONDS:
+                said.append(f"{default}, {_abort(progress.name)}")
         for row in rows:
             tenant, stage = row["tenant_id"], Stage(plan.stage_of(row["wave"]))
             stands = settings.get(Scope(tenant)) or settings.get(Scope())
@@ -107,6 +134,16 @@ def _sentence(row: asyncpg.Record, stage: Stage, plan: str | None) -> str | None
     if holds and backend_of(stage) == TEMPORAL:
         return f"the guardrail of tenant {tenant} holds ({'; '.join(holds)}): mend that{skip}"
     return None
+
+
+def _last_share(progress: Progress, plan: Plan) -> int | None:
+    """The last wave until now that moves a percentage of everybody's tasks."""
+    waves = range(progress.wave, -1, -1)
+    return next((wave for wave in waves if plan.waves[wave].tasks_percent is not None), None)
+
+
+def _abort(plan: str) -> str:
+    return f"or taskgate migration plan abort {plan} --why …"
 
 
 def _skip(plan: str, tenant: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import asyncpg
 
@@ -84,12 +84,15 @@ async def check_flag_stranding(
         raise _stranding(found)
 
 
-async def check_override_stranding(db: Database, redis: WorkflowEnginePort | None, scope: Scope, stage: Stage) -> None:
-    """As `check_flag_stranding`. Raises `DatabaseUnavailable`, too."""
-    if stage is not Stage.COMPLETE:
+async def check_override_stranding(
+    db: Database, redis: WorkflowEnginePort | None, stages: Mapping[Scope, Stage]
+) -> None:
+    """As `check_flag_stranding`, of overrides that are to be set. Raises `DatabaseUnavailable`, too."""
+    scopes = [scope for scope, stage in stages.items() if stage is Stage.COMPLETE]
+    if not scopes:
         return
     try:
-        left = [one for one in await _left(db, redis) if scope.covers(one.query)]
+        left = [one for one in await _left(db, redis) if any(scope.covers(one.query) for scope in scopes)]
     except EngineError as error:
         raise unseen(error) from None
     if left:

@@ -159,10 +159,18 @@ class Stages:
         changed.notes[:0] = written_notes(stage, self._configured)
         return changed
 
-    async def move(self, who: str, asked: MoveTenants, also: Also = nothing_else, *, is_back: bool = False) -> Changed:
+    async def move(
+        self,
+        who: str,
+        asked: MoveTenants,
+        also: Also = nothing_else,
+        *,
+        is_back: bool = False,
+        despite_holds: bool = False,
+    ) -> Changed:
         """Several tenants in one version; `also` runs in the transaction that writes the ledger.
 
-        `is_back`: a rollback, which guardrails do not stop.
+        `is_back`: a rollback, which guardrails do not stop. `despite_holds`: as `force`, of what guardrails hold only.
         """
         stages = {Scope(tenant): None if stage is None else Stage(stage) for tenant, stage in asked.stages.items()}
         self._check_writable()
@@ -170,7 +178,7 @@ class Stages:
         document, warnings = deepcopy(self._sound(held)), []
         for scope, stage in stages.items():
             if stage is not None and not is_back:
-                warnings += await self._held(scope, stage, force=asked.force)
+                warnings += await self._held(scope, stage, force=asked.force or despite_holds)
         document["flags"][self._flag_key] = with_stages(document["flags"][self._flag_key], stages)
         what = f"{len(stages)} tenants"
         return await self._change(who, asked, held, document, what, describe_flag, warnings, also)

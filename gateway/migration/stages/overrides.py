@@ -40,7 +40,7 @@ class OverrideDoor:
         warnings = await check_known(self._db, scope, force=asked.force)
         warnings += await check_holds(self._db, scope, stage, force=asked.force)
         if not asked.force:
-            await check_override_stranding(self._db, self._redis, scope, stage)
+            await check_override_stranding(self._db, self._redis, {scope: stage})
         lasts = None if asked.minutes is None else timedelta(minutes=asked.minutes)
         async with self._db.transaction() as connection:
             before = await self._seen(connection, scope, asked.based_on)

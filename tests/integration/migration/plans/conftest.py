@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from gateway.migration.drain.report import Left, Report
@@ -27,13 +28,15 @@ from gateway.migration.plans.requests import Act, ActOnPlan
 from gateway.migration.plans.runner import Runner
 from gateway.migration.plans.trouble import Gates, Trouble
 from gateway.migration.stages.door import Stages
-from gateway.migration.stages.requests import ClearOverride
+from gateway.migration.stages.requests import ClearOverride, SetStage
 from gateway.recovery.fenced_database import FencedDatabase
 from gateway.routing.flag_edit import settings_of
 from gateway.routing.query import RouteQuery
 from gateway.routing.stages import Stage
 from gateway.sandbox.pool import Sandbox
 from gateway.storage.database import Database
+from tests.integration.migration.plans.elsewhere import Elsewhere
+from workers.testing.waiting import until
 
 KEY = "task-backend"
 #: A plan of four tenants: acme, then globex, then initech and umbrella.
@@ -102,7 +105,7 @@ class PlanWorld:
             " ON CONFLICT (is_only) DO UPDATE SET term = l.term + 1 RETURNING term"
         )
         routing = self.routing
-        mover = Mover(fenced, self._door(fenced), Detour(fenced), routing.flags.document)
+        mover = Mover(fenced, self._door(fenced), Detour(fenced, None), routing.flags.document)
         gates = Gates(fenced, Parity(fenced, routing.router, days=30), self.drain)
         trouble = Trouble(fenced, routing.flags.document)
         self.runner = Runner(
@@ -227,4 +230,17 @@ async def world(database: Database, new_routing: NewRouting, plan_sandbox: Sandb
     await world.add_tenants(["acme", "initech", "umbrella"])
     await world.add_tenants(["globex"], "vip")
     await world.begin_term()
+    return world
+
+
+@pytest_asyncio.fixture
+async def elsewhere(world: PlanWorld, monkeypatch: pytest.MonkeyPatch) -> PlanWorld:
+    """The same, with a flag that others hold."""
+    monkeypatch.setattr(Elsewhere, "is_away", False)
+    world.store = lambda database: Elsewhere(database, KEY)
+    world.stages = world._door(world.database)
+    await world.begin_term()
+    version, _ = await world.stages.document()
+    await world.stages.set("ada", SetStage(everything=True, stage="off", why="a flag", based_on=version))
+    await until(lambda: world.routing.flags.document() is not None)
     return world

@@ -4,65 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.migration.flags.errors import FlagStoreUnavailable
-from gateway.migration.flags.store import Also, FileStore, Held, TableStore, nothing_else
-from gateway.migration.ledger.writer import Flip
+from gateway.migration.flags.store import FileStore
 from gateway.migration.plans.errors import PlanInvalid
-from gateway.migration.stages.requests import SetStage
-from gateway.routing.flag_document import Json
+from gateway.migration.stages.requests import SetRollout, SetStage
 from gateway.routing.flag_edit import new_flag
-from gateway.routing.flag_file import FlagChange, FlagFile
+from gateway.routing.flag_file import FlagFile
 from gateway.routing.query import RouteQuery
 from gateway.routing.stages import Stage
+from tests.integration.migration.plans.conftest import KEY
+from tests.integration.migration.plans.elsewhere import Elsewhere, overrides, targets
 from workers.testing.waiting import until
 
-KEY = "task-backend"
 World = Any
 PLAN = "name: spring\nwhy: w\nbake: '0'\nwaves: [{tenants: [acme]}, {tenants: [globex]}]\n"
-
-
-class Elsewhere(TableStore):
-    """A flag that others hold, and that cannot be reached now and then; flips and steps are two transactions."""
-
-    source = "launchdarkly"
-    is_away = False
-
-    async def held(self) -> Held:
-        self._check()
-        return await super().held()
-
-    async def write(
-        self, held: Held, document: Json, change: FlagChange, flips: Sequence[Flip], also: Also = nothing_else
-    ) -> FlagChange:
-        self._check()
-        return await super().write(held, document, change, flips, also)
-
-    def _check(self) -> None:
-        if Elsewhere.is_away:
-            raise FlagStoreUnavailable("LaunchDarkly does not answer")
-
-
-@pytest.fixture
-async def elsewhere(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(Elsewhere, "is_away", False)
-    world.store = lambda database: Elsewhere(database, KEY)
-    world.stages = world._door(world.database)
-    await world.begin_term()
-    version, _ = await world.stages.document()
-    await world.stages.set("ada", SetStage(everything=True, stage="off", why="a flag", based_on=version))
-    await until(lambda: world.routing.flags.document() is not None)
-    return world
-
-
-async def overrides(world: World) -> list[tuple[str, str, str]]:
-    rows = await world.database.fetch("SELECT tenant_id, stage, set_by FROM taskgate.route_override ORDER BY 1")
-    return [(row["tenant_id"], row["stage"], row["set_by"]) for row in rows]
+RAMPDOWN = PLAN.replace("waves:", "stage: rampdown\nwaves:")
 
 
 async def test_overrides_stand_in_for_a_flag_that_is_away_and_are_folded_back(
@@ -73,13 +33,16 @@ async def test_overrides_stand_in_for_a_flag_that_is_away_and_are_folded_back(
     await world.act("start")
     monkeypatch.setattr(Elsewhere, "is_away", True)
     held = await world.until("held", minutes=1)
-    assert held["says"] == "all waves are over; overrides stand in for the flag until it can be changed"
+    assert (
+        held["says"]
+        == "all waves are over; overrides stand in for the flag until it can be changed: LaunchDarkly does not answer"
+    )
     assert await overrides(world) == [("acme", "live", "taskgate plan"), ("globex", "live", "taskgate plan")]
     monkeypatch.setattr(Elsewhere, "is_away", False)
     assert await world.settings() == {}
     await world.tick(minutes=1)
     assert await world.settings() == {"acme": "live", "globex": "live"}
-    await until(lambda: len(_targets(world)) == 2)
+    await until(lambda: len(targets(world)) == 2)
     await world.until("done", minutes=1)
     assert await overrides(world) == []
     await until(lambda: not world.routing.overrides.rows())
@@ -108,6 +71,27 @@ async def test_a_guardrail_takes_back_a_tenant_that_an_override_of_a_plan_moved(
     assert (await world.until("held"))["says"].startswith("the guardrail took tenant acme back to off")
 
 
+async def test_the_flag_takes_over_also_for_a_tenant_whose_guardrail_holds_meanwhile(
+    elsewhere: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = elsewhere
+    await world.write(PLAN)
+    await world.act("start")
+    monkeypatch.setattr(Elsewhere, "is_away", True)
+    await world.tick()
+    await world.database.execute(
+        "INSERT INTO taskgate.guardrail (tenant_id, phase, redis_stage, since, rollbacks, concerns)"
+        """ VALUES ('acme', 'armed', 'off', '{}', 0, '{"queue_age": {"response": "hold", "why": "tasks wait"}}')"""
+    )
+    monkeypatch.setattr(Elsewhere, "is_away", False)
+    held = await world.until("held", minutes=1)
+    assert held["says"].startswith("the guardrail of tenant acme holds (tasks wait)")
+    await world.tick(minutes=1)
+    await until(lambda: targets(world) == ["acme"])
+    await world.tick(minutes=1)
+    assert await overrides(world) == []
+
+
 async def test_a_rollback_does_not_wait_for_a_flag_that_is_away(
     elsewhere: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +99,7 @@ async def test_a_rollback_does_not_wait_for_a_flag_that_is_away(
     await world.write(PLAN)
     await world.act("start")
     await world.until("done", minutes=1)
+    await until(lambda: len(targets(world)) == 2)
     monkeypatch.setattr(Elsewhere, "is_away", True)
     await world.act("rollback")
     await world.tick()
@@ -123,7 +108,7 @@ async def test_a_rollback_does_not_wait_for_a_flag_that_is_away(
     monkeypatch.setattr(Elsewhere, "is_away", False)
     await world.tick(minutes=1)
     await world.tick(minutes=1)
-    await until(lambda: not _targets(world))
+    await until(lambda: not targets(world))
     await world.until("aborted", minutes=1)
     assert (await world.settings(), await overrides(world)) == ({}, [])
 
@@ -135,7 +120,7 @@ async def test_a_rollback_that_is_aborted_while_the_flag_is_away_leaves_tenants_
     await world.write(PLAN)
     await world.act("start")
     await world.until("done", minutes=1)
-    await until(lambda: len(_targets(world)) == 2)
+    await until(lambda: len(targets(world)) == 2)
     monkeypatch.setattr(Elsewhere, "is_away", True)
     await world.act("rollback")
     await world.tick()
@@ -144,11 +129,95 @@ async def test_a_rollback_that_is_aborted_while_the_flag_is_away_leaves_tenants_
         await world.write("name: rival\nwhy: w\nwaves: [{tenants: [acme]}]\n")
     monkeypatch.setattr(Elsewhere, "is_away", False)
     await world.tick(2, minutes=1)
-    await until(lambda: not _targets(world))
+    await until(lambda: not targets(world))
     await world.tick(minutes=1)
     assert (await world.settings(), await overrides(world)) == ({}, [])
     assert [wave["back"] for wave in (await world.plan())["waves"]] == [1, 1]
     await world.write("name: rival\nwhy: w\nwaves: [{tenants: [acme]}]\n")
+
+
+async def test_a_rollback_while_the_flag_is_away_puts_tenants_at_the_default_that_they_had(
+    elsewhere: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = elsewhere
+    version, _ = await world.stages.document()
+    await world.stages.set("ada", SetStage(everything=True, stage="live", why="w", based_on=version))
+    await world.write(RAMPDOWN)
+    await world.act("start")
+    await world.until("done", minutes=1)
+    await until(lambda: len(targets(world)) == 2)
+    monkeypatch.setattr(Elsewhere, "is_away", True)
+    await world.act("rollback")
+    await world.tick(2, minutes=1)
+    assert await overrides(world) == [("acme", "live", "taskgate plan"), ("globex", "live", "taskgate plan")]
+    monkeypatch.setattr(Elsewhere, "is_away", False)
+    await world.tick(2, minutes=1)
+    await until(lambda: not targets(world))
+    await world.until("aborted", minutes=1)
+    assert (await world.settings(), await overrides(world)) == ({}, [])
+
+
+async def test_a_rollback_while_the_flag_is_away_leaves_a_tenant_whose_default_is_a_percentage_and_says_so(
+    elsewhere: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = elsewhere
+    version, _ = await world.stages.document()
+    half = SetRollout(stage="live", percent=50, unit="tenant", why="w", based_on=version)
+    await world.stages.roll_out("ada", half)
+    await world.write(RAMPDOWN)
+    await world.act("start")
+    await world.until("done", minutes=1)
+    await until(lambda: len(targets(world)) == 2)
+    monkeypatch.setattr(Elsewhere, "is_away", True)
+    await world.act("rollback")
+    await world.tick()
+    assert (await world.plan())["says"] == (
+        "LaunchDarkly does not answer; until the flag can be changed, these stay where they are: globex, acme; before,"
+        " they followed its default, which is a percentage"
+    )
+    assert await overrides(world) == []
+    monkeypatch.setattr(Elsewhere, "is_away", False)
+    await world.tick(2, minutes=1)
+    await world.until("aborted", minutes=1)
+    assert (await world.settings(), await overrides(world)) == ({}, [])
+
+
+async def test_a_rollback_while_the_flag_is_away_leaves_a_tenant_that_others_moved_since(
+    elsewhere: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = elsewhere
+    await world.write(PLAN)
+    await world.act("start")
+    await world.until("done", minutes=1)
+    version, _ = await world.stages.document()
+    await world.stages.set("eve", SetStage(tenant_id="acme", stage="complete", why="w", based_on=version))
+    await world.routing.until_stage(Stage.COMPLETE, RouteQuery("acme", "backup", plan=None))
+    monkeypatch.setattr(Elsewhere, "is_away", True)
+    await world.act("rollback")
+    await world.tick(2, minutes=1)
+    assert await overrides(world) == [("globex", "off", "taskgate plan")]
+    monkeypatch.setattr(Elsewhere, "is_away", False)
+    await world.tick(2, minutes=1)
+    await until(lambda: targets(world) == ["acme"])
+    await world.until("aborted", minutes=1)
+    assert (await world.settings(), await overrides(world)) == ({"acme": "complete"}, [])
+
+
+async def test_a_rollback_ends_the_overrides_that_moved_tenants_while_the_flag_is_away(
+    elsewhere: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = elsewhere
+    await world.write(PLAN)
+    await world.act("start")
+    monkeypatch.setattr(Elsewhere, "is_away", True)
+    await world.until("held", minutes=1)
+    assert len(await overrides(world)) == 2
+    await world.act("rollback")
+    await world.tick(2, minutes=1)
+    assert await overrides(world) == []
+    monkeypatch.setattr(Elsewhere, "is_away", False)
+    assert (await world.until("aborted", minutes=1))["says"] == "rolled back: 2 tenants are where they were before"
+    assert (await world.settings(), await overrides(world)) == ({}, [])
 
 
 @pytest.mark.parametrize("lack", ["token", "flag"])
@@ -188,8 +257,3 @@ async def test_a_flag_file_that_is_read_only_holds_the_plan_and_writes_nothing(
     await world.until("done", minutes=1)
     assert await world.settings() == {"acme": "live", "globex": "live"}
     assert await world.flips() == {"acme": 1, "globex": 1}
-
-
-def _targets(world: World) -> list[str]:
-    flag = world.routing.flags.document() or {}
-    return [one for target in flag.get("contextTargets") or [] for one in target["values"]]

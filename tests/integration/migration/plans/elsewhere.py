@@ -1,0 +1,47 @@
+"""A flag that others hold, as LaunchDarkly does, and what stands in for it while it cannot be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.migration.flags.errors import FlagStoreUnavailable
+from gateway.migration.flags.store import Also, Held, TableStore, nothing_else
+from gateway.migration.ledger.writer import Flip
+from gateway.routing.flag_document import Json
+from gateway.routing.flag_file import FlagChange
+
+World = Any
+
+
+class Elsewhere(TableStore):
+    """A flag that others hold, and that cannot be reached now and then; flips and steps are two transactions."""
+
+    source = "launchdarkly"
+    is_away = False
+
+    async def held(self) -> Held:
+        self._check()
+        return await super().held()
+
+    async def write(
+        self, held: Held, document: Json, change: FlagChange, flips: Sequence[Flip], also: Also = nothing_else
+    ) -> FlagChange:
+        self._check()
+        return await super().write(held, document, change, flips, also)
+
+    def _check(self) -> None:
+        if Elsewhere.is_away:
+            raise FlagStoreUnavailable("LaunchDarkly does not answer")
+
+
+async def overrides(world: World) -> list[tuple[str, str, str]]:
+    """Tenant, stage and author of each override."""
+    rows = await world.database.fetch("SELECT tenant_id, stage, set_by FROM taskgate.route_override ORDER BY 1")
+    return [(row["tenant_id"], row["stage"], row["set_by"]) for row in rows]
+
+
+def targets(world: World) -> list[str]:
+    """Tenants with a stage in the flag, as it is in force here."""
+    flag = world.routing.flags.document() or {}
+    return [one for target in flag.get("contextTargets") or [] for one in target["values"]]

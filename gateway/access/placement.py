@@ -43,6 +43,7 @@ class Caller:
 
     `rights` are what it may do with what it asks for; None: already checked, or not enforced.
     `only`: the scope of its key; `belongs_to` is already limited to it. `session_id`: it is signed in with that key.
+    `standing`: differs when its roles or what its key is for have changed (`gateway.access.standing`).
     """
 
     user_id: str
@@ -52,6 +53,7 @@ class Caller:
     rights: Rights | None = None
     only: Only | None = None
     session_id: str | None = None
+    standing: int = 0
 
     @property
     def tenant_ids(self) -> frozenset[str]:

@@ -20,11 +20,12 @@ from gateway.access.batched_lookup import SUSPECT_PAUSE, BatchedLookups, Lookup
 from gateway.access.buckets import Buckets
 from gateway.access.groups import SHARED_GROUP, covers_tenant, groups_of_tenant, own_group
 from gateway.access.key_use import KeyUse
-from gateway.access.key_watch import KeyWatch
+from gateway.access.key_watch import KeyWatch, Used
 from gateway.access.keys import hash_key, read_key
 from gateway.access.placement import Caller, Only, Placement
 from gateway.access.rights import ProjectRole, Rights, Roles, level_of
 from gateway.access.sessions import OpenSession, SessionEnded, Sessions
+from gateway.access.standing import standing_of
 from gateway.access.verbs import ASKED, Asked, KeyScope, Verb
 from gateway.errors import Forbidden, KeyRateExceeded, Unauthenticated
 from gateway.storage.database import Database
@@ -124,8 +125,9 @@ class Access:
         return await groups_of_tenant(self._db, place.tenant_id, group_id)
 
     def watch_key(self, caller: Caller, end: Callable[[], None]) -> AbstractContextManager[None]:
-        """While it is entered, `end` is called within seconds of the end of the caller's key, user or session."""
-        return self._watch.watching(caller.key_id, end, caller.session_id)
+        """While it is entered, `end` is called within seconds of the end of the caller's key, user or session, and of a
+        change of its roles."""
+        return self._watch.watching(Used(caller.key_id, caller.standing, caller.session_id), end)
 
     async def legacy_use(self) -> list[dict[str, Any]]:
         """Requests over legacy endpoints beyond roles and permissions, by key and verb, the most first."""
@@ -199,6 +201,7 @@ class Access:
             rights if is_allowed else None,
             only,
             None if session is None else session.session_id,
+            standing_of(row),
         )
 
 

@@ -1,4 +1,4 @@
-"""`KeyWatch`: ends streams when the key or the session that opened them is no longer valid."""
+"""`KeyWatch`: ends streams when the key or session that opened them is no longer valid, or roles of its user change."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.access.batched_lookup import SQL
 from gateway.access.sessions import Sessions
+from gateway.access.standing import standing_of
 from gateway.errors import DatabaseUnavailable
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
@@ -18,11 +19,17 @@ log = logging.getLogger(__name__)
 
 #: Where changes of keys are announced.
 CHANNEL: Final = "taskgate_keys"
-#: Pause between two looks that nothing was announced for (seconds): for keys that MemStack itself deactivates, and for
-#: those that expire. With the look itself, a stream ends within two seconds.
+#: Pause between two looks that nothing was announced for (seconds): for keys that MemStack itself deactivates, roles
+#: that it changes, and keys that expire. With the look itself, a stream ends within two seconds.
 PAUSE: Final = 1.5
-#: What a stream was opened with: a key, and the session that stands for it, if any.
-_Used = tuple[str, str | None]
+
+
+class Used(NamedTuple):
+    """What a stream was opened with: a key with what its user might do, and the session that stands for it, if any."""
+
+    key_id: str
+    standing: int
+    session_id: str | None
 
 
 class KeyWatch:
@@ -42,17 +49,17 @@ class KeyWatch:
         self._db = database
         self._sessions = sessions
         self._seconds = seconds
-        self._ends: dict[_Used, list[Callable[[], None]]] = {}
+        self._ends: dict[Used, list[Callable[[], None]]] = {}
+        self._marks: dict[Used, str] = {}  # with what mark the standing was still the one it was opened with
         self._looking: asyncio.Task[None] | None = None
         self._announced = asyncio.Event()
         if listener is not None:
             listener.subscribe(CHANNEL, lambda _: self._announced.set(), missed=self._announced.set)
 
     @contextlib.contextmanager
-    def watching(self, key_id: str, end: Callable[[], None], session_id: str | None = None) -> Iterator[None]:
-        """Inside, `end` is called when the key with this id, or its user, is deactivated, deleted or has expired, or
-        the session is over."""
-        used = (key_id, session_id)
+    def watching(self, used: Used, end: Callable[[], None]) -> Iterator[None]:
+        """Inside, `end` is called when the key, or its user, is deactivated, deleted or has expired, the session is
+        over, or the user's roles or what the key is for are others than they were."""
         self._ends.setdefault(used, []).append(end)
         if self._looking is None:
             self._looking = asyncio.create_task(self._look(), name="key-watch")
@@ -92,10 +99,16 @@ class KeyWatch:
                         end()
         self._looking = None
 
-    async def _valid(self, asked: list[_Used]) -> set[_Used]:
+    async def _valid(self, asked: list[Used]) -> set[Used]:
         """Raises `DatabaseUnavailable`."""
-        rows = await self._db.fetch(SQL.valid_keys, list({key_id for key_id, _ in asked}))
-        keys = {row["id"] for row in rows}
-        signed_in = [session_id for _, session_id in asked if session_id is not None]
+        rows = await self._db.fetch(SQL.valid_keys, list({used.key_id for used in asked}))
+        marks: dict[str, str] = {row["id"]: row["mark"] for row in rows}
+        same = {used for used in asked if used.key_id in marks and self._marks.get(used) == marks[used.key_id]}
+        # After the marks: what changes between the two has another mark at the next look.
+        if unsure := list({used.key_id for used in asked if used not in same and used.key_id in marks}):
+            now = {(row["key_id"], standing_of(row)) for row in await self._db.fetch(SQL.standings, unsure)}
+            same |= {used for used in asked if (used.key_id, used.standing) in now}
+        self._marks = {used: marks[used.key_id] for used in same}
+        signed_in = [used.session_id for used in asked if used.session_id is not None]
         sessions = await self._sessions.still_open(signed_in) if self._sessions is not None and signed_in else set()
-        return {used for used in asked if used[0] in keys and (used[1] is None or used[1] in sessions)}
+        return {used for used in same if used.session_id is None or used.session_id in sessions}

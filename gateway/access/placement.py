@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+import orjson
+
 from gateway.errors import Forbidden
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class Caller:
 
     `rights` are what it may do with what it asks for; None: already checked, or not enforced.
     `only`: the scope of its key; `belongs_to` is already limited to it. `session_id`: it is signed in with that key.
+    `standing`: differs when its roles or what its key is for have changed (`gateway.access.standing`).
     """
 
     user_id: str
@@ -50,6 +53,7 @@ class Caller:
     rights: Rights | None = None
     only: Only | None = None
     session_id: str | None = None
+    standing: int = 0
 
     @property
     def tenant_ids(self) -> frozenset[str]:
@@ -57,6 +61,15 @@ class Caller:
         if self._project is not None:
             raise Forbidden(f"This key is for project {self._project} alone; what spans its tenant is not for it")
         return self.belongs_to
+
+    @property
+    def repeats_as(self) -> str:
+        """Whose requests may repeat this caller's: those of its user, and with a key for one tenant or project those
+        with keys for the same one. What only the scope tells apart would otherwise be answered from another tenant."""
+        if self.only is None:
+            return self.user_id
+        # No id of a user has line breaks.
+        return f"{self.user_id}\n{orjson.dumps((self.only.tenant_id, self.only.project_id)).decode()}"
 
     def sees(self, tenant_id: str | None, project_id: str | None = None) -> bool:
         """Rows without a tenant are for administrators only (contract §4)."""

@@ -71,7 +71,7 @@ async def read_idempotency(request: Request, caller: Caller, status: int, answer
         await asyncio.to_thread(digest.update, body)
     else:
         digest.update(body)
-    return Idempotency(caller.user_id, key, digest.hexdigest(), status, answer.decode())
+    return Idempotency(caller.repeats_as, key, digest.hexdigest(), status, answer.decode())
 
 
 def replayed(replay: Replay) -> Response:

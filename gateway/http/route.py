@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import email.message
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 #: The first piece of a body that follows its head within so many seconds is awaited before the key is looked up.
 _PROMPT = 0.1
+_NOT_JSON: Final = {"type": "json_type", "loc": ("body",), "msg": "Send JSON, with Content-Type: application/json"}
 
 
 def gateway_of(request: HTTPConnection) -> Gateway:
@@ -135,6 +137,17 @@ class JsonRequest(Request):
         return self._key_id
 
 
+def _says_json(request: Request) -> bool:
+    """Whether FastAPI reads the body as JSON. Any other it hands over as bytes, which only a model refuses."""
+    given = request.headers.get("content-type")
+    if not given:
+        return True
+    message = email.message.Message()
+    message["content-type"] = given
+    kind = message.get_content_subtype()
+    return message.get_content_maintype() == "application" and (kind == "json" or kind.endswith("+json"))
+
+
 def _piece(message: Message) -> bytes:
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
@@ -192,6 +205,8 @@ class KeyedRoute(RuledRoute):
                 if self.body_field is not None:
                     # Here, because FastAPI answers any error while it reads a body with 400.
                     await request.check(model, strict=is_strict)
+                    if is_strict and await request.body() and not _says_json(request):
+                        raise RequestValidationError([_NOT_JSON])
                 return await handle(request)
             except RequestValidationError as refused:
                 await gateway_of(request).access.authenticate(authorization)

@@ -135,8 +135,9 @@ class Operations:
     async def list(self, caller: Caller, *, state: str | None, limit: int) -> list[Row]:
         """The operations that the caller may see, the latest first."""
         tenants = None if caller.is_admin else sorted(caller.tenant_ids)
+        author = caller.user_id if caller.only is None else None
         query = SQL.list.replace("/*columns*/", SQL.columns)
-        return [_shown(row) for row in await self._db.fetch(query, tenants, caller.user_id, state, limit)]
+        return [_shown(row) for row in await self._db.fetch(query, tenants, author, state, limit)]
 
     async def abort(self, operation_id: str, caller: Caller) -> Row:
         """End an operation after its present chunk; one that is over does not change. Raises `NotFound`."""
@@ -162,7 +163,8 @@ def upto(selection: TaskSelection, created: datetime) -> TaskSelection:
 def _sees(caller: Caller, row: asyncpg.Record) -> bool:
     if caller.is_admin or (caller.only is None and row["user_id"] == caller.user_id):
         return True
-    return row["tenant_ids"] is not None and caller.tenant_ids.issuperset(row["tenant_ids"])
+    # What somebody without a tenant began is of no tenant: nobody else's.
+    return bool(row["tenant_ids"]) and caller.tenant_ids.issuperset(row["tenant_ids"])
 
 
 def _shown(record: asyncpg.Record) -> Row:

@@ -15,9 +15,10 @@ RETURNING /*columns*/
 SELECT /*columns*/ FROM taskgate.operation WHERE operation_id = $1
 
 -- name: list
--- $1: of these tenants only, NULL: all; $2: who may see its own in any case.
+-- $1: of these tenants only, NULL: all; $2: who may see its own in any case, NULL: nobody. What somebody without a tenant began
+-- is of none, and so of no other's.
 SELECT /*columns*/ FROM taskgate.operation
-WHERE ($1::text[] IS NULL OR tenant_ids <@ $1 OR user_id = $2) AND ($3::text IS NULL OR state = $3)
+WHERE ($1::text[] IS NULL OR (tenant_ids <> '{}' AND tenant_ids <@ $1) OR user_id = $2) AND ($3::text IS NULL OR state = $3)
 ORDER BY created_at DESC, operation_id DESC
 LIMIT $4
 

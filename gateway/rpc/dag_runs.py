@@ -103,7 +103,7 @@ class DagRunService:
         if key is not None:
             digest = hashlib.sha256(b"StartDagRun\0" + orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).hexdigest()
             answer = orjson.dumps({"run_id": task.task_id, "version": dag.version}).decode()
-            idempotency = Idempotency(admission.caller.user_id, key, digest, _ACCEPTED, answer)
+            idempotency = Idempotency(admission.caller.repeats_as, key, digest, _ACCEPTED, answer)
         replay = await self._unbroken.run(self._runs.start(task, dag, params, idempotency=idempotency))
         if replay is None:
             return StartDagRunResponse(run_id=task.task_id, version=dag.version)

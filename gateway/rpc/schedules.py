@@ -103,7 +103,7 @@ class ScheduleService:
             asked = orjson.dumps(definition.model_dump(mode="json", exclude_unset=True), option=orjson.OPT_SORT_KEYS)
             digest = hashlib.sha256(b"CreateSchedule\0" + asked).hexdigest()
             answer = orjson.dumps({"schedule_id": schedule.schedule_id}).decode()
-            idempotency = Idempotency(caller.user_id, key, digest, _CREATED, answer)
+            idempotency = Idempotency(caller.repeats_as, key, digest, _CREATED, answer)
         work = self._intake.submit([], idempotency=idempotency, beside=lambda db: self._schedules.insert(db, schedule))
         replay = await self._unbroken.run(work)
         if replay is not None:

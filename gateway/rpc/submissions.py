@@ -144,7 +144,7 @@ class Submitter:
         """Accept all tasks, or none."""
         idempotency = None
         if batch.key is not None:
-            idempotency = Idempotency(batch.caller.user_id, batch.key, batch.fingerprint, _OK, "")
+            idempotency = Idempotency(batch.caller.repeats_as, batch.key, batch.fingerprint, _OK, "")
         work = self._intake.submit_each(batch.tasks, batch.answer, idempotency)
         outcome = await self._unbroken.run(work)
         replayed = not isinstance(outcome, str)
@@ -199,7 +199,7 @@ def _remember(caller: Caller, key: str | None, digest: str | None, task: Task, *
     answer: dict[str, Any] = {"task_id": task.task_id, "task_type": task.task_type, "created_at": created_at}
     if active:
         answer |= {"active": True, "status": task.status}
-    return Idempotency(caller.user_id, key, digest, _OK, orjson.dumps(answer).decode())
+    return Idempotency(caller.repeats_as, key, digest, _OK, orjson.dumps(answer).decode())
 
 
 def _first_answer(answer: Mapping[str, Any]) -> SubmitResponse:

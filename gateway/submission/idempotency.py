@@ -25,7 +25,8 @@ def check_idempotency_key(key: str) -> None:
 class Idempotency:
     """A request with an `Idempotency-Key`, and the answer of its first execution.
 
-    `fingerprint` is a digest of method, path and body; `answer` is the JSON text of the response.
+    `user_id` is `Caller.repeats_as`, `fingerprint` a digest of method, path and body; `answer` is the JSON text
+    of the response.
     """
 
     user_id: str

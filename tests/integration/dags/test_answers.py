@@ -67,6 +67,19 @@ outputs: {{early: "${{ nodes.early.result }}", late: "${{ nodes.late.result.n }}
     assert (await dags.post(f"{run_id}/signals/late", {})).status_code == 409
 
 
+async def test_a_signal_whose_payload_is_sent_as_something_else_is_none(dags: Dags) -> None:
+    await dags.apply("typed", "nodes: {go: {signal: {name: go}}}\noutputs: {ok: '${ nodes.go.result.ok }'}")
+    run_id = await dags.start("typed")
+    await dags.until(run_id, "go", "waiting")
+    path = f"/gateway/v1/dag-runs/{run_id}/signals/go"
+    for content_type in ("application/x-www-form-urlencoded", "text/plain", "application/octet-stream"):
+        answer = await dags.http.post(path, content=b'{"ok": true}', headers={"Content-Type": content_type})
+        assert answer.status_code == 422, answer.text
+    assert nodes(await dags.state(run_id))["go"]["status"] == "waiting"
+    assert (await dags.http.post(path, json={"ok": True})).json() == {"nodes": ["go"]}
+    assert (await dags.ended(run_id))["result"] == {"ok": True}
+
+
 async def test_a_signal_that_did_not_come_is_waited_for_again(dags: Dags) -> None:
     await dags.apply(
         "impatient",

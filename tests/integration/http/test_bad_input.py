@@ -69,6 +69,32 @@ async def test_other_content_types(client: httpx.AsyncClient, content_type: str)
     assert answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    "content_type", ["application/x-www-form-urlencoded", "text/plain", "application/octet-stream", "json", "\xe9"]
+)
+async def test_json_that_is_sent_as_something_else(
+    client: httpx.AsyncClient, database: Database, content_type: str
+) -> None:
+    sent = {"Content-Type": content_type.encode("latin-1")}
+    for path, body in [
+        ("/gateway/v1/tasks", b'{"type": "probe"}'),
+        ("/gateway/v1/tasks", b"\xff"),
+        ("/gateway/v1/dag-runs/none/signals/go", b'{"ok": true}'),
+        ("/gateway/v1/dag-runs/none/signals/go", b"\xff"),
+    ]:
+        answer = await client.post(path, content=body, headers=sent)
+        assert answer.status_code == 422, (path, answer.text)
+        (error,) = answer.json()["errors"]
+        assert (error["loc"], "application/json" in error["msg"]) == (["body"], True)
+        refused = await client.post(path, content=body, headers={**sent, "Authorization": "Bearer ms_sk_" + "0" * 64})
+        assert refused.status_code == 401
+    for known in ({}, {"Content-Type": "application/vnd.x+json; charset=utf-8"}):
+        answer = await client.post("/gateway/v1/tasks", content=b'{"type": "probe"}', headers=known)
+        assert answer.status_code == 202
+    # Nothing was sent: then it does not matter as what.
+    assert (await client.post("/gateway/v1/dag-runs/none/signals/go", headers=sent)).status_code == 404
+
+
 async def test_a_large_invalid_body_is_not_told_back(client: httpx.AsyncClient) -> None:
     answer = await client.post(EPISODES, json={"text": "x" * 1_000_000})
     assert answer.status_code == 422

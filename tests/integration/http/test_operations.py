@@ -264,3 +264,33 @@ async def test_what_is_not_the_callers(served: Any, database: Database, people: 
     everybodys = await client.post(URL, json={"action": "cancel", "filter": {"type": ["probe"]}}, headers=admin)
     assert everybodys.json()["total"] == 1
     assert (await client.get(f"{URL}/{everybodys.json()['operation_id']}")).status_code == 404
+
+
+async def test_one_of_a_caller_without_tenants_is_shown_to_no_other(
+    served: Any, people: Any, admin: dict[str, str]
+) -> None:
+    client, _ = served
+    eve = {"Authorization": await people.add_user("eve")}
+    asked = {"action": "cancel", "filter": {"type": ["probe"]}, "dry_run": True, "why": "mine alone"}
+    begun = await client.post(URL, json=asked, headers=eve)
+    assert begun.status_code == 200
+    path = f"{URL}/{begun.json()['operation_id']}"
+    fay = {"Authorization": await people.add_user("fay")}
+    for others in ({}, fay):
+        assert (await client.get(URL, headers=others)).json() == {"operations": []}
+        assert (await client.get(path, headers=others)).status_code == 404
+        assert (await client.post(f"{path}/abort", headers=others)).status_code == 404
+    for headers in (eve, admin):
+        assert (await client.get(URL, headers=headers)).json()["operations"] == [begun.json()]
+        assert (await client.get(path, headers=headers)).json() == begun.json()
+        assert (await client.post(f"{path}/abort", headers=headers)).status_code == 200
+
+
+async def test_what_a_key_for_another_tenant_began_is_not_listed(served: Any, people: Any) -> None:
+    client, _ = served
+    await people.add_member("ann", "t-bob", "owner")
+    operation = await begin(client, "cancel", {"type": ["probe"]}, dry_run=True)
+    made = await client.post("/gateway/v1/keys", json={"name": "test", "scope": "operate", "tenant_id": "t-bob"})
+    headers = {"Authorization": made.json()["key"]}
+    assert (await client.get(f"{URL}/{operation['operation_id']}", headers=headers)).status_code == 404
+    assert (await client.get(URL, headers=headers)).json() == {"operations": []}

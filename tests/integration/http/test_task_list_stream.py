@@ -18,6 +18,7 @@ from gateway.storage.database import Database
 from gateway.tasks.changes.any_task import BATCH, AnyTaskWatch
 from gateway.tasks.changes.arrivals import Arrivals
 from gateway.tasks.changes.notifier import CHANGES_CHANNEL
+from workers.testing.waiting import until
 
 TASKS = "/gateway/v1/tasks"
 STREAM = f"{TASKS}/stream"
@@ -175,3 +176,64 @@ async def test_a_flood_is_one_word(database: Database) -> None:
     assert subscription.is_closed
     assert watch.subscribe().open().is_closed
     assert watch.subscriptions == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM user_tenants WHERE user_id = 'eve' AND tenant_id = 't-bob'",
+        "UPDATE user_tenants SET role = 'guest' WHERE user_id = 'eve' AND tenant_id = 't-bob'",
+        "UPDATE tenants SET owner_id = 'ann' WHERE id = 't-eve'",
+        "DELETE FROM user_projects WHERE user_id = 'eve'",
+        "DELETE FROM user_roles WHERE user_id = 'eve'",
+    ],
+)
+async def test_it_ends_when_the_rights_of_who_follows_change(
+    listening: tuple[str, Gateway], people: Any, bob: dict[str, str], database: Database, change: str
+) -> None:
+    url, _ = listening
+    eve = with_key(await people.add_user("eve", admin="user_roles" in change))
+    await people.add_tenant("t-eve", "eve")
+    await people.add_member("eve", "t-ann")
+    await people.add_member("eve", "t-bob")
+    await people.add_project_member("eve", "p-ann")
+    async with httpx.AsyncClient(base_url=url) as client, listed(url, eve) as events, listed(url, bob) as others:
+        await first_of(events, await submit(client, bob))
+        await database.execute(change)
+        async with asyncio.timeout(5):
+            assert [event async for event in events] == []
+        # It says nothing about streams of other users.
+        await first_of(others, await submit(client, bob))
+    if "user_tenants" in change and "DELETE" in change:
+        async with httpx.AsyncClient(base_url=url) as client, listed(url, eve) as events:
+            foreign = await submit(client, bob)
+            own = await submit(client, eve, tenant_id="t-ann")
+            assert foreign not in str(await first_of(events, own))
+
+
+async def test_a_stream_goes_on_while_rights_stay_as_they_are(
+    listening: tuple[str, Gateway], people: Any, bob: dict[str, str], database: Database
+) -> None:
+    url, gateway = listening
+    eve = with_key(await people.add_user("eve"))
+    await people.add_member("eve", "t-bob")
+    await people.add_project_member("eve", "p-ann")
+    looked = 0
+    look = gateway.access._watch._valid
+
+    async def counted(asked: Any) -> Any:
+        nonlocal looked
+        valid = await look(asked)
+        assert valid == set(asked)
+        looked += 1
+        return valid
+
+    gateway.access._watch._valid = counted  # type: ignore[method-assign]
+    gateway.access._watch._seconds = 0.05
+    async with httpx.AsyncClient(base_url=url) as client, listed(url, eve) as events:
+        await until(lambda: looked > 2)
+        # The same rows, written anew: they may come in another order.
+        await database.execute("UPDATE user_projects SET role = role WHERE user_id = 'eve'")
+        before = looked
+        await until(lambda: looked > before + 2)
+        await first_of(events, await submit(client, bob))

@@ -10,15 +10,22 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from taskgate.v1 import (
+    BatchSettings,
     CreateKeyRequest,
+    CreateScheduleRequest,
     GetKeyRequest,
     KeyScope,
     KeyServiceStub,
     KeyState,
     ListKeysRequest,
     ListTenantsRequest,
+    NewTask,
     RevokeKeyRequest,
     RotateKeyRequest,
+    ScheduleDefinition,
+    ScheduleSpec,
+    SubmitBatchRequest,
+    SubmitRequest,
     WatchRequest,
 )
 
@@ -91,3 +98,35 @@ async def test_failed_attempts(face: Any, refusal: Any, tenants: Any) -> None:
         refused = await refusal(tenants.ListTenants(ListTenantsRequest(), metadata=of(create_key())))
         codes.append(refused.reason)
     assert codes == ["UNAUTHENTICATED"] * 2 + ["TOO_MANY_ATTEMPTS"] * 2
+
+
+@pytest.mark.parametrize("method", ["Submit", "SubmitBatch", "CreateSchedule"])
+async def test_the_same_idempotency_key_with_keys_for_two_tenants(
+    face: Any, keys: Any, schedules: Any, method: str
+) -> None:
+    await face.gateway.database.execute(
+        "INSERT INTO user_tenants (user_id, tenant_id, role) VALUES ('ann', 't-bob', 'owner')"
+    )
+    task = NewTask(task_type="probe")
+    definition = ScheduleDefinition(name="n", specs=[ScheduleSpec(cron="30 2 * * *")], action=task)
+
+    async def ask(metadata: Any) -> Any:
+        if method == "Submit":
+            return await face.tasks.Submit(SubmitRequest(task=task, idempotency_key="k"), metadata=metadata)
+        if method == "SubmitBatch":
+            parts = [SubmitBatchRequest(settings=BatchSettings(idempotency_key="k")), SubmitBatchRequest(task=task)]
+            return await face.tasks.SubmitBatch(iter(parts), metadata=metadata)
+        return await schedules.CreateSchedule(
+            CreateScheduleRequest(definition=definition, idempotency_key="k"), metadata=metadata
+        )
+
+    tenants = []
+    for tenant_id in ("t-ann", "t-bob"):
+        request = CreateKeyRequest(name="test", scope=KeyScope.KEY_SCOPE_OPERATE, tenant_id=tenant_id)
+        metadata = of((await keys.CreateKey(request, metadata=face.ann)).secret)
+        first, again = [await ask(metadata) for _ in range(2)]
+        assert (first.replayed, again.replayed) == (False, True)
+        tenants.append(tenant_id)
+        table = "schedule" if method == "CreateSchedule" else "dispatch"
+        rows = await face.gateway.database.fetch(f"SELECT tenant_id FROM taskgate.{table} ORDER BY tenant_id")
+        assert [row["tenant_id"] for row in rows] == tenants

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+import pytest
 from taskgate.v1 import (
     GetPayloadRequest,
     StopRequest,
@@ -87,3 +88,21 @@ async def test_a_payload_is_shown_without_its_secrets(face: Any, refusal: Any) -
     assert (answer.bytes > 0, answer.is_cut) == (True, False)
     refused = await refusal(face.tasks.GetPayload(GetPayloadRequest(task_id=task_id), metadata=face.bob))
     assert (refused.code, refused.reason) == (Code.NOT_FOUND, "TASK_NOT_FOUND")
+
+
+@pytest.mark.parametrize("name", ["ann", "root"])
+async def test_it_ends_when_the_rights_of_who_follows_change(face: Any, refusal: Any, name: str) -> None:
+    run = face.gateway.database.execute
+    await run("INSERT INTO user_tenants (user_id, tenant_id, role) VALUES ('ann', 't-bob', 'member')")
+    _, answers = await opened(face, face.world.metadata(name))
+    await first_of(answers, await face.submit("bob"))
+    await run("DELETE FROM user_tenants WHERE user_id = 'ann'")
+    await run("DELETE FROM user_roles WHERE user_id = 'root'")
+    async with asyncio.timeout(5):
+        refused = await refusal(anext(answers))
+    assert refused.code is Code.UNAVAILABLE
+    call, answers = await opened(face, face.world.metadata(name))
+    foreign = await face.submit("bob")
+    if name == "ann":
+        assert foreign not in str(await first_of(answers, await face.submit()))
+    call.cancel()

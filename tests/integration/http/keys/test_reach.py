@@ -77,3 +77,34 @@ async def test_a_key_for_one_project(client: httpx.AsyncClient, people: Any, mak
     # What spans the tenant is refused, not answered in part.
     for path in (TASKS, "/api/v1/tasks/", "/api/v1/tasks/stats", "/gateway/v1/schedules", "/gateway/v1/dead-letters"):
         assert (await client.get(path, headers=headers)).status_code == 403, path
+
+
+async def test_the_same_idempotency_key_with_keys_for_two_tenants(
+    client: httpx.AsyncClient, people: Any, database: Any, make: Any, bearer: Any
+) -> None:
+    await people.add_member("ann", "t-bob", "owner")
+    scopes = ({"tenant_id": "t-ann"}, {"tenant_id": "t-bob"}, {"tenant_id": "t-bob", "project_id": "p-bob"})
+    keys = [bearer((await make(client, **scope))["key"]) for scope in scopes]
+    requests: list[tuple[str, dict[str, Any]]] = [
+        (TASKS, {"type": "probe"}),
+        (f"{TASKS}/batch", {"tasks": [{"type": "probe"}]}),
+        ("/api/v1/episodes/", {"content": "x"}),
+    ]
+    for path, body in requests:
+        await database.execute("DELETE FROM taskgate.dispatch")
+        for headers in keys[:2]:
+            for replayed in (None, "true"):
+                answer = await client.post(path, json=body, headers={**headers, "Idempotency-Key": path})
+                assert (answer.status_code, answer.headers.get("Idempotency-Replayed")) == (202, replayed), path
+        rows = await database.fetch("SELECT tenant_id FROM taskgate.dispatch ORDER BY tenant_id")
+        assert [row["tenant_id"] for row in rows] == ["t-ann", "t-bob"], path
+
+    asked = {"type": "probe", "project_id": "p-bob"}
+    answers = [
+        await client.post(TASKS, json=asked, headers={**headers, "Idempotency-Key": "p"})
+        for headers in (keys[1], keys[2], {})
+    ]
+    assert [answer.status_code for answer in answers] == [202] * 3
+    assert len({answer.json()["task_id"] for answer in answers}) == 3
+    # A key without a scope is remembered by its user alone, as ever.
+    assert await database.fetchval("SELECT count(*) FROM taskgate.idempotency WHERE key = 'p' AND user_id = 'ann'") == 1

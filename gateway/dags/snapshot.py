@@ -67,7 +67,8 @@ def make(
         "nodes": nodes,
         "states": states,
         "fans": fans,
-        "finished": list(dict.fromkeys(finished)),
+        # A fan-out stands where the last of its items was completed.
+        "finished": list(dict.fromkeys(reversed(finished)))[::-1],
         "undone": sorted(set(undone)),
         "undoing": undoing,
         "compensation_seconds": definition.compensation_seconds,

@@ -69,7 +69,7 @@ class DagSteps:
             if row["run_epoch"] < epoch:
                 deadline = await db.fetchval(SQL.take_over, run_id, epoch, dag.definition.deadline_seconds)
                 await db.execute(SQL.want_again, run_id, nodes_that_may_fail(dag.definition))
-            nodes = await db.fetch(SQL.nodes, run_id)
+            nodes = await db.fetch(SQL.nodes_to_begin, run_id)
             await db.execute("SELECT pg_notify($1, '')", RUNS_CHANNEL)
         self._notifier.changed(run_id)
         return make(

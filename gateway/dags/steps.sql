@@ -81,6 +81,22 @@ LEFT JOIN taskgate.dispatch d ON d.task_id = n.task_id
 WHERE n.run_id = $1
 ORDER BY d.finished_at NULLS FIRST, n.path
 
+-- name: nodes_to_begin
+-- The same for a beginning: a node whose end the workflow was told of, and that somebody runs again by itself, is open in
+-- the state that the workflow gets, so that its next end is told, too. In one statement: both look at the same moment.
+WITH open_again AS (
+    UPDATE taskgate.dag_node n SET told = false, told_at = NULL
+    FROM taskgate.dispatch d
+    WHERE n.run_id = $1 AND d.task_id = n.task_id AND n.told AND NOT n.again AND n.verdict IS NULL
+      AND d.state || '' IN ('waiting', 'starting', 'queued', 'running')
+)
+SELECT n.node, n.position, n.undoes, n.verdict, n.again, n.task_id, json_array_length(n.items) AS items, d.state,
+       d.finished_at
+FROM taskgate.dag_node n
+LEFT JOIN taskgate.dispatch d ON d.task_id = n.task_id
+WHERE n.run_id = $1
+ORDER BY d.finished_at NULLS FIRST, n.path
+
 -- name: nodes_at
 -- Nodes that were decided already, of these paths.
 SELECT n.path, n.verdict, n.again, n.task_id, json_array_length(n.items) AS items, d.state

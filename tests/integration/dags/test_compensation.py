@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from contracts.dag_probes import GATES, RAN
+from contracts.dag_probes import FAILURES, GATES, RAN
 from contracts.dag_world import Dags, statuses
 from contracts.least import least
 
@@ -97,3 +97,32 @@ nodes:
     ran = [mark for found in RAN.values() for mark in found]
     assert (ran.count(do), ran.count(undo)) == (75, 75)
     assert await events_of_the_last_history(dags, document["run_id"]) < 200
+
+
+@pytest.mark.parametrize("on_failure", ["compensate", "continue"])
+async def test_the_completed_items_of_a_fan_out_with_a_failed_one_are_undone(dags: Dags, on_failure: str) -> None:
+    """Its own failure, or that of a later node."""
+    bad = f"bad-{secrets.token_hex(3)}"
+    FAILURES[bad] = 1
+    document = await dags.run(
+        f"""
+params: {{list: {{type: list}}}}
+nodes:
+  first: {{type: dag_echo, input: {{mark: first}}, compensate: {{type: dag_undo, input: {{mark: undo first}}}}}}
+  book:
+    type: dag_echo
+    needs: [first]
+    for_each: params.list
+    input: {{mark: "${{ item }}"}}
+    retry: {{attempts: 1}}
+    on_failure: {on_failure}
+    compensate: {{type: dag_undo, input: {{mark: "undo ${{ item }}"}}}}
+  last: {{type: gone_since, needs: [book], on_failure: compensate}}
+""",
+        list=["a", "b", "c", bad],
+    )
+    assert document["error"].startswith("Node book[3] failed" if on_failure == "compensate" else "Node last failed")
+    ran = RAN[dags.home.tenant_id]
+    assert sorted(ran[5:8]) == ["undo a", "undo b", "undo c"]
+    assert ran[8:] == ["undo first"]
+    assert {statuses(document)[f"book[{n}]~undo"] for n in range(3)} == {"completed"}

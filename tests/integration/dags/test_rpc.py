@@ -28,6 +28,7 @@ from taskgate.v1 import (
 from contracts.dag_probes import GATES, RAN
 from contracts.dag_world import Dags, DagWorld, nodes, statuses
 from contracts.world import PATIENCE
+from gateway.routing.stages import Stage
 from gateway.rpc.server import GrpcServer
 
 Code = grpc.StatusCode
@@ -148,6 +149,17 @@ async def test_a_run_is_cancelled_and_goes_on(dags: Dags, runs: Any, dag_world: 
         Code.FAILED_PRECONDITION
     )
     await runs.CancelDagRun(CancelDagRunRequest(run_id=run_id), metadata=metadata)
+
+
+async def test_a_retry_needs_a_backend_that_runs_dags(dags: Dags, runs: Any) -> None:
+    await dags.apply("gone", "nodes: {a: {type: gone_since}}")
+    run_id = await dags.start("gone")
+    assert (await dags.ended(run_id))["status"] == "failed"
+    await dags.world.flag.set(Stage.OFF, dags.home.tenant_id)
+    request = RetryDagRunRequest(run_id=run_id)
+    for person, hint in ((dags.home.owner, "tasks go to another backend"), (dags.world.admin, "--stage live")):
+        error = await failure(runs.RetryDagRun(request, metadata=key_of(person)))
+        assert (error.code(), hint in str(error.details())) == (Code.FAILED_PRECONDITION, True), error
 
 
 async def test_the_first_answer_to_an_approval_counts(dags: Dags, runs: Any, dag_world: DagWorld) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from contracts.dag_probes import FAILURES, GATES, RAN
-from contracts.dag_world import Dags, nodes, statuses
+from contracts.dag_world import Dags, DagWorld, nodes, statuses
 
 CHAIN = """
 params: {n: {type: integer, default: 2}}
@@ -221,6 +221,44 @@ async def test_a_tenant_on_redis_is_told_why_and_an_administrator_what_to_do(dag
     document = await dags.ended(run_id)
     assert document["status"] == "completed"
     assert (await dags.world.dispatch(nodes(document)["b"]["task_id"]))["backend"] == "temporal"
+
+
+async def failed_run(dags: Dags) -> str:
+    """A run that a retry would complete."""
+    mark = f"fails-{secrets.token_hex(3)}"
+    FAILURES[mark] = 1
+    await dags.apply("fails", f"nodes: {{a: {{type: dag_echo, input: {{mark: {mark}}}, retry: {{attempts: 1}}}}}}")
+    run_id = await dags.start("fails")
+    assert (await dags.ended(run_id))["status"] == "failed"
+    return run_id
+
+
+async def test_a_retry_on_redis_is_refused_as_a_start_is(dags: Dags) -> None:
+    from gateway.routing.stages import Stage
+
+    run_id = await failed_run(dags)
+    await dags.world.flag.set(Stage.OFF, dags.home.tenant_id)
+    answer = await dags.post(f"{run_id}/retry")
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:taskgate:error:dag_needs_temporal")
+    assert answer.json()["detail"] == "DAGs run on Temporal, and this tenant's tasks go to another backend."
+    told = await dags.world.client(dags.world.admin).post(f"/gateway/v1/dag-runs/{run_id}/retry")
+    assert (told.status_code, "--stage live" in told.json()["detail"]) == (409, True), told.text
+    assert (await dags.state(run_id))["status"] == "failed"
+    await dags.world.flag.set(Stage.LIVE, dags.home.tenant_id)
+    assert (await dags.post(f"{run_id}/retry")).status_code == 200
+    assert (await dags.ended(run_id))["status"] == "completed"
+
+
+async def test_a_retry_goes_where_the_rule_for_its_tenants_plan_says(dag_world: DagWorld) -> None:
+    from gateway.routing.stages import Stage
+
+    dags = Dags(dag_world, await dag_world.people.household("enterprise"))
+    run_id = await failed_run(dags)
+    await dag_world.flag.set_rule(Stage.OFF, dags.home.tenant_id)
+    assert (await dags.post(f"{run_id}/retry")).status_code == 409
+    await dag_world.flag.set_rule(Stage.LIVE, dags.home.tenant_id, plan="enterprise")
+    assert (await dags.post(f"{run_id}/retry")).status_code == 200
+    assert (await dags.ended(run_id))["status"] == "completed"
 
 
 async def test_a_task_is_a_run(dags: Dags) -> None:

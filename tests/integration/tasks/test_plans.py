@@ -41,6 +41,7 @@ OF_ONE_TASK = {
     "hold_run": STEPS.hold_run,
     "facts": STEPS.facts,
     "begin_run": STEPS.begin_run,
+    "nodes_to_begin": STEPS.nodes_to_begin,
     "add_nodes": STEPS.add_nodes,
     "finish_run": STEPS.finish_run,
 }

@@ -49,3 +49,14 @@ def test_who_finished_when_and_what_was_undone() -> None:
         row("z", task_id="u", state="completed", undoes=True),
     )
     assert (told["finished"], told["undone"]) == (["z", "a"], ["z"])
+
+
+def test_a_fan_out_finished_with_the_last_of_its_items() -> None:
+    told = snapshot(
+        row("f", verdict="expanded", items=3),
+        row("f", position=0, task_id="0", state="completed"),
+        row("a", task_id="a", state="completed"),
+        row("f", position=1, task_id="1", state="completed"),
+        row("f", position=2, task_id="2", state="failed"),
+    )
+    assert told["finished"] == ["a", "f"]

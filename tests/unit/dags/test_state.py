@@ -118,3 +118,59 @@ def test_undoing_goes_backwards() -> None:
     assert state.next_undoing() == "a"
     state.undoing("a", [])
     assert state.next_undoing() is None
+
+
+def test_a_fan_out_is_undone_when_one_item_of_it_was_completed() -> None:
+    state = state_of(
+        node("a", [], undoes=True),
+        node("f", [], undoes=True, fan=True, on_failure="compensate"),
+        node("b", [], undoes=True),
+    )
+    step(state, ["o"], ["n", 3], ["o"])
+    step(state, ["i", [], []])
+    # Among the others it stands where its last item was completed.
+    state.ended([["f", 0, "c", False], ["a", None, "c", False], ["f", 1, "c", False]])
+    state.ended([["f", 2, "f", False], ["b", None, "c", False]])
+    assert state.is_over
+    assert state.compensates
+    state.undoes_items = True
+    undone = []
+    while (name := state.next_undoing()) is not None:
+        undone.append(name)
+        state.undoing(name, [])
+    assert undone == ["b", "f", "a"]
+
+
+def test_a_new_history_undoes_in_the_same_order() -> None:
+    state = state_of(
+        node("f", [], undoes=True, fan=True),
+        node("a", [0], undoes=True),
+        node("b", [1], on_failure="compensate"),
+        states={"f": "o", "a": "c", "b": "f"},
+        fans={"f": [2, 2, [], [], 0]},
+        finished=["f", "a"],
+    )
+    state.undoes_items = True
+    assert [state.next_undoing(), state.next_undoing(), state.next_undoing()] == ["a", "f", None]
+
+
+def test_a_fan_out_of_which_no_item_was_completed_is_not_undone() -> None:
+    state = state_of(node("f", [], undoes=True, fan=True, on_failure="compensate"))
+    step(state, ["n", 1])
+    step(state, ["i", [], []])
+    state.ended([["f", 0, "f", False]])
+    state.undoes_items = True
+    assert state.next_undoing() is None
+
+
+def test_what_was_undone_by_older_releases_is_what_they_took_for_completed() -> None:
+    """Their histories are replayed: a fan-out with a failed item is none of it."""
+    state = state_of(node("a", [], undoes=True), node("f", [0], undoes=True, fan=True, on_failure="compensate"))
+    step(state)
+    state.ended([["a", None, "c", False]])
+    step(state, ["n", 2])
+    step(state, ["i", [], []])
+    state.ended([["f", 0, "c", False], ["f", 1, "f", False]])
+    assert state.next_undoing() == "a"
+    state.undoing("a", [])
+    assert state.next_undoing() is None

@@ -56,4 +56,14 @@ async def test_older_runs_go_on(name: str) -> None:
 
 
 def test_there_are_histories() -> None:
-    assert HISTORIES.keys() >= {"values", "fan", "compensated", "deadline", "carried", "retried", "told"}
+    assert HISTORIES.keys() >= {
+        "values",
+        "fan",
+        "compensated",
+        "deadline",
+        "carried",
+        "retried",
+        "told",
+        "items_left",
+        "items_undone",
+    }

@@ -60,10 +60,13 @@ class RunState:
         self._index = {node.name: i for i, node in enumerate(self._nodes)}
         self._most_open: int = snapshot["max_parallel"]
         self._finished: list[str] = []
+        self._with_results: dict[str, None] = {}  # as `_finished`, and the fan-outs of which any item was completed
         self._ready: deque[int] = deque()
         self._fans: dict[int, None] = {}
         self._open = 0
         self.compensates = False
+        self.undoes_items = False
+        """Also a fan-out with a failed item is undone; histories of older releases go on without this."""
         self.is_failing = bool(snapshot.get("failing"))
         self._undone: set[str] = set(snapshot.get("undone", ()))
         self._undoing: set[tuple[str, int | None]] = {
@@ -72,6 +75,7 @@ class RunState:
         for name, state in snapshot["states"].items():
             self._restore(self._nodes[self._index[name]], state, snapshot["fans"].get(name))
         self._finished = [name for name in snapshot["finished"] if name in self._index]
+        self._with_results = dict.fromkeys(self._finished)
         for i, node in enumerate(self._nodes):
             for needed in node.needs:
                 self._nodes[needed].followers.append(i)
@@ -161,6 +165,8 @@ class RunState:
                 opened = [position for position in positions if position not in refused and position not in done]
                 fan.open.update(opened)
                 self._open += len(opened)
+                if done:
+                    self._with_results.setdefault(node.name)
                 if refused and node.on_failure != "continue":
                     self._break(node)
                 self._settle(i)
@@ -193,7 +199,10 @@ class RunState:
             elif position in node.fan.open:
                 node.fan.open.discard(position)
                 self._open -= 1
-                if state == FAILED:
+                if state == COMPLETED:
+                    self._with_results.pop(node.name, None)
+                    self._with_results[node.name] = None
+                elif state == FAILED:
                     node.fan.failed += 1
                     if node.on_failure != "continue":
                         self._break(node)
@@ -215,6 +224,7 @@ class RunState:
         node.state = state
         if state == COMPLETED:
             self._finished.append(node.name)
+            self._with_results.setdefault(node.name)  # a fan-out stands where the last of its items was completed
         for follower in node.followers:
             other = self._nodes[follower]
             other.unmet -= 1
@@ -229,8 +239,10 @@ class RunState:
 
     def next_undoing(self) -> str | None:
         """The next node to be undone, the one that finished last first; None: nothing is left to undo."""
-        while self._finished:
-            node = self._nodes[self._index[self._finished.pop()]]
+        left = self._with_results if self.undoes_items else self._finished
+        while left:
+            name = left.popitem()[0] if isinstance(left, dict) else left.pop()
+            node = self._nodes[self._index[name]]
             if node.undoes and node.name not in self._undone:
                 return node.name
         return None

@@ -86,6 +86,7 @@ class DagWorkflow:
         if not workflow.patched("compensation-ends"):
             await self._compensate_for_ever(message, state)
             return await self._finish(message, "failed", None)
+        state.undoes_items = workflow.patched("items-are-undone")
         seconds = snapshot.get("compensation_seconds")
         if message.undo_by is not None:
             deadline = datetime.fromisoformat(message.undo_by)

@@ -18,6 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway.access.keys import read_key
 from gateway.access.sessions import hash_token
 from gateway.access.verbs import ASKED, asked_by
+from gateway.errors import ApiError
 from gateway.http.bodies import MOST_ERRORS, Bodies, given_twice, is_small
 from gateway.http.json_body import decode_json
 from gateway.http.problems import NEW_API
@@ -193,6 +194,10 @@ class KeyedRoute(RuledRoute):
                     # Here, because FastAPI answers any error while it reads a body with 400.
                     await request.check(model, strict=is_strict)
                 return await handle(request)
+            except ApiError as refused:
+                if (answer := await self.first_answer(request, refused)) is None:
+                    raise
+                return answer
             except RequestValidationError as refused:
                 await gateway_of(request).access.authenticate(authorization)
                 found = ([error] for error in refused.errors()[:MOST_ERRORS])
@@ -203,3 +208,7 @@ class KeyedRoute(RuledRoute):
                 request.release()
 
         return handle_keyed
+
+    async def first_answer(self, request: Request, refused: ApiError) -> Response | None:
+        """The answer to the earlier request that this one repeats, which would be `refused` now."""
+        return None

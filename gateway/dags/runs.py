@@ -279,6 +279,8 @@ class DagRuns:
         if run["state"] == "completed":
             raise DagRunConflict("The run is completed; nothing can be skipped.")
         name = found[1]
+        if position is not None and position >= await self._db.fetchval(SQL.items, run_id, name, position + 1):
+            raise DagRunNotFound(f"The run has no node {path!r}: {name} has fewer items")
         if await self._db.fetchval(SQL.bypass_new, run_id, path_of(name, position), name, position, reason, by):
             self._notifier.changed(run_id)
             return

@@ -67,6 +67,10 @@ LEFT JOIN task_logs t ON t.id = n.task_id
 WHERE n.run_id = $1 AND n.node = $2 AND n.position IS NOT NULL AND NOT n.undoes
 ORDER BY n.position
 
+-- name: items
+-- How many items a fan-out has; $3 until that is known.
+SELECT COALESCE((SELECT json_array_length(items) FROM taskgate.dag_node WHERE run_id = $1 AND path = $2), $3::int)
+
 -- name: bypass_new
 -- A node that was not decided yet is skipped by somebody.
 INSERT INTO taskgate.dag_node (run_id, path, node, position, verdict, reason, decided_by, told)

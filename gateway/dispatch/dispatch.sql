@@ -93,8 +93,9 @@ FROM taskgate.dispatch d
 LEFT JOIN task_logs t ON t.id = d.task_id
 LEFT JOIN tenants n ON n.id = d.tenant_id
 WHERE d.task_id = ANY (ARRAY(SELECT task_id FROM chosen))
-  -- Written so that no index of waiting tasks can be used: without statistics of a new crowd, the planner would read all of it.
-  AND d.state = 'waiting' AND COALESCE(d.held, '') = ''
+  -- Said again of the locked row, which somebody may have changed meanwhile. Written so that no index of waiting tasks can be used:
+  -- without statistics of a new crowd, the planner would read all of it.
+  AND d.state = 'waiting' AND COALESCE(d.held, '') = '' AND d.due_at <= now()
 FOR UPDATE OF d SKIP LOCKED
 
 -- name: begin_starts

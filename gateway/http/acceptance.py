@@ -16,8 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access.placement import Caller
-from gateway.http.route import gateway_of
-from gateway.submission.idempotency import LONGEST_KEY, Idempotency, Replay, check_idempotency_key
+from gateway.errors import ApiError
+from gateway.http.route import KeyedRoute, gateway_of
+from gateway.submission.idempotency import LONGEST_KEY, Idempotency, Replay, check_idempotency_key, may_have_passed
 from gateway.submission.intake import Beside
 from gateway.submission.new_task import NewTask
 
@@ -36,6 +37,19 @@ IDEMPOTENCY_PARAMETER = {
         }
     ]
 }
+
+
+class RepeatableRoute(KeyedRoute):
+    """An endpoint whose requests are judged by the present, too: one that was accepted is not refused when repeated."""
+
+    async def first_answer(self, request: Request, refused: ApiError) -> Response | None:
+        if "idempotency-key" not in request.headers or not may_have_passed(refused):
+            return None
+        gateway = gateway_of(request)
+        caller = await gateway.access.authenticate(request.headers.get("authorization"))
+        idempotency = await read_idempotency(request, caller, refused.http_status, b"")
+        replay = None if idempotency is None else await gateway.intake.first_answer(idempotency)
+        return None if replay is None else replayed(replay)
 
 
 async def accept(

@@ -10,11 +10,11 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from gateway.errors import ApiError, BodyTooLarge, InvalidRequest, QuotaExceeded, UniqueKeyTaken
-from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_idempotency, replayed
+from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, RepeatableRoute, json_answer, read_idempotency, replayed
 from gateway.http.bodies import APART, MOST_ERRORS, SMALL_BYTES, Undecoded
 from gateway.http.documents import Problem, problem_errors
 from gateway.http.problems import invalid_answer, problem, problem_of
-from gateway.http.route import KeyedRoute, gateway_of
+from gateway.http.route import gateway_of
 from gateway.http.submissions import service_of
 from gateway.http.unknown_fields import with_hints
 from gateway.submission.new_task import NewTask
@@ -23,7 +23,7 @@ from gateway.submission.yielding import Yielding
 
 PATH = "/gateway/v1/tasks/batch"
 
-router = APIRouter(tags=["tasks"], route_class=KeyedRoute)
+router = APIRouter(tags=["tasks"], route_class=RepeatableRoute)
 
 _SUBMISSIONS = {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/TaskSubmission"}}
 

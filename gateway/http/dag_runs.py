@@ -11,14 +11,14 @@ from pydantic import BaseModel, Field
 from gateway.dags.definition import IDENTIFIER
 from gateway.dags.run_document import LIST, STATES_OF, RunDocument, RunSummary, summary
 from gateway.dags.run_request import Approve, RunRequest, Skip
-from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_idempotency, replayed
+from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, RepeatableRoute, json_answer, read_idempotency, replayed
 from gateway.http.dags import admit
 from gateway.http.documents import problem_errors
-from gateway.http.route import KeyedRoute, gateway_of
+from gateway.http.route import gateway_of
 from gateway.storage.paging import Place
 from gateway.tasks.payload import JsonValue
 
-router = APIRouter(prefix="/gateway/v1/dag-runs", tags=["dag-runs"], route_class=KeyedRoute)
+router = APIRouter(prefix="/gateway/v1/dag-runs", tags=["dag-runs"], route_class=RepeatableRoute)
 
 RunId = Annotated[str, Path(max_length=100)]
 NodePath = Annotated[str, Path(max_length=100, description="`fetch`, or `fetch[3]` of a fan-out")]

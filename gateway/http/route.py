@@ -19,6 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway.access.keys import read_key
 from gateway.access.sessions import hash_token
 from gateway.access.verbs import ASKED, asked_by
+from gateway.errors import ApiError
 from gateway.http.bodies import MOST_ERRORS, Bodies, given_twice, is_small
 from gateway.http.json_body import decode_json
 from gateway.http.problems import NEW_API
@@ -208,6 +209,10 @@ class KeyedRoute(RuledRoute):
                     if is_strict and await request.body() and not _says_json(request):
                         raise RequestValidationError([_NOT_JSON])
                 return await handle(request)
+            except ApiError as refused:
+                if (answer := await self.first_answer(request, refused)) is None:
+                    raise
+                return answer
             except RequestValidationError as refused:
                 await gateway_of(request).access.authenticate(authorization)
                 found = ([error] for error in refused.errors()[:MOST_ERRORS])
@@ -218,3 +223,7 @@ class KeyedRoute(RuledRoute):
                 request.release()
 
         return handle_keyed
+
+    async def first_answer(self, request: Request, refused: ApiError) -> Response | None:
+        """The answer to the earlier request that this one repeats, which would be `refused` now."""
+        return None

@@ -12,9 +12,9 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.access.placement import Caller
-from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer
+from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, RepeatableRoute, accept, json_answer
 from gateway.http.documents import problem_errors
-from gateway.http.route import KeyedRoute, gateway_of
+from gateway.http.route import gateway_of
 from gateway.http.submissions import service_of
 from gateway.http.unknown_fields import with_hints
 from gateway.moment import Moment
@@ -25,7 +25,7 @@ from gateway.schedules.schedules import in_utc
 from gateway.submission.new_task import NewTask
 from gateway.submission.service import TaskSubmission
 
-router = APIRouter(prefix="/gateway/v1/schedules", tags=["schedules"], route_class=KeyedRoute)
+router = APIRouter(prefix="/gateway/v1/schedules", tags=["schedules"], route_class=RepeatableRoute)
 
 
 class ScheduleView(ScheduleDefinition):

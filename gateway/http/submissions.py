@@ -13,14 +13,21 @@ from gateway.access.placement import Caller
 from gateway.callbacks.callback import Callback
 from gateway.dispatch.waiting_reason import WaitingReasons
 from gateway.errors import TaskNotFound, UniqueKeyTaken
-from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer, read_idempotency, replayed
+from gateway.http.acceptance import (
+    IDEMPOTENCY_PARAMETER,
+    RepeatableRoute,
+    accept,
+    json_answer,
+    read_idempotency,
+    replayed,
+)
 from gateway.http.documents import problem_errors
-from gateway.http.route import KeyedRoute, gateway_of
+from gateway.http.route import gateway_of
 from gateway.submission.service import SubmissionService, TaskSubmission
 from gateway.tasks.queries.dispatch_view import DispatchView, facts
 from gateway.tasks.queries.task_log import STATUS_WORDS
 
-router = APIRouter(prefix="/gateway/v1/tasks", tags=["tasks"], route_class=KeyedRoute)
+router = APIRouter(prefix="/gateway/v1/tasks", tags=["tasks"], route_class=RepeatableRoute)
 
 
 class TaskAccepted(BaseModel):

@@ -219,7 +219,7 @@ WITH free AS (
     WHERE task_id = ANY (ARRAY(SELECT task_id FROM free)) AND state = 'waiting' AND held LIKE 'quota:%'
     ORDER BY task_id FOR UPDATE
 )
-UPDATE taskgate.dispatch d SET held = NULL, due_at = now() FROM held WHERE d.task_id = held.task_id
+UPDATE taskgate.dispatch d SET held = NULL, due_at = GREATEST(now(), d.not_before) FROM held WHERE d.task_id = held.task_id
 
 -- name: release_unlimited
 -- All whose quota is gone.
@@ -231,4 +231,4 @@ WITH held AS (
                         AND q.project_id = CASE WHEN h.held = 'quota:running' THEN '' ELSE h.project_id END)
     ORDER BY h.task_id FOR UPDATE
 )
-UPDATE taskgate.dispatch d SET held = NULL, due_at = now() FROM held WHERE d.task_id = held.task_id
+UPDATE taskgate.dispatch d SET held = NULL, due_at = GREATEST(now(), d.not_before) FROM held WHERE d.task_id = held.task_id

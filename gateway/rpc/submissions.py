@@ -25,7 +25,7 @@ from gateway.rpc.parsing import BYTES_OF_A_VALUE, apart
 from gateway.rpc.requests import Fingerprint, field_of, submission_of
 from gateway.rpc.tasks import accepted_task, task_of
 from gateway.rpc.values import Room
-from gateway.submission.idempotency import Idempotency, check_idempotency_key
+from gateway.submission.idempotency import Idempotency, Replay, check_idempotency_key, may_have_passed
 from gateway.submission.new_task import NewTask
 from gateway.submission.service import SubmissionService, TaskSubmission
 from gateway.tasks.queries.dispatch_view import DispatchView
@@ -45,6 +45,8 @@ class Batch:
     submissions: list[TaskSubmission]
     key: str | None
     fingerprint: str
+    refused: ApiError | None
+    """Why it is not accepted, unless it repeats one that was."""
 
     def answer(self, taken: Mapping[int, str], _over: Mapping[int, QuotaExceeded]) -> str:
         """The answer to the batch when the unique keys of these tasks were already in use.
@@ -79,13 +81,22 @@ class Submitter:
             raise invalid("task", "is required")
         key = checked_key(request.idempotency_key) if request.HasField("idempotency_key") else None
         submission = await apart(request.ByteSize(), self.read, request.task, "task")
-        caller, task = await prepare(self.service(authorization), submission, "task")
-        accepted = accepted_task(task)
         digest = None
         if key is not None:
             asked = Fingerprint("Submit")
             await apart(request.ByteSize(), asked.add, submission)
             digest = asked.text()
+        try:
+            caller, task = await prepare(self.service(authorization), submission, "task")
+        except ApiError as refused:
+            if key is None or digest is None or not may_have_passed(refused):
+                raise
+            caller = await self._access.authenticate(authorization)
+            first = await self._intake.first_answer(Idempotency(caller.user_id, key, digest, _OK, ""))
+            if first is None:
+                raise
+            return _first_answer(orjson.loads(first.answer))
+        accepted = accepted_task(task)
         try:
             work = self._intake.submit([task], idempotency=_remember(caller, key, digest, accepted, active=False))
             replay = await self._unbroken.run(work)
@@ -113,6 +124,7 @@ class Submitter:
         tasks: list[NewTask] = []
         submissions: list[TaskSubmission] = []
         key: str | None = None
+        refused: ApiError | None = None
         asked = Fingerprint("SubmitBatch")
         size, first = 0, True
         room = Room(self._settings.max_batch_bytes // BYTES_OF_A_VALUE)
@@ -125,28 +137,40 @@ class Submitter:
                 if request.settings.HasField("idempotency_key"):
                     key = checked_key(request.settings.idempotency_key, "settings.idempotency_key")
             elif part == "task":
-                self._check_room(len(tasks) + 1, size)
-                at = f"tasks[{len(tasks)}]"
+                self._check_room(len(submissions) + 1, size)
+                at = f"tasks[{len(submissions)}]"
                 submission = await apart(bytes_sent, self.read, request.task, at, room)
                 if key is not None:
                     await apart(bytes_sent, asked.add, submission)
-                _, task = await prepare(service, submission, at)
-                tasks.append(task)
                 submissions.append(submission)
+                if refused is None:
+                    try:
+                        _, task = await prepare(service, submission, at)
+                        tasks.append(task)
+                    except ApiError as error:
+                        if key is None or not may_have_passed(error):
+                            raise
+                        refused = error  # the rest tells whether this is a repetition
             else:
                 raise invalid("part", "neither settings nor a task")
             first = False
-        if not tasks:
+        if not submissions:
             raise invalid("task", "a batch has at least one task")
-        return Batch(caller, tasks, submissions, key, asked.text())
+        return Batch(caller, tasks, submissions, key, asked.text(), refused)
 
     async def submit_batch(self, batch: Batch) -> SubmitBatchResponse:
         """Accept all tasks, or none."""
         idempotency = None
         if batch.key is not None:
             idempotency = Idempotency(batch.caller.repeats_as, batch.key, batch.fingerprint, _OK, "")
-        work = self._intake.submit_each(batch.tasks, batch.answer, idempotency)
-        outcome = await self._unbroken.run(work)
+        outcome: Replay | str | None
+        if batch.refused is None:
+            work = self._intake.submit_each(batch.tasks, batch.answer, idempotency)
+            outcome = await self._unbroken.run(work)
+        else:
+            outcome = None if idempotency is None else await self._intake.first_answer(idempotency)
+            if outcome is None:
+                raise batch.refused
         replayed = not isinstance(outcome, str)
         answer = orjson.loads(outcome if isinstance(outcome, str) else outcome.answer)
         return SubmitBatchResponse(task_ids=answer["task_ids"], replayed=replayed, active=answer.get("active"))

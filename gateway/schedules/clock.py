@@ -184,7 +184,7 @@ class Clock:
             nominal = firing["nominal_at"]
             overlaps.decide(Pending(nominal, firing["kind"], Overlap(firing["overlap"])), schedule.task_id(nominal))
         verdict = overlaps.verdict
-        has_more = is_cut or (len(pending) == BATCH and bool(verdict.decisions))
+        has_more = is_cut or (len(pending) >= BATCH and bool(verdict.decisions))
         settle_at: datetime | None = None
         if has_more:
             settle_at = now

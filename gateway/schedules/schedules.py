@@ -175,7 +175,7 @@ class Schedules:
         """Fire the times from `begin` to `end`, both included, that have no task yet.
 
         How many times there are, and how many of them are fired now: the others have their task already.
-        Raises `InvalidRequest` for a range that ends in the future, or names too many times.
+        Raises `InvalidRequest` for a range that ends in the future, begins with the calendar, or names too many times.
         """
         schedule = await self.get(schedule_id, caller)
         now = self._clock.now()
@@ -186,7 +186,10 @@ class Schedules:
         # What the schedule's own start cuts off may be wanted here.
         definition = schedule.definition.model_copy(update={"start_at": None})
         table = Timetable(schedule_id, definition)
-        times = await asyncio.to_thread(lambda: list(islice(table.between(begin, end), MOST_BACKFILLED + 1)))
+        try:
+            times = await asyncio.to_thread(lambda: list(islice(table.between(begin, end), MOST_BACKFILLED + 1)))
+        except OverflowError:  # the time before it, or its local time, is beyond the year 1
+            raise InvalidRequest("start_at is at the beginning of the calendar.", field="start_at") from None
         if len(times) > MOST_BACKFILLED:
             raise InvalidRequest(f"More than {MOST_BACKFILLED} times; give a shorter range.", field="end_at")
         detail = {"start_at": begin, "end_at": end, "times": len(times)}

@@ -104,16 +104,22 @@ SELECT schedule_id, tenant_id, project_id, user_id, name, definition::text AS de
 FROM taskgate.schedule s WHERE schedule_id = $1
 
 -- name: pending
--- What is to be decided: what people wait for first, then the oldest. A paused schedule holds back what its clock noted.
-SELECT f.nominal_at, f.kind, f.overlap, f.fire_at
-FROM taskgate.firing f JOIN taskgate.schedule s USING (schedule_id)
-WHERE f.schedule_id = $1 AND f.outcome = 'pending' AND NOT (s.is_paused AND f.kind = 'clock')
-ORDER BY f.kind = 'manual' DESC, f.nominal_at LIMIT $2
+-- What is to be decided: what people wait for first, then the oldest. A paused schedule holds back what its clock noted. Of `buffer_all`,
+-- which may wait for long, and of the others $2 each: those that wait do not hide what can be decided now.
+SELECT nominal_at, kind, overlap, fire_at
+FROM (
+    SELECT f.nominal_at, f.kind, f.overlap, f.fire_at,
+           row_number() OVER (PARTITION BY f.overlap = 'buffer_all' ORDER BY f.kind = 'manual' DESC, f.nominal_at) AS place
+    FROM taskgate.firing f JOIN taskgate.schedule s USING (schedule_id)
+    WHERE f.schedule_id = $1 AND f.outcome = 'pending' AND NOT (s.is_paused AND f.kind = 'clock')
+) AS pending
+WHERE place <= $2
+ORDER BY kind = 'manual' DESC, nominal_at
 
 -- name: settle
 -- Decisions about pending firings ($5 to $8), made with the schedule at revision $2; no row when somebody was quicker.
 -- Noted beside: which earlier tasks are over, so that nobody asks for them again; and that of the times which wait for
--- the task before them, those beyond $10 do not.
+-- the task before them (`buffer_all`), those beyond $10 do not.
 WITH settled AS (
     UPDATE taskgate.schedule
     SET revision = revision + 1, remaining_runs = $3::bigint, settle_at = $4,
@@ -129,7 +135,7 @@ WITH settled AS (
 ), crowded AS (
     UPDATE taskgate.firing f SET outcome = 'skipped', reason = $10 || ' firings wait already', decided_at = $9
     FROM (SELECT p.schedule_id, p.nominal_at FROM taskgate.firing p JOIN settled USING (schedule_id)
-          WHERE p.outcome = 'pending' AND p.kind = 'clock'
+          WHERE p.outcome = 'pending' AND p.kind = 'clock' AND p.overlap = 'buffer_all'
           ORDER BY p.nominal_at OFFSET $10::int) AS surplus
     WHERE f.schedule_id = surplus.schedule_id AND f.nominal_at = surplus.nominal_at
 ), closed AS (

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.errors import IdempotencyMismatch, InvalidRequest
-from gateway.storage.database import type_Connection
+from gateway.errors import ApiError, IdempotencyMismatch, InvalidRequest
+from gateway.storage.database import Database, type_Connection
 from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.tasks.lifecycle", "transitions.sql")
 
 #: Characters of an idempotency key.
 LONGEST_KEY = 255
+
+#: Refusals by what is so at the moment: a time that has passed, a unique key, a backend. Rights are not among them.
+_OF_THE_MOMENT = frozenset((404, 409, 422))
 
 
 def check_idempotency_key(key: str) -> None:
@@ -55,3 +58,14 @@ async def recall(db: type_Connection, key: Idempotency, memory_seconds: float) -
     if known is None or known["fingerprint"] != key.fingerprint:
         raise IdempotencyMismatch
     return Replay(known["status"], known["answer"])
+
+
+def may_have_passed(refused: ApiError) -> bool:
+    """Whether the same request may have been accepted before, although it is refused now."""
+    return refused.http_status in _OF_THE_MOMENT
+
+
+async def first_answer(db: Database, key: Idempotency, memory_seconds: float) -> Replay | None:
+    """The answer to an earlier request that is the same and has the same key. Raises `DatabaseUnavailable`."""
+    known = await db.fetchrow(SQL.first_answer, key.user_id, key.key, key.fingerprint, memory_seconds)
+    return None if known is None else Replay(known["status"], known["answer"])

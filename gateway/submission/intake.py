@@ -14,7 +14,7 @@ from gateway.limits.quotas import Charge, Quotas
 from gateway.storage.database import Database, type_Connection
 from gateway.storage.queries import Queries
 from gateway.submission.batch_writer import Acceptances
-from gateway.submission.idempotency import Idempotency, Replay, recall
+from gateway.submission.idempotency import Idempotency, Replay, first_answer, recall
 from gateway.submission.new_task import MARK, NO_OVERRIDE, NewTask, wire_payload
 from gateway.submission.start_plan import DispatcherPort, OnAccepted, StartPlan, Tracer, no_trace, plan_to_wait
 from gateway.submission.unique_keys import UniqueKeys, repeated_keys
@@ -125,7 +125,13 @@ class Intake:
             nonlocal accepted, text
             taken = repeated_keys(tasks) | await self._unique_keys.find(tasks)
             accepted = [index for index in range(len(tasks)) if index not in taken]
-            text = answer(taken, {})
+            try:
+                text = answer(taken, {})
+            except UniqueKeyTaken:
+                # Of a repeated batch: by its own tasks, maybe.
+                if idempotency is None or (replay := await self.first_answer(idempotency)) is None:
+                    raise
+                return replay
             key = idempotency and replace(idempotency, answer=text)
             async with self._db.transaction() as db:
                 if key is not None and (replay := await recall(db, key, self._memory_seconds)) is not None:
@@ -153,6 +159,10 @@ class Intake:
         Raises `IdempotencyMismatch`, `DatabaseUnavailable`.
         """
         return await self._accept([], [], idempotency, None)
+
+    async def first_answer(self, idempotency: Idempotency) -> Replay | None:
+        """The answer to an earlier request that this one repeats. Raises `DatabaseUnavailable`."""
+        return await first_answer(self._db, idempotency, self._memory_seconds)
 
     async def _accept(
         self,

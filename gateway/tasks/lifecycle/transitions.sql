@@ -73,6 +73,11 @@ UPDATE taskgate.idempotency SET answer = $3 WHERE user_id = $1 AND key = $2
 -- name: recall
 SELECT fingerprint, status, answer FROM taskgate.idempotency WHERE user_id = $1 AND key = $2
 
+-- name: first_answer
+-- The answer to the request $3, if it is known with this key for less than $4 seconds.
+SELECT status, answer FROM taskgate.idempotency
+WHERE user_id = $1 AND key = $2 AND fingerprint = $3 AND created_at >= now() - make_interval(secs => $4)
+
 -- name: claim
 -- The fence: no claim, no run. Granted once per start, to a living worker, of the backend and epoch that hold the task.
 -- ($6 false takes the fence away, for the fault suite to prove that its absence is seen.)

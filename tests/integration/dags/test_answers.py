@@ -7,6 +7,7 @@ import secrets
 
 from contracts.dag_probes import GATES
 from contracts.dag_world import Dags, nodes, statuses
+from workers.testing.waiting import eventually
 
 
 async def test_approval_first_answer_counts(dags: Dags) -> None:
@@ -123,3 +124,27 @@ nodes:
         "not today",
         f"user:{dags.home.owner.user_id}",
     )
+
+
+async def test_an_item_that_a_fan_out_does_not_have_is_not_skipped(dags: Dags) -> None:
+    gate = f"gate-{secrets.token_hex(3)}"
+    GATES[gate] = asyncio.Event()
+    await dags.apply(
+        "fan",
+        f"""
+nodes:
+  each: {{type: dag_echo, for_each: "[1, 2, 3]", input: {{mark: {gate}, value: "${{ item }}"}}}}
+  sum: {{type: dag_echo, needs: [each], input: {{mark: sum, value: "${{ nodes.each.results.map(r, r == null) }}"}}}}
+outputs: {{all: "${{ nodes.sum.result.value }}"}}
+""",
+    )
+    run_id = await dags.start("fan")
+    await eventually(lambda: dags.state(run_id), lambda document: statuses(document).get("each[2]") == "running")
+    for position in (3, 99, 999_999_999, 2**31):
+        answer = await dags.post(f"{run_id}/nodes/each[{position}]/skip", {"reason": "no"})
+        assert answer.status_code == 404, answer.text
+    assert (await dags.post(f"{run_id}/nodes/each[1]/skip", {"reason": "no"})).status_code == 200
+    GATES[gate].set()
+    document = await dags.ended(run_id)
+    assert document["result"] == {"all": [False, True, False]}
+    assert (await dags.http.get(f"/gateway/v1/dag-runs/{run_id}/nodes/each/result")).json()["result"][1] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -92,6 +93,27 @@ async def test_idempotency(client: httpx.AsyncClient, database: Database) -> Non
     assert await count(database) == 1
     other = await client.post(URL, json={"tasks": [{"type": "probe"}]}, headers={"Idempotency-Key": "b1"})
     assert other.status_code == 422
+
+
+async def test_a_repetition_meets_its_own_unique_keys(client: httpx.AsyncClient, database: Database) -> None:
+    body = {"tasks": [{"type": "probe", "unique_key": "k"}, {"type": "probe"}]}
+    first, second = [await client.post(URL, json=body, headers={"Idempotency-Key": "b1"}) for _ in range(2)]
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json() == second.json()
+    assert second.headers["idempotency-replayed"] == "true"
+    assert await count(database) == 2
+    another = await client.post(URL, json={"tasks": body["tasks"][:1]}, headers={"Idempotency-Key": "b1"})
+    assert another.status_code in (409, 422)
+    assert (await client.post(URL, json=body, headers={"Idempotency-Key": "b2"})).status_code == 409
+    assert await count(database) == 2
+
+
+async def test_repetitions_at_the_same_time(client: httpx.AsyncClient, database: Database) -> None:
+    body = {"tasks": [{"type": "probe", "unique_key": "k"}, {"type": "probe"}]}
+    answers = await asyncio.gather(*(client.post(URL, json=body, headers={"Idempotency-Key": "b1"}) for _ in range(8)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert sum("idempotency-replayed" in answer.headers for answer in answers) == 7
+    assert await count(database) == 2
 
 
 @pytest.mark.parametrize("body", [{}, {"tasks": []}, {"tasks": {}}, {"mode": "some", "tasks": [{"type": "probe"}]}])

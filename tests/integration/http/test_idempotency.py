@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+
+from backends.memory.engine import CAPABILITIES, MemoryEngine
+from backends.port import Capability
+from workers.testing.waiting import until
 
 EPISODES = "/api/v1/episodes/"
 REFRESH = "/api/v1/maintenance/refresh/incremental"
@@ -50,6 +55,47 @@ async def test_a_key_that_is_used_for_something_else(client: httpx.AsyncClient, 
     assert await count() == 1
     another = {"Authorization": await people.add_user("carl"), **headers}
     assert (await client.post(EPISODES, json={"content": "y"}, headers=another)).status_code == 202
+
+
+async def test_a_repetition_that_would_be_refused_now(client: httpx.AsyncClient, count: Count, people: Any) -> None:
+    """The time that it names has passed since."""
+    soon = datetime.now(UTC) + timedelta(seconds=2)
+    task = {"type": "probe", "deadline": soon.isoformat()}
+    schedule = {"name": "s", "specs": [{"at": [soon.isoformat()]}], "action": {"type": "probe"}}
+    requests = [
+        ("/gateway/v1/tasks", task),
+        ("/gateway/v1/tasks/batch", {"tasks": [{"type": "probe"}, task]}),
+        ("/gateway/v1/schedules", schedule),
+    ]
+    firsts = [await client.post(url, json=body, headers={"Idempotency-Key": url}) for url, body in requests]
+    assert [first.status_code for first in firsts] == [202, 202, 201]
+    created = await count()
+    await until(lambda: datetime.now(UTC) > soon)
+    another = {"Authorization": await people.add_user("carl")}
+    for first, (url, body) in zip(firsts, requests, strict=True):
+        again = await client.post(url, json=body, headers={"Idempotency-Key": url})
+        assert (again.status_code, again.json()) == (first.status_code, first.json())
+        assert again.headers["Idempotency-Replayed"] == "true"
+        for headers in ({}, {"Idempotency-Key": "new"}, {"Idempotency-Key": url, **another}):
+            assert (await client.post(url, json=body, headers=headers)).status_code == 422
+    assert await count() == created
+
+
+async def test_a_priority_that_is_not_served_any_more(serve: Any, key: str, database: Any) -> None:
+    engine = MemoryEngine(name="redis", capabilities=CAPABILITIES - {Capability.FENCED})
+    await database.execute(
+        "INSERT INTO taskgate.process (process_id, kind, backend, host, pid, version, lock_key)"
+        " VALUES ('w', 'worker', 'redis', 'h', 1, '1', 1)"
+    )
+    body, headers = {"type": "probe", "priority": 1}, {"Authorization": f"Bearer {key}", "Idempotency-Key": "k"}
+    async with serve({"redis": engine}) as (client, _):
+        assert (await client.post("/gateway/v1/tasks", json=body, headers=headers)).status_code == 202
+    await database.execute("UPDATE taskgate.process SET lost_at = now() - interval '2 days'")
+    async with serve({"redis": engine}) as (client, _):
+        answer = await client.post("/gateway/v1/tasks", json=body, headers=headers)
+        assert (answer.status_code, answer.headers.get("Idempotency-Replayed")) == (202, "true")
+        again = await client.post("/gateway/v1/tasks", json=body, headers={**headers, "Idempotency-Key": "other"})
+        assert again.status_code == 409
 
 
 @pytest.mark.parametrize("value", [b"", b"k" * 256, b"\xe9", b"a\tb"])

@@ -94,6 +94,19 @@ async def test_pages(client: httpx.AsyncClient) -> None:
     assert second["next"] is None
 
 
+async def test_a_backfill_from_the_beginning_of_the_calendar(client: httpx.AsyncClient) -> None:
+    west = {"cron": "0 * * * *", "timezone": "America/New_York"}
+    for specs, begin in [(HOURLY["specs"], "0001-01-01T00:00:00Z"), ([west], "0001-01-01T02:00:00Z")]:
+        schedule = await create(client, specs=specs)
+        body = {"start_at": begin, "end_at": "0001-01-02T00:00:00Z"}
+        answer = await client.post(f"{URL}/{schedule['schedule_id']}/backfill", json=body)
+        assert answer.status_code == 422
+        assert answer.json()["detail"].startswith("start_at"), answer.text
+    body = {"start_at": "0001-01-02T00:00:00Z", "end_at": "0001-01-02T01:00:00Z"}
+    answer = await client.post(f"{URL}/{schedule['schedule_id']}/backfill", json=body)
+    assert answer.status_code == 202
+
+
 async def test_backfill(client: httpx.AsyncClient) -> None:
     url = f"{URL}/{(await create(client))['schedule_id']}/backfill"
     body = {"start_at": "2026-01-01T00:00:00Z", "end_at": "2026-01-01T05:00:00Z"}

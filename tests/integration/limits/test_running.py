@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from gateway.errors import NotFound
+from gateway.tasks.lifecycle.run_time import set_run_time
 
 HELD = "quota:running"
 
@@ -94,3 +96,56 @@ async def test_other_tenants_are_not_concerned(world):
     await world.submit(3)
     [other] = await world.submit(tenant="umbrella")
     assert (await world.rows())[other]["state"] == "queued"
+
+
+@pytest.mark.parametrize("freed_by", ["an end", "no quota", "a larger quota"])
+async def test_one_that_waits_for_a_slot_is_put_off(world, freed_by):
+    """A slot that becomes free does not bring it forward; when its time has come, it needs a slot as before."""
+    await limit(world, 1)
+    first, second = await world.submit(2)
+    assert (await world.rows())[second]["held"] == HELD
+    later = datetime.now(UTC) + timedelta(hours=1)
+    assert await set_run_time(world.database, second, later) == later
+    if freed_by == "an end":
+        await world.run(first)
+    elif freed_by == "no quota":
+        await world.gateway.quotas.clear("initech", "", by="root", why=None)
+    else:
+        await limit(world, 2)
+    await world.gateway.task_limits.settle()
+    await world.step()
+    row = (await world.rows())[second]
+    assert (row["state"], row["due_at"], row["not_before"]) == ("waiting", later, later)
+    await set_run_time(world.database, second, None)
+    await world.step()
+    assert (await world.rows())[second]["state"] == "queued"
+
+
+async def test_one_that_is_asked_for_now_still_waits_for_a_slot(world):
+    await limit(world, 1)
+    first, second = await world.submit(2)
+    await set_run_time(world.database, second, None)
+    await world.step()
+    assert (await world.rows())[second]["held"] == HELD
+    await world.run(first)
+    assert (await world.rows())[second]["state"] == "queued"
+
+
+@pytest.mark.parametrize("project", ["", "p1"])
+async def test_what_an_earlier_version_left_held_keeps_its_time(world, project):
+    """Held, and put off nevertheless: a quota that goes, or grows, does not start it."""
+    await limit(world, 0, project)
+    [task] = await world.submit(project=project or None)
+    await world.database.execute(
+        "UPDATE taskgate.dispatch SET not_before = now() + interval '1 hour', due_at = now() + interval '1 hour'"
+    )
+    await limit(world, 1, project)
+    await world.gateway.task_limits.settle()
+    await world.step()
+    row = (await world.rows())[task]
+    assert (row["state"], row["held"], row["due_at"]) == ("waiting", None, row["not_before"])
+    await world.database.execute("UPDATE taskgate.dispatch SET held = 'quota:running'")
+    await world.gateway.quotas.clear("initech", project, by="root", why=None)
+    await world.step()
+    row = (await world.rows())[task]
+    assert (row["state"], row["held"], row["due_at"]) == ("waiting", None, row["not_before"])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
 import pytest
 from taskgate.v1 import BatchSettings, NewTask, StatsRequest, SubmitBatchRequest
+
+from workers.testing.waiting import until
 
 Code = grpc.StatusCode
 
@@ -82,6 +85,35 @@ async def test_the_same_key_gives_the_first_answer(face: Any, refusal: Any) -> N
     assert first.task_ids == again.task_ids
     assert (other.code, other.reason) == (Code.INVALID_ARGUMENT, "IDEMPOTENCY_MISMATCH")
     assert await count(face) == 5
+
+
+async def test_a_repetition_meets_its_own_unique_keys(face: Any, refusal: Any) -> None:
+    def batch(key: str) -> list[SubmitBatchRequest]:
+        return [settings(key), part(0, unique_key="k"), part(1)]
+
+    first, *others = [await face.tasks.SubmitBatch(iter(batch("b1")), metadata=face.ann) for _ in range(2)]
+    assert [other.replayed for other in others] == [True]
+    assert others[0].task_ids == first.task_ids
+    assert (await refusal(face.tasks.SubmitBatch(iter(batch("b2")), metadata=face.ann))).reason == "UNIQUE_KEY_TAKEN"
+    assert await count(face) == 2
+
+
+async def test_a_repetition_after_a_deadline(face: Any, refusal: Any) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=2)
+
+    def batch(key: str, *, tasks: int = 2) -> list[SubmitBatchRequest]:
+        parts = [part(n) for n in range(tasks)]
+        parts[0].task.deadline.FromDatetime(soon)
+        return [settings(key), *parts]
+
+    first = await face.tasks.SubmitBatch(iter(batch("b1")), metadata=face.ann)
+    await until(lambda: datetime.now(UTC) > soon)
+    again = await face.tasks.SubmitBatch(iter(batch("b1")), metadata=face.ann)
+    assert (again.replayed, again.task_ids) == (True, first.task_ids)
+    for parts in (batch("b2"), batch("b1", tasks=3)):
+        refused = await refusal(face.tasks.SubmitBatch(iter(parts), metadata=face.ann))
+        assert (refused.code, refused.fields) == (Code.INVALID_ARGUMENT, ["tasks[0].deadline"])
+    assert await count(face) == 2
 
 
 async def test_a_batch_has_limits(face: Any, faces: Any, refusal: Any) -> None:

@@ -11,6 +11,8 @@ import grpc
 import pytest
 from taskgate.v1 import NewTask, SubmitRequest, TaskStatus
 
+from workers.testing.waiting import until
+
 Code = grpc.StatusCode
 
 
@@ -94,6 +96,20 @@ async def test_the_same_key_gives_the_first_answer_and_no_second_task(face: Any)
     assert {other.task.task_id for other in others} == {first.task.task_id}
     assert others[0].task == first.task
     assert await face.gateway.database.fetchval("SELECT count(*) FROM task_logs") == 1
+
+
+async def test_a_repetition_after_the_deadline(face: Any, refusal: Any) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=2)
+    task = new_task()
+    task.deadline.FromDatetime(soon)
+    request = SubmitRequest(task=task, idempotency_key="order-1")
+    first = await face.tasks.Submit(request, metadata=face.ann)
+    await until(lambda: datetime.now(UTC) > soon)
+    again = await face.tasks.Submit(request, metadata=face.ann)
+    assert (again.replayed, again.task.task_id) == (True, first.task.task_id)
+    for key, metadata in (("order-2", face.ann), ("order-1", face.bob)):
+        refused = await refusal(face.tasks.Submit(SubmitRequest(task=task, idempotency_key=key), metadata=metadata))
+        assert (refused.code, refused.fields) == (Code.INVALID_ARGUMENT, ["task.deadline"])
 
 
 async def test_the_same_key_for_something_else_is_refused(face: Any, refusal: Any) -> None:

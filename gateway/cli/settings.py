@@ -28,7 +28,7 @@ def _meaning(name: str, description: str) -> str:
 
 
 def markdown() -> str:
-    """The table of the README."""
+    """The table of docs/settings.md."""
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     lines += [f"| `{name}` | {f'`{default}`' if default else '–'} | {meaning} |" for name, default, meaning in rows()]
     return "\n".join(lines) + "\n"

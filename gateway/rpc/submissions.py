@@ -92,7 +92,7 @@ class Submitter:
             if key is None or digest is None or not may_have_passed(refused):
                 raise
             caller = await self._access.authenticate(authorization)
-            first = await self._intake.first_answer(Idempotency(caller.user_id, key, digest, _OK, ""))
+            first = await self._intake.first_answer(Idempotency(caller.repeats_as, key, digest, _OK, ""))
             if first is None:
                 raise
             return _first_answer(orjson.loads(first.answer))

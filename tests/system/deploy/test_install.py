@@ -68,9 +68,9 @@ class Installation:
         """The page's statements with this test's names."""
         statements = statements.replace("DATABASE memstack", f"DATABASE {self.owner}")
         return re.sub(
-            r"\bTO memstack\b",
-            f"TO {self.owner}",
-            re.sub(r"\b(TO|ROLE|FROM) taskgate\b(?!\.)", rf"\1 {self.role}", statements),
+            r"\b(TO|FROM) memstack\b",
+            rf"\1 {self.owner}",
+            re.sub(r"\b(TO|ROLE|FROM|OWNED BY) taskgate\b(?!\.)", rf"\1 {self.role}", statements),
         )
 
     async def prepare(self) -> dict[str, str]:
@@ -78,9 +78,7 @@ class Installation:
         admin = await asyncpg.connect(self._server)
         await admin.execute(f"CREATE ROLE {self.owner} LOGIN PASSWORD 'change-me'")
         await admin.execute(f"CREATE DATABASE {self.owner}")
-        superuser = await asyncpg.connect(urlsplit(self._server)._replace(path=f"/{self.owner}").geturl())
-        await superuser.execute(f"GRANT CREATE ON SCHEMA public TO {self.owner}")
-        await superuser.close()
+        await self.execute_as_superuser(f"GRANT CREATE ON SCHEMA public TO {self.owner}")
         owner_url = self.database_url(self.owner)
         await create_legacy_tables(owner_url)
         await admin.execute(self.named(block("sql", "grants: superuser")))
@@ -93,6 +91,11 @@ class Installation:
         await owner.execute(self.named(block("sql", "grants: owner")))
         await owner.close()
         return await seed(owner_url)
+
+    async def execute_as_superuser(self, statements: str) -> None:
+        superuser = await asyncpg.connect(urlsplit(self._server)._replace(path=f"/{self.owner}").geturl())
+        await superuser.execute(statements)
+        await superuser.close()
 
     async def remove(self) -> None:
         admin = await asyncpg.connect(self._server)
@@ -264,6 +267,34 @@ async def test_neither_tasks_nor_the_ledger_can_be_deleted(installation: Install
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await gateway.execute(statement)
     await gateway.close()
+
+
+async def test_with_the_right_for_retention_tasks_can_be_deleted(installation: Installation) -> None:
+    await installation.prepare()
+    owner = await asyncpg.connect(installation.database_url(installation.owner))
+    await owner.execute(installation.named(block("sql", "grants: retention")))
+    await owner.close()
+    gateway = await asyncpg.connect(installation.database_url(installation.role))
+    await gateway.execute("DELETE FROM task_logs")
+    await gateway.close()
+
+
+async def test_uninstalling_leaves_nothing(installation: Installation) -> None:
+    await installation.prepare()
+    left = """
+        SELECT ARRAY(SELECT indexname::text FROM pg_indexes
+                     WHERE tablename = 'task_logs' AND indexname LIKE '%taskgate%')
+                 || ARRAY(SELECT nspname::text FROM pg_namespace WHERE nspname = 'taskgate')
+                 || ARRAY(SELECT rolname::text FROM pg_roles WHERE rolname = $1)
+                 || (SELECT reloptions FROM pg_class WHERE oid = 'task_logs'::regclass)
+    """
+    owner = await asyncpg.connect(installation.database_url(installation.owner))
+    before = await owner.fetchval(left, installation.role)
+    assert {"taskgate", installation.role, "fillfactor=85", "taskgate_ended"} <= set(before)
+    await owner.execute(installation.named(block("sql", "uninstall: owner")))
+    await installation.execute_as_superuser(installation.named(block("sql", "uninstall: superuser")))
+    assert await owner.fetchval(left, installation.role) == []
+    await owner.close()
 
 
 async def test_the_group_neo4j_can_be_moved(neo4j_server: str) -> None:

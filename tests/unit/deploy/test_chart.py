@@ -202,6 +202,23 @@ def test_what_selects_pods_selects_some(values: Path) -> None:
 
 
 @each
+def test_the_migration_has_a_secret_of_its_own(values: Path) -> None:
+    """Of the owner of `task_logs`: the role of docs/install.md that gateways have may not migrate."""
+    (job,) = pod(of("Job", values)["tg-migrate"])["containers"]
+    (url,) = [one["valueFrom"]["secretKeyRef"]["name"] for one in job["env"] if one["name"] == "TASKGATE_DATABASE_URL"]
+    (gateway,) = pod(of("Deployment", values)["tg-gateway"])["containers"]
+    assert url not in {one["secretRef"]["name"] for one in gateway["envFrom"] if "secretRef" in one}
+
+
+def test_prometheus_is_let_in_where_there_are_rules() -> None:
+    full = next(one for one in VALUES if one.stem == "full")
+    assert of("PrometheusRule", full)
+    (ingress,) = of("NetworkPolicy", full)["tg-gateway"]["spec"]["ingress"]
+    selectors = [one["namespaceSelector"]["matchLabels"] for one in ingress["from"] if "namespaceSelector" in one]
+    assert {"kubernetes.io/metadata.name": "monitoring"} in selectors
+
+
+@each
 def test_keda_follows_what_the_gateway_answers(values: Path) -> None:
     """What KEDA's documentation (2.17 and newer) requires of a `metrics-api` trigger."""
     scaled = of("ScaledObject", values)

@@ -146,15 +146,17 @@ def test_prometheus_scrapes_every_gateway_and_node() -> None:
 
 
 def test_stopping_has_longer_than_leaving_and_draining(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker kills after 10 s where nothing is said."""
     for name, service in OWN.items():
-        if "stop_grace_period" in service:
+        if not name.startswith(("gateway", "worker")):
+            continue
+        with monkeypatch.context() as patched:
             for key, value in service["environment"].items():
-                monkeypatch.setenv(key, plain(value))
+                patched.setenv(key, plain(value))
             settings = Settings()
-            gateway = settings.leave_seconds + settings.drain_seconds
-            needed = settings.worker_drain_seconds if name.startswith("worker") else gateway
-            assert int(service["stop_grace_period"].removesuffix("s")) > needed
-    assert all("stop_grace_period" in one for one in of_size("full").values() if one.get("image") == "taskgate-worker")
+        gateway = settings.leave_seconds + settings.drain_seconds
+        needed = settings.worker_drain_seconds if name.startswith("worker") else gateway
+        assert int(service.get("stop_grace_period", "10s").removesuffix("s")) > needed, name
 
 
 def test_spans_go_to_the_collector_and_on_to_jaeger() -> None:

@@ -24,7 +24,7 @@ from contracts.world import PATIENCE, TRUTH, World
 
 #: Long enough for a worker to begin.
 HASTE = timedelta(seconds=4)
-#: Shorter than `ADMISSION_SECONDS`: a busy worker that polled before it was busy may be offered a task, and refuses it after
+#: Shorter than `ADMISSION_SECONDS`: a worker that polled before it was busy may be offered a task, and refuses it after
 #: that time.
 WAIT = timedelta(milliseconds=500)
 

@@ -19,7 +19,8 @@ _UNLOCK: Final = "taskgate migration guardrails unlock --tenant"
 async def check_holds(db: Executor, scope: Scope, stage: Stage | None, *, force: bool) -> list[str]:
     """What speaks against this move and was insisted on. `stage` None: an override is taken away.
 
-    A project is a part of its tenant. Raises `MoveHeld`; a lock and a freeze are ended by a person first, nobody insists on those.
+    A project is a part of its tenant. Raises `MoveHeld`. `force` does not help against a lock or a freeze: a person ends
+    these first.
     """
     if stage is not None and backend_of(stage) == REDIS:
         return []

@@ -17,6 +17,8 @@ from gateway.dags.paths import APPROVAL_TYPE, SIGNAL_TYPE
 from gateway.dags.results import Values
 from gateway.submission.new_task import NewTask, RetryOverride
 
+_LONGEST_PAUSE = Retry().maximum_seconds
+
 
 class NodeTasks:
     """Makes the tasks of one run's nodes."""
@@ -68,7 +70,7 @@ class NodeTasks:
             entity_type="dag_node",
             parent_task_id=run.run_id,
             priority=node.priority or run.priority,
-            retry=_retry(node.retry),
+            retry=retry_of(node.retry),
             expires_at=None if limit is None else datetime.now(UTC) + timedelta(seconds=limit),
             dag_run_id=dag_run_id or run.run_id,
             held=waits_for(node) if task_type in (APPROVAL_TYPE, SIGNAL_TYPE) else None,
@@ -90,7 +92,10 @@ def longest_wait(node: Node) -> float | None:
     return None if wait is None else wait.timeout_seconds
 
 
-def _retry(retry: Retry | None) -> RetryOverride | None:
+def retry_of(retry: Retry | None) -> RetryOverride | None:
+    """The retry policy of a node's task; None: the gateway's."""
     if retry is None:
         return None
-    return RetryOverride(retry.attempts, retry.initial_seconds, retry.coefficient, retry.maximum_seconds)
+    # Definitions are kept without their defaults: whoever gave no maximum has the gateway's, like a task by itself.
+    maximum = None if retry.maximum_seconds == _LONGEST_PAUSE else retry.maximum_seconds
+    return RetryOverride(retry.attempts, retry.initial_seconds, retry.coefficient, maximum)

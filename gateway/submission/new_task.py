@@ -27,11 +27,12 @@ class RetryOverride:
     maximum: float | None = None
 
     def over(self, policy: RetryPolicy) -> RetryPolicy:
-        """The gateway's policy with this override."""
+        """The gateway's policy with this override. Its maximum does not cut the override's first pause."""
+        initial = policy.initial if self.initial is None else timedelta(seconds=self.initial)
         return RetryPolicy(
-            policy.initial if self.initial is None else timedelta(seconds=self.initial),
+            initial,
             policy.coefficient if self.coefficient is None else self.coefficient,
-            policy.maximum if self.maximum is None else timedelta(seconds=self.maximum),
+            max(policy.maximum, initial) if self.maximum is None else timedelta(seconds=self.maximum),
             policy.attempts if self.attempts is None else self.attempts,
         )
 

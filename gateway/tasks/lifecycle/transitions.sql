@@ -152,8 +152,8 @@ SELECT 1, CASE WHEN dag_run_id IS NOT NULL THEN pg_notify('taskgate_changes', ta
 
 -- name: fail
 -- A failed run. Attempts left: back to `queued` when the engine repeats it itself ($5), else to `waiting` until it is due.
--- None left, or not worth repeating ($4): `failed`, a dead letter. $6 to $8: the gateway's policy, for tasks without their own;
--- $11: the pause that the error itself asks for (seconds).
+-- None left, or not worth repeating ($4): `failed`, a dead letter. $6 to $8: the gateway's policy, for tasks without their own; its
+-- maximum does not cut a task's own first pause. $11: the pause that the error itself asks for (seconds).
 WITH failed AS (
     UPDATE taskgate.dispatch d
     SET failures = d.failures + 1,
@@ -163,7 +163,7 @@ WITH failed AS (
         worker_id = CASE WHEN $4 OR d.failures + 1 >= d.max_attempts THEN d.worker_id END,
         due_at = now() + make_interval(secs => COALESCE($11::float8, LEAST(
             COALESCE(d.retry_initial, $6) * (COALESCE(d.retry_coefficient, $7) ^ LEAST(d.failures, 60)),
-            COALESCE(d.retry_maximum, $8))))
+            COALESCE(d.retry_maximum, GREATEST($8, d.retry_initial)))))
     WHERE d.task_id = $1 AND d.attempt = $2 AND d.state || '' = 'running'
     RETURNING d.task_id, d.attempt, d.state, extract(epoch FROM d.due_at - now())::float8 AS retry_in
 ), log AS (

@@ -64,11 +64,23 @@ async def test_a_retry_has_no_deadline(database, transitions, new_task, new_work
     assert await database.fetchval("SELECT expires_at FROM taskgate.dispatch") is None
 
 
-async def test_the_pauses_of_the_task_itself(database, transitions, new_task, new_worker):
-    task = await new_task(retry_initial=100.0, retry_coefficient=3.0, retry_maximum=250.0, max_attempts=3)
+@pytest.mark.parametrize(
+    ("initial", "coefficient", "maximum", "expected"),
+    [
+        (100.0, 3.0, 250.0, [100, 250, None]),
+        (3600.0, None, None, [3600, 3600, None]),  # the gateway's maximum does not cut it
+        (400.0, None, None, [400, 600, None]),
+        (None, 100.0, None, [1, 100, None]),
+        (None, 1000.0, None, [1, 600, None]),
+    ],
+)
+async def test_the_pauses_of_the_task_itself(
+    database, transitions, new_task, new_worker, initial, coefficient, maximum, expected
+):
+    task = await new_task(retry_initial=initial, retry_coefficient=coefficient, retry_maximum=maximum, max_attempts=3)
     worker, pauses = await new_worker(), []
     for _ in range(3):
         claim = await transitions.claim(task, "redis", 1, worker, with_payload=False)
         verdict = await transitions.fail(task, claim.attempt, "boom", final=False, engine_retries=True)
         pauses.append(verdict.retry_in and round(verdict.retry_in.total_seconds()))
-    assert pauses == [100, 250, None]
+    assert pauses == expected

@@ -31,7 +31,8 @@ async def check_holds(db: Executor, scope: Scope, stage: Stage | None, *, force:
         return []
     if Phase(row["phase"]) is Phase.LOCKED:
         tenant = scope.tenant_id
-        raise MoveHeld(f"tenant {tenant} was rolled back too often and is locked; look, then {_UNLOCK} {tenant}")
+        unlock = f"{_UNLOCK} {tenant} --why …"
+        raise MoveHeld(f"tenant {tenant} was rolled back too often and is locked; look, then {unlock}")
     held = [one["why"] for one in json.loads(row["concerns"]).values() if one["response"] != Response.NOTIFY]
     if held and stage is not None and not force:
         raise MoveHeld(

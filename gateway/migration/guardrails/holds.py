@@ -13,14 +13,14 @@ from gateway.routing.overrides import Executor
 from gateway.routing.query import Scope
 from gateway.routing.stages import REDIS, Stage, backend_of
 
-_UNLOCK: Final = "taskgate migration guardrails unlock --tenant"
+_UNLOCK: Final = 'taskgate migration guardrails unlock --tenant {} --why "…"'
 
 
 async def check_holds(db: Executor, scope: Scope, stage: Stage | None, *, force: bool) -> list[str]:
     """What speaks against this move and was insisted on. `stage` None: an override is taken away.
 
-    A project is a part of its tenant. Raises `MoveHeld`. `force` does not help against a lock or a freeze: a person ends
-    these first.
+    A project is a part of its tenant. Raises `MoveHeld`; a lock and a freeze are ended by a person first, nobody
+    insists on those.
     """
     if stage is not None and backend_of(stage) == REDIS:
         return []
@@ -32,7 +32,7 @@ async def check_holds(db: Executor, scope: Scope, stage: Stage | None, *, force:
         return []
     tenant = row["tenant_id"]
     if Phase(row["phase"]) is Phase.LOCKED:
-        raise MoveHeld(f"tenant {tenant} was rolled back too often and is locked; look, then {_UNLOCK} {tenant}")
+        raise MoveHeld(f"tenant {tenant} was rolled back too often and is locked; look, then {_UNLOCK.format(tenant)}")
     held = [one["why"] for one in json.loads(row["concerns"]).values() if one["response"] != Response.NOTIFY]
     if held and stage is not None and not force:
         raise MoveHeld(f"the guardrail of tenant {tenant} holds: {'; '.join(held)}; --force (force: true) insists")

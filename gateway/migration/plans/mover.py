@@ -87,10 +87,10 @@ class Mover:
         try:
             version, settings = await self._flag()
         except FlagStoreUnavailable as error:
-            known = self._known()
-            if known is None or not self._stages.may_detour:
+            in_force = self._known()
+            if in_force is None or not self._stages.may_detour:
                 raise
-            stuck = await self._detour.shield(progress, plan, standing(known), why)
+            stuck = await self._detour.shield(progress, plan, standing(in_force), why)
             if not stuck:
                 raise
             raise FlagStoreUnavailable(f"{error.message}; {_stay(stuck)}", retry_after=error.retry_after) from error

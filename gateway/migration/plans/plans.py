@@ -105,7 +105,7 @@ class Plans:
             version = 0 if before is None else before.version
             if based_on not in (None, version):
                 raise PlanStale(f"plan {name} has version {version}, this change is based on {based_on}: look again")
-            says = f"a draft of {counted(len(checked.waves), 'wave')}; taskgate migration plan start {name}"
+            says = f"a draft of {counted(len(checked.waves), 'wave')}; taskgate migration plan start {name} --why …"
             await db.execute(SQL.put_draft, name, text, says, who, json.dumps(summary_of(checked.plan)))
             draft = await db.fetchrow(SQL.plan, name)
             assert draft is not None
@@ -245,9 +245,10 @@ def _check_wave(progress: Progress, wave: int | None) -> None:
 def _not_edited(progress: Progress) -> str:
     if progress.state in OVER:
         return f"plan {progress.name} is {progress.state}; give the new one another name"
+    abort = f"taskgate migration plan abort {progress.name} --why …"
     return (
         f"plan {progress.name} is {progress.state}, and what it says is not changed under way: skip tenants or waves of"
-        f" it, or abort it (taskgate migration plan abort {progress.name}), and write another plan for the rest"
+        f" it, or abort it ({abort}), and write another plan for the rest"
     )
 
 

@@ -45,7 +45,8 @@ def check_plan(document: Document, plan: Plan, world: World) -> Checked:
     waves = _resolve(document, plan, world, faults)
     for number, tenants in enumerate(waves):
         for other, whom in _rivals(plan.waves[number], tenants, world).items():
-            message = f"plan {other} is under way and {whom}: end it first (taskgate migration plan abort {other})"
+            abort = f"taskgate migration plan abort {other} --why …"
+            message = f"plan {other} is under way and {whom}: end it first ({abort})"
             if other in world.over:
                 message = f"plan {other} is over, but by overrides it still {whom}: wait until the flag can be changed"
             faults.append(document.fault("taken", f"/waves/{number}", message))

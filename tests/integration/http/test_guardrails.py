@@ -101,7 +101,7 @@ async def test_a_locked_tenant_is_moved_only_once_it_is_unlocked(
     move = {**scope, "stage": "live", "why": "again", "based_on": 0, "force": True}
     refused = await admin.put(f"{STAGES}/overrides", json=move)
     assert error(refused) == (409, "move_held")
-    assert "taskgate migration guardrails unlock --tenant t-ann" in refused.json()["detail"]
+    assert "taskgate migration guardrails unlock --tenant t-ann --why …" in refused.json()["detail"]
     answer = await admin.post(f"{PATH}/unlock", json={"tenant_id": "t-ann", "why": "the handler is mended"})
     assert [one["phase"] for one in answer.json()["guardrails"]] == ["resting"]
     assert (await admin.put(f"{STAGES}/overrides", json=move)).status_code == 200

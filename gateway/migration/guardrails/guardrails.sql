@@ -133,9 +133,10 @@ SET since = since || jsonb_build_object('position', (SELECT COALESCE(max(positio
 WHERE phase = 'armed' AND concerns ? 'regression'
 
 -- name: held
--- What keeps a tenant from being moved forward.
-SELECT (SELECT why FROM taskgate.guardrail_freeze) AS frozen, g.phase, g.concerns
-FROM (SELECT 1) AS one LEFT JOIN taskgate.guardrail g ON g.tenant_id = $1
+-- What keeps a tenant ($1, else that of project $2) from being moved forward.
+SELECT (SELECT why FROM taskgate.guardrail_freeze) AS frozen, one.tenant_id, g.phase, g.concerns
+FROM (SELECT COALESCE($1::text, (SELECT tenant_id FROM projects WHERE id = $2)) AS tenant_id) AS one
+LEFT JOIN taskgate.guardrail g ON g.tenant_id = one.tenant_id
 
 -- name: is_held_back
 -- Whether a guardrail's override ($2: who sets those) stands for tenant $1.

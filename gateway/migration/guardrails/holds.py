@@ -19,22 +19,21 @@ _UNLOCK: Final = "taskgate migration guardrails unlock --tenant"
 async def check_holds(db: Executor, scope: Scope, stage: Stage | None, *, force: bool) -> list[str]:
     """What speaks against this move and was insisted on. `stage` None: an override is taken away.
 
-    Raises `MoveHeld`; a lock and a freeze are ended by a person first, nobody insists on those.
+    A project is a part of its tenant. Raises `MoveHeld`; a lock and a freeze are ended by a person first, nobody
+    insists on those.
     """
     if stage is not None and backend_of(stage) == REDIS:
         return []
-    row = await db.fetchrow(SQL.held, scope.tenant_id)
+    row = await db.fetchrow(SQL.held, scope.tenant_id, scope.project_id)
     assert row is not None
     if row["frozen"] is not None:
         raise MoveHeld(f"the guardrails are frozen: {row['frozen']}")
     if row["phase"] is None:
         return []
+    tenant = row["tenant_id"]
     if Phase(row["phase"]) is Phase.LOCKED:
-        tenant = scope.tenant_id
         raise MoveHeld(f"tenant {tenant} was rolled back too often and is locked; look, then {_UNLOCK} {tenant}")
     held = [one["why"] for one in json.loads(row["concerns"]).values() if one["response"] != Response.NOTIFY]
     if held and stage is not None and not force:
-        raise MoveHeld(
-            f"the guardrail of tenant {scope.tenant_id} holds: {'; '.join(held)}; --force (force: true) insists"
-        )
+        raise MoveHeld(f"the guardrail of tenant {tenant} holds: {'; '.join(held)}; --force (force: true) insists")
     return [f"{why}; it is moved all the same" for why in held]

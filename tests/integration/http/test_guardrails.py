@@ -93,9 +93,12 @@ async def test_an_unknown_tenant_is_said_so(admin: httpx.AsyncClient) -> None:
     assert (await admin.get(f"{PATH}/history", params={"cursor": "x"})).status_code == 422
 
 
-async def test_a_locked_tenant_is_moved_only_once_it_is_unlocked(admin: httpx.AsyncClient, database: Database) -> None:
+@pytest.mark.parametrize("scope", [{"tenant_id": "t-ann"}, {"project_id": "p-ann"}])
+async def test_a_locked_tenant_is_moved_only_once_it_is_unlocked(
+    admin: httpx.AsyncClient, database: Database, scope: dict[str, str]
+) -> None:
     await database.execute(LOCKED)
-    move = {"tenant_id": "t-ann", "stage": "live", "why": "again", "based_on": 0, "force": True}
+    move = {**scope, "stage": "live", "why": "again", "based_on": 0, "force": True}
     refused = await admin.put(f"{STAGES}/overrides", json=move)
     assert error(refused) == (409, "move_held")
     assert "taskgate migration guardrails unlock --tenant t-ann" in refused.json()["detail"]
@@ -106,11 +109,12 @@ async def test_a_locked_tenant_is_moved_only_once_it_is_unlocked(admin: httpx.As
     assert error(refused) == (409, "guardrail_refused")
 
 
+@pytest.mark.parametrize("scope", [{"tenant_id": "t-ann"}, {"project_id": "p-ann"}])
 async def test_a_held_tenant_goes_forward_only_when_somebody_insists(
-    admin: httpx.AsyncClient, database: Database
+    admin: httpx.AsyncClient, database: Database, scope: dict[str, str]
 ) -> None:
     await database.execute(HELD)
-    move = {"tenant_id": "t-ann", "stage": "rampdown", "why": "go on", "based_on": 0}
+    move = {**scope, "stage": "rampdown", "why": "go on", "based_on": 0}
     refused = await admin.put(f"{STAGES}/overrides", json=move)
     assert error(refused) == (409, "move_held")
     assert "the guardrail of tenant t-ann holds: backup fails" in refused.json()["detail"]

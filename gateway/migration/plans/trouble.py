@@ -55,7 +55,7 @@ class Trouble:
         """Why it does not go on; None: guardrails are quiet, and nobody else decided otherwise."""
         freeze = await self._db.fetchrow(GUARD_SQL.freeze_now)
         if freeze is not None:
-            return f"the guardrails are frozen: {freeze['why']} (taskgate migration guardrails unfreeze)"
+            return f"the guardrails are frozen: {freeze['why']} (taskgate migration guardrails unfreeze --why …)"
         rows = await self._db.fetch(SQL.troubled, progress.name, progress.wave, AUTHOR)
         said = [line for row in rows if (line := _sentence(row, Stage(plan.stage_of(row["wave"])), progress.name))]
         if any(wave.tasks_percent is not None for wave in plan.waves[: progress.wave + 1]):

@@ -68,7 +68,8 @@ def unlock(
     """After the third automatic rollback: let the tenant be moved again. Its override stays until it is cleared."""
     with GatewayClient() as gateway:
         answer = gateway.call("POST", f"{PATH}/unlock", body={"tenant_id": tenant, "why": why})
-    print_result(answer, f"unlocked; `taskgate route override clear --tenant {tenant}` moves it again", as_json=as_json)
+    clear = f'taskgate route override clear --tenant {tenant} --why "…"'
+    print_result(answer, f"unlocked; `{clear}` moves it again", as_json=as_json)
 
 
 @guardrails_app.command("unfreeze")

@@ -47,7 +47,8 @@ def show(
     elif tenant is not None:
         typer.echo("\n".join(_lines(found[0])))
     else:
-        typer.echo(_table(found) if found else "nobody rehearses: taskgate flags set --tenant … --stage dualwrite")
+        nobody = 'nobody rehearses: taskgate flags set --tenant … --stage dualwrite --why "…"'
+        typer.echo(_table(found) if found else nobody)
     if tenant is not None and found[0]["verdict"] != "ready":
         raise typer.Exit(NOT_READY)
 

@@ -103,7 +103,7 @@ def freezes(moved: int, tripped: int) -> str | None:
         return None
     return (
         f"{tripped} of the {moved} tenants that moved in the last hour are worse on Temporal: that is no matter of one"
-        " tenant; look, then taskgate migration guardrails unfreeze --why …"
+        ' tenant; look, then taskgate migration guardrails unfreeze --why "…"'
     )
 
 
@@ -140,7 +140,7 @@ def _rolled_back(guard: Guard, regression: Regression, now: datetime) -> Decisio
     )
     happenings = [Happening(Kind.ROLLED_BACK, guard.tenant_id, regression.why, evidence=regression.evidence)]
     if is_last:
-        until = f"taskgate migration guardrails unlock --tenant {guard.tenant_id} --why …"
+        until = f'taskgate migration guardrails unlock --tenant {guard.tenant_id} --why "…"'
         why = f"rolled back {rollbacks} times: locked until a person has looked ({until})"
         happenings.append(Happening(Kind.LOCKED, guard.tenant_id, why))
     return Decision(back, tuple(happenings), rolls_back=True)

@@ -183,7 +183,7 @@ def _worse(
             doubtful.append(f"{seen}; but tenants that stayed on {old} became worse, too: look for what they share")
         else:
             act = f"see taskgate dead-letter list --tenant {tenant_id}"
-            back = f"take it back with taskgate flags set --tenant {tenant_id} --stage off"
+            back = f'take it back with taskgate flags set --tenant {tenant_id} --stage off --why "…"'
             certain.append(f"{seen}, which is no chance: {act}, and {back}")
     verdict = ParityVerdict.REGRESS if certain else ParityVerdict.INCONCLUSIVE
     return Judgement(verdict, certain or doubtful, findings)

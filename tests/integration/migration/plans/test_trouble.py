@@ -104,6 +104,15 @@ async def test_a_percentage_of_tasks_leaves_no_tenant_out(world: World) -> None:
     assert held["says"].endswith("mend the cause, then taskgate route override clear --tenant acme --why …")
 
 
+async def test_a_freeze_of_the_guardrails_is_in_the_way_and_says_how_it_ends(world: World) -> None:
+    await world.write(THREE)
+    await world.act("start")
+    await world.until("baking")
+    await world.database.execute("INSERT INTO taskgate.guardrail_freeze (why) VALUES ('9 of 20')")
+    held = await world.until("held")
+    assert held["says"] == ("the guardrails are frozen: 9 of 20 (taskgate migration guardrails unfreeze --why …)")
+
+
 async def test_a_rollback_is_not_stopped_by_a_freeze_of_the_guardrails(world: World) -> None:
     for name, stage in (("before", "live"), ("spring", "rampdown")):
         await world.write(f"name: {name}\nwhy: w\nstage: {stage}\nbake: '0'\nwaves: [{{tenants: [acme]}}]\n")

@@ -117,6 +117,10 @@ def test_the_third_rollback_locks_until_a_person_unlocks() -> None:
         guard, _ = moved(decision.guard, LIVE, now, {})
     assert cooldowns == [timedelta(minutes=15), timedelta(hours=1), timedelta(hours=4)]
     assert kinds(decision) == [Kind.ROLLED_BACK, Kind.LOCKED]
+    assert decision.happenings[1].why == (
+        "rolled back 3 times: locked until a person has looked"
+        ' (taskgate migration guardrails unlock --tenant acme --why "…")'
+    )
     assert guard.phase is Phase.LOCKED
     assert "while it is locked" in guard.holds[0]
     assert not decide(guard, Policy(), WORSE, LIVE, World(now)).rolls_back
@@ -142,7 +146,9 @@ def test_its_own_override_is_not_the_stage_that_a_rollback_leads_to() -> None:
     [(1, 1, False), (10, 2, False), (9, 2, True), (2, 2, True), (2000, 401, True)],
 )
 def test_everything_freezes_when_more_than_a_fifth_trip(moved_tenants: int, tripped: int, is_frozen: bool) -> None:
-    assert (freezes(moved_tenants, tripped) is not None) is is_frozen
+    why = freezes(moved_tenants, tripped)
+    assert (why is not None) is is_frozen
+    assert why is None or why.endswith('look, then taskgate migration guardrails unfreeze --why "…"')
 
 
 def test_who_only_reports_does_not_trip() -> None:

@@ -45,7 +45,7 @@ def test_half_failing_is_a_regression_after_a_dozen() -> None:
     assert judgement.reasons[0] == (
         "add_episode: 6 of 12 (50.0%) failed at their first run on temporal, 10 of 1,000 (1.0%) on redis before, which "
         "is no chance: see taskgate dead-letter list --tenant acme, and take it back with taskgate flags set "
-        "--tenant acme --stage off"
+        '--tenant acme --stage off --why "…"'
     )
 
 

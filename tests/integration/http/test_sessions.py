@@ -214,6 +214,16 @@ async def test_a_session_ends_however_much_it_is_used(client: httpx.AsyncClient,
     assert code_of(await client.get(SESSION, headers=OWN)) == (401, "session_ended")
 
 
+async def test_a_session_makes_no_other(client: httpx.AsyncClient, key: str, database: Database) -> None:
+    own = await sign_in(client, key)
+    answer = await client.post(SESSION, headers=own)
+    assert code_of(answer) == (401, "unauthenticated")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert "set-cookie" not in answer.headers
+    assert await database.fetchval("SELECT count(*) FROM taskgate.session") == 1
+    assert (await client.get(TASKS, headers=own)).status_code == 200
+
+
 async def test_sessions_that_are_over_are_forgotten(
     client: httpx.AsyncClient, key: str, clock: Clock, database: Database
 ) -> None:

@@ -51,7 +51,7 @@ def csrf_token(token: str) -> str:
 
 def proves_origin(token: str, proof: str) -> bool:
     """Whether `proof` is the CSRF token of this session."""
-    return hmac.compare_digest(csrf_token(token), proof)
+    return hmac.compare_digest(csrf_token(token).encode(), proof.encode())
 
 
 class Sessions:

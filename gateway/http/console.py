@@ -71,8 +71,12 @@ class Console:
         return HTMLResponse(page, headers={**_HEADERS, "Cache-Control": "no-store"})
 
     def _asset(self, path: str) -> Response:
-        file = (self._folder / path).resolve()
-        if not file.is_relative_to(self._folder / "assets") or not file.is_file():
+        try:
+            file = (self._folder / path).resolve()
+            is_asset = file.is_relative_to(self._folder / "assets") and file.is_file()
+        except (OSError, ValueError):  # a name that no file can have
+            is_asset = False
+        if not is_asset:
             return PlainTextResponse("Not found\n", 404, {**_HEADERS, "Cache-Control": "no-store"})
         kind = mimetypes.guess_type(file.name)[0]
         return FileResponse(

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from gateway.access.keys import read_key
 from gateway.access.placement import Caller
 from gateway.access.sessions import csrf_token
 from gateway.access.verbs import Verb
@@ -51,7 +52,9 @@ async def sign_in(request: Request) -> Response:
     gateway = gateway_of(request)
     if not gateway.settings.console:
         raise ConsoleOff
-    caller, permitted, _ = await gateway.access.identify(request.headers.get("authorization"))
+    authorization = request.headers.get("authorization")
+    read_key(authorization)  # a session that made another would never end
+    caller, permitted, _ = await gateway.access.identify(authorization)
     token, expires_at = await gateway.sessions.open(caller)
     answer = _view(caller, permitted, expires_at, token, status=201)
     set_cookie(answer, request.scope, token, gateway.settings.session_seconds)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import orjson
 from pydantic import BaseModel
 from taskgate.v1 import (
     CallbackDelivery,
@@ -31,6 +30,7 @@ from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.failures import InvalidFields, Violation
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import own_token, size_of
+from gateway.rpc.values import read_json
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -81,7 +81,7 @@ class CallbackService:
     async def get(self, authorization: str | None, request: GetCallbackRequest) -> GetCallbackResponse:
         """One callback with its body."""
         row = await self._deliveries.get(await self._access.authenticate(authorization), request.id)
-        return fill(GetCallbackResponse(), {"callback": row, "body": orjson.loads(row["body"])})
+        return fill(GetCallbackResponse(), {"callback": row, "body": read_json(row["body"])})
 
     async def resend(self, authorization: str | None, request: ResendCallbackRequest) -> ResendCallbackResponse:
         """Send it again."""

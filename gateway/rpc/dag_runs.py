@@ -48,6 +48,7 @@ from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import own_token, size_of
 from gateway.rpc.requests import storable
 from gateway.rpc.submissions import checked_key
+from gateway.rpc.values import read_json
 from gateway.storage.paging import Place
 from gateway.submission.idempotency import Idempotency
 from gateway.submission.new_task import NewTask
@@ -199,7 +200,7 @@ class DagRunService:
         facts = facts_of(request)
         caller = await self._access.authenticate(authorization)
         row = await self._runs.result(facts.get("run_id", ""), facts.get("path", ""), caller)
-        return fill(GetDagNodeResultResponse(), {**row, "result": orjson.loads(row["result"] or "null")})
+        return fill(GetDagNodeResultResponse(), {**row, "result": read_json(row["result"])})
 
     async def watch(self, authorization: str | None, request: WatchDagRunRequest, send: Send) -> None:
         """Send the state of a run, then what changes of it, to its end."""

@@ -96,20 +96,28 @@ def _path(at: str, key: str | int) -> str:
     return f"{at}.{key}" if at else key
 
 
+def read_json(text: str | None) -> Any:
+    """The value of a JSON text that PostgreSQL holds; None without a text, for what is no JSON, and for what nests too
+    deep to be read."""
+    if not text:
+        return None
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # PostgreSQL's json also holds lone surrogates, numbers beyond a double, and nests deeper than orjson reads.
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+
+
 def from_json_text(text: str, struct: Struct) -> None:
     """Fill `struct` from the text of a JSON object; text that is no JSON object leaves it empty.
 
     What a struct cannot carry is carried as a string: levels beneath `DEEPEST_ANSWER` as their JSON, numbers beyond a
     double as `Infinity`. Lone surrogates, which no protobuf string may hold, become question marks.
     """
-    try:
-        found = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        # PostgreSQL's json also holds lone surrogates and nests deeper than orjson reads.
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError):
-            return
+    found = read_json(text)
     if isinstance(found, dict):
         _fill_object(found, struct, DEEPEST_ANSWER - 1)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Value
 from taskgate.v1 import (
     ApproveDagNodeRequest,
@@ -109,6 +110,26 @@ async def test_a_run_is_started_once_and_watched_to_its_end(dags: Dags, runs: An
     # HTTP shows the same.
     document = await dags.state(started.run_id)
     assert (document["status"], document["labels"]) == ("completed", {"a": "b"})
+
+
+async def test_any_result_that_http_shows_is_shown(dags: Dags, runs: Any, dag_world: DagWorld) -> None:
+    metadata = key_of(dags.home.owner)
+    await dags.apply("asks", APPROVAL)
+    run_id = await dags.start("asks")
+    await dags.until(run_id, "ok", "waiting")
+    await dags.post(f"{run_id}/nodes/ok/approve", {"approved": True})
+    task_id = nodes(await dags.ended(run_id))["ok"]["task_id"]
+    request = GetDagNodeResultRequest(run_id=run_id, path="ok")
+    for text, shown in [
+        ('{"s": "\\ud800"}', {"s": "?"}),
+        ('{"n": 1e999}', {"n": "Infinity"}),
+        ('{"a":' * 3000 + "1" + "}" * 3000, None),
+    ]:
+        await dag_world.gateway.database.execute("UPDATE task_logs SET result = $2 WHERE id = $1", task_id, text)
+        got = await runs.GetDagNodeResult(request, metadata=metadata)
+        assert (got.task_id, got.status) == (task_id, "completed")
+        assert (MessageToDict(got.result) if got.HasField("result") else None) == shown
+        assert (await dags.http.get(f"/gateway/v1/dag-runs/{run_id}/nodes/ok/result")).status_code == 200
 
 
 async def test_a_preview_checks_what_a_start_checks_and_starts_nothing(

@@ -155,8 +155,8 @@ async def test_the_cookie_counts_for_no_other_page(
         assert "access-control-allow-origin" not in answer.headers
 
 
-@pytest.mark.parametrize("token", [None, "", "0" * 64])
-async def test_a_change_needs_the_csrf_token(client: httpx.AsyncClient, key: str, token: str | None) -> None:
+@pytest.mark.parametrize("token", [None, "", "0" * 64, b"\xe9"])
+async def test_a_change_needs_the_csrf_token(client: httpx.AsyncClient, key: str, token: str | bytes | None) -> None:
     await sign_in(client, key)
     headers = OWN if token is None else {**OWN, "X-CSRF-Token": token}
     assert code_of(await client.post(TASKS, json=NEW_TASK, headers=headers)) == (403, "csrf_token_missing")
@@ -212,6 +212,16 @@ async def test_a_session_ends_however_much_it_is_used(client: httpx.AsyncClient,
         assert (await client.get(SESSION, headers=OWN)).status_code == 200
     clock.now += timedelta(minutes=50)
     assert code_of(await client.get(SESSION, headers=OWN)) == (401, "session_ended")
+
+
+async def test_a_session_makes_no_other(client: httpx.AsyncClient, key: str, database: Database) -> None:
+    own = await sign_in(client, key)
+    answer = await client.post(SESSION, headers=own)
+    assert code_of(answer) == (401, "unauthenticated")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert "set-cookie" not in answer.headers
+    assert await database.fetchval("SELECT count(*) FROM taskgate.session") == 1
+    assert (await client.get(TASKS, headers=own)).status_code == 200
 
 
 async def test_sessions_that_are_over_are_forgotten(

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import MessageToDict
 from taskgate.v1 import (
     AddPauseRequest,
     Callback,
@@ -155,6 +156,20 @@ async def test_callbacks_are_seen_and_sent_again(face: Any, callbacks: Any, refu
     for call, about in ((callbacks.GetCallback, GetCallbackRequest), (callbacks.ResendCallback, ResendCallbackRequest)):
         assert (await refusal(call(about(id=foreign), metadata=face.ann))).code is Code.NOT_FOUND
     await callbacks.ResendCallback(ResendCallbackRequest(id=foreign), metadata=face.bob)
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [('{"s": "\\ud800"}', {"s": "?"}), ('{"n": 1e999}', {"n": "Infinity"}), ('{"a":' * 3000 + "1" + "}" * 3000, None)],
+    ids=["surrogate", "huge", "very deep"],
+)
+async def test_any_body_that_http_shows_is_shown(face: Any, callbacks: Any, data: str, shown: Any) -> None:
+    callback = await given_up(face)
+    body = f'{{"data": {data}}}'
+    await face.gateway.database.execute("UPDATE taskgate.delivery SET body = $2 WHERE id::text = $1", callback, body)
+    got = await callbacks.GetCallback(GetCallbackRequest(id=callback), metadata=face.ann)
+    assert got.callback.id == callback
+    assert MessageToDict(got.body) == ({} if shown is None else {"data": shown})
 
 
 async def test_secrets(face: Any, callbacks: Any, refusal: Any) -> None:

@@ -97,6 +97,7 @@ async def test_others_see_nothing(
         ({"Authorization": "Bearer ms_sk_" + "0" * 64}, 401),
         (home.owner.headers, 403),
         ({"Authorization": "Basic !"}, 401),
+        ({"Authorization": b"Basic \xe9"}, 401),
     ):
         for path in ("/decode", "/encode"):
             answer = await client.post(path, json=body, headers=headers)

@@ -42,6 +42,12 @@ async def test_a_page_finds_its_assets_wherever_it_is_shown(client: httpx.AsyncC
 
 
 async def test_no_other_file_is_an_asset(client: httpx.AsyncClient) -> None:
-    for path in ("assets/..%2fsecret.txt", "assets/%2e%2e/secret.txt", "assets/no.js"):
+    for path in (
+        "assets/..%2fsecret.txt",
+        "assets/%2e%2e/secret.txt",
+        "assets/no.js",
+        f"assets/{'a' * 300}",
+        "assets/%00",
+    ):
         assert (await client.get(f"/console/{path}")).status_code == 404, path
     assert (await client.post("/console/")).status_code == 405

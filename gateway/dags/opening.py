@@ -124,8 +124,9 @@ class Opener:
         node = self._run.dag.definition.nodes[name]
         assert node.compensate is not None
         path = path_of(name, position, undoes=True)
-        if path in self._known_nodes:
-            return self._known_nodes[path]["state"] not in _ENDS
+        known = self._known_nodes.get(path)
+        if known is not None:
+            return known["verdict"] is None and known["state"] not in _ENDS
         try:
             payload = self._tasks.payload(node.compensate.type, node.compensate.input, item, position)
         except ExpressionFault as error:
@@ -160,13 +161,15 @@ class Opener:
             return ["n", known["items"]]
         if known["verdict"] is not None:
             return [{"skipped": "s", "bypassed": "b", "refused": "f"}[known["verdict"]]]
+        node = self._run.dag.definition.nodes[path.partition("[")[0]]
         if known["again"]:
-            node = self._run.dag.definition.nodes[path.partition("[")[0]]
             self.batch.again.append((path, waits_for(node), longest_wait(node)))
-            if node.signal is not None:
-                self.batch.signals.append(path)
-            return ["o"]
-        return [_ENDS.get(known["state"], "o")]
+            state = "o"
+        else:
+            state = _ENDS.get(known["state"], "o")
+        if state == "o" and node.signal is not None:
+            self.batch.signals.append(path)  # the earlier try may have ended before it gave the signal
+        return [state]
 
     def _condition(self, source: str) -> bool:
         try:

@@ -63,6 +63,12 @@ class Opener:
         """The same, with nothing to be written yet."""
         return Opener(self._run, self._values, self._known_nodes, self._limits, self._subs)
 
+    def evaluates(self, request: Request) -> bool:
+        """Whether what is asked of a node has expressions."""
+        name, kind, *_ = request
+        node = self._run.dag.definition.nodes[name]
+        return kind != "skip" and any(True for _ in sources(node, whole=kind == "open"))
+
     def open(self, name: str) -> list[Any]:
         """The answer to the workflow: see `workers.temporal.dag.state`."""
         node = self._run.dag.definition.nodes[name]

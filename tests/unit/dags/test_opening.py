@@ -20,6 +20,8 @@ DEFINITION = DagDefinition.model_validate(
         "nodes": {
             "a": {"type": "x", "compensate": {"type": "y"}},
             "f": {"type": "x", "for_each": "[1, 2, 3]", "compensate": {"type": "y"}},
+            "w": {"type": "x", "when": "true"},
+            "h": {"type": "x", "for_each": "[1]", "input": {"n": "${ item }"}},
             "s": {"signal": {"name": "go"}},
         }
     }
@@ -62,3 +64,10 @@ def test_a_signal_that_came_early_is_given_by_any_try_of_the_step() -> None:
         opener = opener_of({"s": {"task_id": "s", "state": state}})
         opener.open("s")
         assert opener.batch.signals == signals
+
+
+def test_what_has_expressions() -> None:
+    opener = opener_of()
+    requests = [["w", "open"], ["f", "open"], ["h", "items", 0, 1], ["h", "again", [0]]]
+    assert all(opener.evaluates(request) for request in requests)
+    assert not any(opener.evaluates(request) for request in (["a", "open"], ["w", "skip"], ["f", "items", 0, 3]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -63,6 +63,12 @@ class Opener:
         """The same, with nothing to be written yet."""
         return Opener(self._run, self._values, self._known_nodes, self._limits, self._subs)
 
+    def evaluates(self, request: Request) -> bool:
+        """Whether what is asked of a node has expressions."""
+        name, kind, *_ = request
+        node = self._run.dag.definition.nodes[name]
+        return kind != "skip" and any(True for _ in sources(node, whole=kind == "open"))
+
     def open(self, name: str) -> list[Any]:
         """The answer to the workflow: see `workers.temporal.dag.state`."""
         node = self._run.dag.definition.nodes[name]
@@ -85,26 +91,27 @@ class Opener:
                 return ["n", len(items)]
             self._open_one(name, node, None, None, condition)
         except ExpressionFault as error:
-            self.batch.decide(name, name, "refused", by="gateway", reason=str(error), condition=condition)
-            return ["f"]
+            return self._refused(name, name, str(error), condition=condition)
         return ["o"]
 
     def refuse(self, request: Request, reason: str) -> list[Any]:
-        """The request cannot be evaluated."""
+        """The request cannot be evaluated; what was decided before stays."""
         name, kind, *rest = request
+        if kind == "skip":
+            return self.skip(name)
         if kind == "open":
-            self.batch.decide(name, name, "refused", by="gateway", reason=reason)
-            return ["f"]
-        positions = list(rest[0] if kind == "again" else range(rest[0], rest[1]))
-        for position in positions:
-            self.batch.decide(path_of(name, position), name, "refused", by="gateway", reason=reason, position=position)
-        return ["i", positions, []]
+            return self._refused(name, name, reason)
+        return _answered(
+            _positions(kind, rest),
+            lambda position: self._refused(path_of(name, position), name, reason, position=position),
+        )
 
     def refuse_undoing(self, name: str, positions: list[int | None], reason: str) -> None:
         """The same for tasks that were to undo a node."""
         for position in positions:
             path = path_of(name, position, undoes=True)
-            self.batch.decide(path, name, "refused", by="gateway", reason=reason, position=position, undoes=True)
+            if path not in self._known_nodes:
+                self.batch.decide(path, name, "refused", by="gateway", reason=reason, position=position, undoes=True)
 
     def skip(self, name: str) -> list[Any]:
         """What it needs was skipped."""
@@ -114,33 +121,18 @@ class Opener:
         self.batch.decide(name, name, "skipped", by="upstream")
         return ["s"]
 
-    def open_items(self, name: str, positions: list[int], items: list[Any]) -> list[Any]:
+    def open_items(self, name: str, positions: Iterable[int], items: list[Any]) -> list[Any]:
         """Opens items of a fan-out; the answer names those that failed at once, and those that are done already."""
-        node = self._run.dag.definition.nodes[name]
-        refused: list[int] = []
-        done: list[int] = []
-        for position in positions:
-            path = path_of(name, position)
-            known = self._known_nodes.get(path)
-            if known is not None:
-                state = self._known(path, known)[0]
-                if state != "o":
-                    (refused if state == "f" else done).append(position)
-                continue
-            try:
-                self._open_one(path, node, position, items[position], None)
-            except ExpressionFault as error:
-                self.batch.decide(path, name, "refused", by="gateway", reason=str(error), position=position)
-                refused.append(position)
-        return ["i", refused, done]
+        return _answered(positions, lambda position: self._open_item(name, position, items[position]))
 
     def undo(self, name: str, position: int | None, item: Any) -> bool:
         """The task that undoes a node; False: it cannot be made."""
         node = self._run.dag.definition.nodes[name]
         assert node.compensate is not None
         path = path_of(name, position, undoes=True)
-        if path in self._known_nodes:
-            return self._known_nodes[path]["state"] not in _ENDS
+        known = self._known_nodes.get(path)
+        if known is not None:
+            return known["verdict"] is None and known["state"] not in _ENDS
         try:
             payload = self._tasks.payload(node.compensate.type, node.compensate.input, item, position)
         except ExpressionFault as error:
@@ -151,19 +143,39 @@ class Opener:
         self.batch.tasks.append(self._tasks.task(task_id, node.compensate.type, payload, node, path))
         return True
 
+    def _open_item(self, name: str, position: int, item: Any) -> list[Any]:
+        path = path_of(name, position)
+        known = self._known_nodes.get(path)
+        if known is not None:
+            return self._known(path, known)
+        try:
+            self._open_one(path, self._run.dag.definition.nodes[name], position, item, None)
+        except ExpressionFault as error:
+            return self._refused(path, name, str(error), position=position)
+        return ["o"]
+
+    def _refused(self, path: str, name: str, reason: str, **more: Any) -> list[Any]:
+        known = self._known_nodes.get(path)
+        if known is not None:
+            return self._known(path, known)
+        self.batch.decide(path, name, "refused", by="gateway", reason=reason, **more)
+        return ["f"]
+
     def _known(self, path: str, known: Mapping[str, Any]) -> list[Any]:
         """Decided before: by an earlier try of this step, by a person, or in an earlier start of the run."""
         if known["verdict"] == "expanded":
             return ["n", known["items"]]
         if known["verdict"] is not None:
             return [{"skipped": "s", "bypassed": "b", "refused": "f"}[known["verdict"]]]
+        node = self._run.dag.definition.nodes[path.partition("[")[0]]
         if known["again"]:
-            node = self._run.dag.definition.nodes[path.partition("[")[0]]
             self.batch.again.append((path, waits_for(node), longest_wait(node)))
-            if node.signal is not None:
-                self.batch.signals.append(path)
-            return ["o"]
-        return [_ENDS.get(known["state"], "o")]
+            state = "o"
+        else:
+            state = _ENDS.get(known["state"], "o")
+        if state == "o" and node.signal is not None:
+            self.batch.signals.append(path)  # the earlier try may have ended before it gave the signal
+        return [state]
 
     def _condition(self, source: str) -> bool:
         try:
@@ -225,6 +237,22 @@ Request = list[Any]
 """`[node, kind, …]`: what the workflow asks of one node (see `workers.temporal.dag.state`)."""
 
 
+def _positions(kind: str, rest: list[Any]) -> Iterable[int]:
+    """Of the items that a request is about."""
+    return list(rest[0]) if kind == "again" else range(rest[0], rest[1])
+
+
+def _answered(positions: Iterable[int], answer: Callable[[int], list[Any]]) -> list[Any]:
+    """The answer about items, from that about each: those that failed at once, and those that are done already."""
+    refused: list[int] = []
+    done: list[int] = []
+    for position in positions:
+        state = answer(position)[0]
+        if state != "o":
+            (refused if state == "f" else done).append(position)
+    return ["i", refused, done]
+
+
 def open_nodes(opener: Opener, requests: list[Request], items: Mapping[str, list[Any]]) -> tuple[list[Any], Batch]:
     """The answers to the requests, and the writes. It reads nothing, so it can run in a sandbox."""
     answers = []
@@ -234,8 +262,7 @@ def open_nodes(opener: Opener, requests: list[Request], items: Mapping[str, list
         elif kind == "skip":
             answers.append(opener.skip(name))
         else:
-            positions = rest[0] if kind == "again" else range(rest[0], rest[1])
-            answers.append(opener.open_items(name, list(positions), items[name]))
+            answers.append(opener.open_items(name, _positions(kind, rest), items[name]))
     return answers, opener.batch
 
 

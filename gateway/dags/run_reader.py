@@ -36,6 +36,10 @@ class RunOver(Exception):
     """This start of the run no longer counts: it was stopped, or started again."""
 
 
+class StepOutdated(Exception):
+    """A node was decided while the step that decides it was carried out; the next try of the step finds that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outputs:
     """The result of a run that is over, before its expressions are evaluated."""

@@ -18,7 +18,7 @@ from gateway.dags.errors import DagInvalid, DagNotFound, ExpressionFault
 from gateway.dags.limits import Limits
 from gateway.dags.opening import open_nodes, sources, undo_node
 from gateway.dags.paths import RUNNER, RUNS_CHANNEL, path_of, task_id_of
-from gateway.dags.run_reader import SQL, RunOver, RunReader, expressions
+from gateway.dags.run_reader import SQL, RunOver, RunReader, StepOutdated, expressions
 from gateway.dags.snapshot import make, nodes_that_may_fail
 from gateway.dags.store import DagStore
 from gateway.storage.database import Database, type_Connection
@@ -32,7 +32,10 @@ STARTS_IN_GAP = 8
 
 
 class DagSteps:
-    """Carries out the decisions of workflows. Every method raises `DatabaseUnavailable` and `RunOver`."""
+    """Carries out the decisions of workflows.
+
+    Every method raises `DatabaseUnavailable` and `RunOver`; `open` and `undo` also `StepOutdated`.
+    """
 
     def __init__(
         self,
@@ -177,7 +180,7 @@ class DagSteps:
         )
 
     async def _write(self, run: RunFacts, batch: Batch, percent: int | None) -> None:
-        """Everything of a batch, or nothing. Raises `RunOver`."""
+        """Everything of a batch, or nothing. Raises `RunOver`, `StepOutdated`."""
         if any(covers_tenant(task.task_type, run.group_id, run.project_id) for task in batch.tasks):
             covered = group_ids(await groups_of_tenant(self._db, run.tenant_id, run.group_id))
             batch.tasks = [
@@ -194,6 +197,8 @@ class DagSteps:
             added = await db.fetchrow(SQL.add_nodes, run.run_id, run.epoch, percent, *columns, is_due, DUE_CHANNEL)
             if added is None:
                 raise RunOver
+            if added["added"] < len(batch.nodes):
+                raise StepOutdated
             for child in batch.runs:
                 await db.execute(SQL.add_run, *child.row_in(run))
             if batch.again:

@@ -106,7 +106,8 @@ WHERE n.run_id = $1 AND n.path = ANY ($2::text[])
 
 -- name: add_nodes
 -- In one statement, because the next node of a chain waits for it: the fence as in `hold_run` (no row: this start no longer
--- counts), how much of the run is done ($3), the nodes, and, when $16, the word to the dispatchers at the commit.
+-- counts), how much of the run is done ($3), the nodes, and, when $16, the word to the dispatchers at the commit. `added` is
+-- less than there are nodes when some of them were decided meanwhile.
 WITH held AS (
     SELECT d.task_id AS run_id FROM taskgate.dispatch d
     WHERE d.task_id = $1 AND d.epoch = $2 AND d.state || '' IN ('starting', 'queued', 'running')
@@ -121,8 +122,9 @@ WITH held AS (
          unnest($4::text[], $5::text[], $6::int[], $7::bool[], $8::text[], $9::text[], $10::text[], $11::text[], $12::bool[],
                 $13::json[], $14::text[], $15::bool[]) AS g
     ON CONFLICT (run_id, path) DO NOTHING
+    RETURNING 1
 )
-SELECT CASE WHEN $16 THEN pg_notify($17, '') END FROM held
+SELECT (SELECT count(*) FROM nodes) AS added, CASE WHEN $16 THEN pg_notify($17, '') END FROM held
 
 -- name: hold_of_gap
 -- Nodes ($1) that a restored run has just opened, and that an engine had in the gap under one of these ids ($2): they may have run, so

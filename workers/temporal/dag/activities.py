@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from gateway.dags.run_reader import RunOver
+from gateway.dags.run_reader import RunOver, StepOutdated
 from gateway.dags.steps import DagSteps
 from gateway.errors import DatabaseUnavailable
 from workers.temporal.dag import step_names as steps
@@ -53,7 +53,7 @@ async def _told(step: Awaitable[T]) -> Any:
         return await step
     except RunOver:
         return {"over": True}
-    except DatabaseUnavailable:
+    except (DatabaseUnavailable, StepOutdated):
         raise  # tried again for as long as it takes
     except Exception as error:
         tried_enough = activity.info().attempt >= MOST_TRIES

@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from backends.memory.engine import MemoryEngine
+from backends.port import WorkflowEnginePort
 from backends.redis_queue import wire
 from backends.redis_queue.dead import entry
 from backends.redis_queue.engine import RedisQueueEngine
@@ -39,7 +40,7 @@ async def temporal() -> MemoryEngine:
 @pytest.fixture
 async def gateway(database: Any, redis: Redis, redis_server: str, temporal: MemoryEngine) -> AsyncIterator[Gateway]:
     """Its loops do not run."""
-    engines = {"redis": RedisQueueEngine(redis_server, timeout=5), "temporal": temporal}
+    engines: dict[str, WorkflowEnginePort] = {"redis": RedisQueueEngine(redis_server, timeout=5), "temporal": temporal}
     gateway = build_gateway(Settings(database_url=database.url, max_body_bytes=10_000), engines=engines)
     yield gateway
     await gateway.close()

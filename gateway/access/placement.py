@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NewType
 
 import orjson
 
@@ -12,6 +12,10 @@ from gateway.errors import Forbidden
 
 if TYPE_CHECKING:
     from gateway.access.rights import Rights
+
+
+#: Whose requests repeat each other's: see `Caller.repeats_as`. A type of its own, so that no user id is taken for one.
+RepeatsAs = NewType("RepeatsAs", str)
 
 
 class Tier(StrEnum):
@@ -63,13 +67,14 @@ class Caller:
         return self.belongs_to
 
     @property
-    def repeats_as(self) -> str:
+    def repeats_as(self) -> RepeatsAs:
         """Whose requests may repeat this caller's: those of its user, and with a key for one tenant or project those
         with keys for the same one. What only the scope tells apart would otherwise be answered from another tenant."""
         if self.only is None:
-            return self.user_id
+            return RepeatsAs(self.user_id)
         # No id of a user has line breaks.
-        return f"{self.user_id}\n{orjson.dumps((self.only.tenant_id, self.only.project_id)).decode()}"
+        only = orjson.dumps((self.only.tenant_id, self.only.project_id)).decode()
+        return RepeatsAs(f"{self.user_id}\n{only}")
 
     def sees(self, tenant_id: str | None, project_id: str | None = None) -> bool:
         """Rows without a tenant are for administrators only (contract §4)."""

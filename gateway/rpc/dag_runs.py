@@ -41,13 +41,13 @@ from gateway.dags.following import follow
 from gateway.dags.run_document import LIST, STATES_OF, summary
 from gateway.dags.run_request import Approve, RunRequest, Skip
 from gateway.dags.store import DagVersion
-from gateway.errors import ShuttingDown
+from gateway.errors import ApiError, ShuttingDown
 from gateway.rpc.calls import KeyedCalls, Method, Send, Unbroken
 from gateway.rpc.failures import invalid
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import own_token, size_of
 from gateway.rpc.requests import storable
-from gateway.rpc.submissions import checked_key
+from gateway.rpc.submissions import Submitter, checked_key
 from gateway.rpc.values import read_json
 from gateway.storage.paging import Place
 from gateway.submission.idempotency import Idempotency
@@ -75,6 +75,7 @@ class DagRunService:
         self._runs = gateway.dag_runs
         self._documents = gateway.run_documents
         self._watch = gateway.run_watch
+        self._submitter = Submitter(gateway, unbroken)
         self._unbroken = unbroken
 
     def handlers(self, calls: KeyedCalls) -> Mapping[str, Method]:
@@ -99,10 +100,14 @@ class DagRunService:
         key = checked_key(request.idempotency_key) if request.HasField("idempotency_key") else None
         facts.pop("idempotency_key", None)
         asked = checked(RunRequest, {"dag": request.dag, **facts})
-        admission, task, dag, params = await self._plan(authorization, asked)
+        digest = hashlib.sha256(b"StartDagRun\0" + orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        try:
+            admission, task, dag, params = await self._plan(authorization, asked)
+        except ApiError as refused:
+            _, first = await self._submitter.first_answer(authorization, key, digest, refused)
+            return StartDagRunResponse(**orjson.loads(first.answer), replayed=True)
         idempotency = None
         if key is not None:
-            digest = hashlib.sha256(b"StartDagRun\0" + orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).hexdigest()
             answer = orjson.dumps({"run_id": task.task_id, "version": dag.version}).decode()
             idempotency = Idempotency(admission.caller.repeats_as, key, digest, _ACCEPTED, answer)
         replay = await self._unbroken.run(self._runs.start(task, dag, params, idempotency=idempotency))

@@ -38,7 +38,7 @@ from taskgate.v1 import Schedule as ScheduleMessage
 from taskgate.v1 import ScheduleDefinition as DefinitionMessage
 
 from gateway.access.placement import Caller
-from gateway.errors import InvalidRequest
+from gateway.errors import ApiError, InvalidRequest
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.failures import invalid
 from gateway.rpc.messages import checked, facts_of, fill
@@ -49,7 +49,7 @@ from gateway.schedules.definition import Overlap, ScheduleDefinition
 from gateway.schedules.redefining import redefine
 from gateway.schedules.schedule import Schedule
 from gateway.storage.paging import cursor_in, parts_of
-from gateway.submission.idempotency import Idempotency
+from gateway.submission.idempotency import Idempotency, Replay
 from gateway.submission.new_task import NewTask
 from gateway.submission.service import TaskSubmission
 
@@ -94,23 +94,32 @@ class ScheduleService:
         """Create a schedule."""
         definition = self._definition(request)
         key = checked_key(request.idempotency_key) if request.HasField("idempotency_key") else None
-        service = self._submitter.service(authorization)
-        caller, task = await prepare(service, definition.action, "definition.action")
-        with _own_words():
-            schedule = await self._schedules.plan(definition, task.placement, caller.user_id)
-        idempotency = None
+        digest = None
         if key is not None:
             asked = orjson.dumps(definition.model_dump(mode="json", exclude_unset=True), option=orjson.OPT_SORT_KEYS)
             digest = hashlib.sha256(b"CreateSchedule\0" + asked).hexdigest()
+        service = self._submitter.service(authorization)
+        try:
+            caller, task = await prepare(service, definition.action, "definition.action")
+            with _own_words():
+                schedule = await self._schedules.plan(definition, task.placement, caller.user_id)
+        except ApiError as refused:
+            return await self._first(*await self._submitter.first_answer(authorization, key, digest, refused))
+        idempotency = None
+        if key is not None and digest is not None:
             answer = orjson.dumps({"schedule_id": schedule.schedule_id}).decode()
             idempotency = Idempotency(caller.repeats_as, key, digest, _CREATED, answer)
         work = self._intake.submit([], idempotency=idempotency, beside=lambda db: self._schedules.insert(db, schedule))
         replay = await self._unbroken.run(work)
         if replay is not None:
-            first = await self._schedules.get(orjson.loads(replay.answer)["schedule_id"], caller)
-            return CreateScheduleResponse(schedule=_shown(first), replayed=True)
+            return await self._first(caller, replay)
         self._schedules.wake()
         return CreateScheduleResponse(schedule=_shown(schedule))
+
+    async def _first(self, caller: Caller, replay: Replay) -> CreateScheduleResponse:
+        """What an earlier request with the same key created, as it is now."""
+        schedule = await self._schedules.get(orjson.loads(replay.answer)["schedule_id"], caller)
+        return CreateScheduleResponse(schedule=_shown(schedule), replayed=True)
 
     async def update(self, authorization: str | None, request: UpdateScheduleRequest) -> UpdateScheduleResponse:
         """Change the definition, or the fields of it that the mask names."""

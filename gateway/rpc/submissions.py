@@ -89,12 +89,7 @@ class Submitter:
         try:
             caller, task = await prepare(self.service(authorization), submission, "task")
         except ApiError as refused:
-            if key is None or digest is None or not may_have_passed(refused):
-                raise
-            caller = await self._access.authenticate(authorization)
-            first = await self._intake.first_answer(Idempotency(caller.repeats_as, key, digest, _OK, ""))
-            if first is None:
-                raise
+            _, first = await self.first_answer(authorization, key, digest, refused)
             return _first_answer(orjson.loads(first.answer))
         accepted = accepted_task(task)
         try:
@@ -174,6 +169,18 @@ class Submitter:
         replayed = not isinstance(outcome, str)
         answer = orjson.loads(outcome if isinstance(outcome, str) else outcome.answer)
         return SubmitBatchResponse(task_ids=answer["task_ids"], replayed=replayed, active=answer.get("active"))
+
+    async def first_answer(
+        self, authorization: str | None, key: str | None, digest: str | None, refused: ApiError
+    ) -> tuple[Caller, Replay]:
+        """The caller, and the answer to the earlier request that this one repeats. Raises `refused` if it does not."""
+        if key is None or digest is None or not may_have_passed(refused):
+            raise refused
+        caller = await self._access.authenticate(authorization)
+        first = await self._intake.first_answer(Idempotency(caller.repeats_as, key, digest, _OK, ""))
+        if first is None:
+            raise refused
+        return caller, first
 
     def service(self, authorization: str | None) -> SubmissionService:
         """Where the submissions of one call are turned into tasks."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.access.placement import RepeatsAs
 from gateway.errors import ApiError, IdempotencyMismatch, InvalidRequest
 from gateway.storage.database import Database, type_Connection
 from gateway.storage.queries import Queries
@@ -28,11 +29,11 @@ def check_idempotency_key(key: str) -> None:
 class Idempotency:
     """A request with an `Idempotency-Key`, and the answer of its first execution.
 
-    `user_id` is `Caller.repeats_as`, `fingerprint` a digest of method, path and body; `answer` is the JSON text
+    `asked_by` is `Caller.repeats_as`, `fingerprint` a digest of method, path and body; `answer` is the JSON text
     of the response.
     """
 
-    user_id: str
+    asked_by: RepeatsAs
     key: str
     fingerprint: str
     status: int
@@ -50,11 +51,11 @@ class Replay:
 async def recall(db: type_Connection, key: Idempotency, memory_seconds: float) -> Replay | None:
     """Store this request, or return the answer to an earlier one with the same key. Raises `IdempotencyMismatch`."""
     fresh = await db.fetchval(
-        SQL.remember, key.user_id, key.key, key.fingerprint, key.status, key.answer, memory_seconds
+        SQL.remember, key.asked_by, key.key, key.fingerprint, key.status, key.answer, memory_seconds
     )
     if fresh:
         return None
-    known = await db.fetchrow(SQL.recall, key.user_id, key.key)
+    known = await db.fetchrow(SQL.recall, key.asked_by, key.key)
     if known is None or known["fingerprint"] != key.fingerprint:
         raise IdempotencyMismatch
     return Replay(known["status"], known["answer"])
@@ -67,5 +68,5 @@ def may_have_passed(refused: ApiError) -> bool:
 
 async def first_answer(db: Database, key: Idempotency, memory_seconds: float) -> Replay | None:
     """The answer to an earlier request that is the same and has the same key. Raises `DatabaseUnavailable`."""
-    known = await db.fetchrow(SQL.first_answer, key.user_id, key.key, key.fingerprint, memory_seconds)
+    known = await db.fetchrow(SQL.first_answer, key.asked_by, key.key, key.fingerprint, memory_seconds)
     return None if known is None else Replay(known["status"], known["answer"])

@@ -140,7 +140,7 @@ class Intake:
                     accepted = [index for index in accepted if index not in over]
                     text = answer(taken, over)
                     if key is not None:
-                        await db.execute(SQL.answer_anew, key.user_id, key.key, text)
+                        await db.execute(SQL.answer_anew, key.asked_by, key.key, text)
                 await self._write(db, [(tasks[index], plans[index]) for index in accepted])
             return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,9 @@ from redis.asyncio import Redis
 
 from backends.redis_queue.engine import RedisQueueEngine
 from gateway.access.keys import create_key, hash_key
+from gateway.routing.flag_edit import new_flag
+from gateway.routing.flags import FlagSource
+from gateway.routing.stages import Stage
 from gateway.storage.database import Database
 from gateway.tasks.lifecycle.transitions import Transitions
 from workers.testing.proxy import FaultyProxy
@@ -47,6 +51,20 @@ async def key_of(database: Database, user_id: str, *, admin: bool = False) -> st
         await database.execute("INSERT INTO roles (id, name) VALUES ('r1', 'admin') ON CONFLICT DO NOTHING")
         await database.execute("INSERT INTO user_roles (user_id, role_id) VALUES ($1, 'r1')", user_id)
     return key
+
+
+@pytest_asyncio.fixture(params=["tier", "plan"])
+async def enterprise_is_live(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FlagSource]:
+    """A flag with a rule: tenants of the tier, or plan, `enterprise` are at stage live, all others at off."""
+    clause = {"contextKind": "tenant", "attribute": request.param, "op": "in", "values": ["enterprise"]}
+    live = list(Stage).index(Stage.LIVE)
+    flag = new_flag("task-backend") | {"rules": [{"id": "enterprise", "variation": live, "clauses": [clause]}]}
+    file = tmp_path / "flags.json"
+    file.write_text(json.dumps({"flags": {"task-backend": flag}}))
+    source = FlagSource(file=file)
+    await source.start()
+    yield source
+    await source.close()
 
 
 class Changes:

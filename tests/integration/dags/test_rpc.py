@@ -132,6 +132,24 @@ async def test_any_result_that_http_shows_is_shown(dags: Dags, runs: Any, dag_wo
         assert (await dags.http.get(f"/gateway/v1/dag-runs/{run_id}/nodes/ok/result")).status_code == 200
 
 
+async def test_a_start_that_is_repeated_when_the_dag_is_gone(dags: Dags, runs: Any) -> None:
+    metadata = key_of(dags.home.owner)
+    await dags.apply("chain", CHAIN)
+    request = StartDagRunRequest(dag="chain", project_id=dags.home.project_id, idempotency_key="k")
+    started = await runs.StartDagRun(request, metadata=metadata)
+    body, key = {"dag": "chain", "project_id": dags.home.project_id}, {"Idempotency-Key": "http"}
+    first = await dags.http.post("/gateway/v1/dag-runs", json=body, headers=key)
+    assert (await dags.http.delete("/gateway/v1/dags/chain")).status_code == 204
+
+    again = await runs.StartDagRun(request, metadata=metadata)
+    assert (again.replayed, again.run_id, again.version) == (True, started.run_id, 1)
+    request.idempotency_key = "other"
+    assert await refused(runs.StartDagRun(request, metadata=metadata)) is Code.NOT_FOUND
+    repeated = await dags.http.post("/gateway/v1/dag-runs", json=body, headers=key)
+    assert (repeated.status_code, repeated.json()) == (202, first.json())
+    assert (await dags.http.post("/gateway/v1/dag-runs", json=body)).status_code == 404
+
+
 async def test_a_preview_checks_what_a_start_checks_and_starts_nothing(
     dags: Dags, runs: Any, dag_world: DagWorld
 ) -> None:

@@ -12,6 +12,7 @@ from backends.errors import EngineUnavailable
 from backends.memory.engine import MemoryEngine
 from gateway.access.placement import Caller
 from gateway.dispatch.waiting_reason import WaitingReasons
+from gateway.routing.flags import FlagSource
 from gateway.routing.router import Router
 from gateway.routing.stages import Stage
 from gateway.routing.testing import StaticFlags
@@ -62,6 +63,23 @@ async def test_a_backend_that_is_away(new_task: NewRow, why: Any, engines: dict[
     assert await why(await new_task(state="waiting", due_at=later)) == "its backend redis is away"
     # Where the flag sends it now.
     assert await why(await new_task(state="waiting", backend=None)) == "its backend redis is away"
+
+
+async def test_where_a_rule_by_plan_sends_it(
+    database: Database, new_task: NewRow, engines: dict[str, Engine], enterprise_is_live: FlagSource
+) -> None:
+    await database.execute("INSERT INTO users (id, email, name) VALUES ('ann', 'ann', 'ann')")
+    for plan in ("enterprise", "free"):
+        query = "INSERT INTO tenants (id, name, owner_id, plan) VALUES ($1, $1, 'ann', $1)"
+        await database.execute(query, plan)
+    router = Router(enterprise_is_live, None, configured=frozenset(engines))
+    reasons = WaitingReasons(database, router, engines)
+    for engine in engines.values():
+        engine.away = True
+    for tenant, backend in (("enterprise", "temporal"), ("free", "redis")):
+        task_id = await new_task(state="waiting", backend=None, tenant_id=tenant)
+        task, _ = await DispatchView(database).get(task_id, ADMIN)
+        assert await reasons.of(task) == f"its backend {backend} is away"
 
 
 async def test_no_live_worker_has_the_type(new_task: NewRow, new_worker: NewRow, why: Any) -> None:

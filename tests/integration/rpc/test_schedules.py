@@ -27,6 +27,8 @@ from taskgate.v1 import (
     UpdateScheduleRequest,
 )
 
+from workers.testing.waiting import until
+
 Code = grpc.StatusCode
 
 
@@ -70,6 +72,20 @@ async def test_a_schedule_is_shown_as_it_was_written(face: Any, schedules: Any) 
     assert (got.schedule.tenant_id, got.schedule.user_id) == ("t-ann", "ann")
     assert got.schedule.action["labels"]["a"] == "b"
     assert got.schedule.next_at.ToDatetime(tzinfo=UTC) > datetime.now(UTC)
+
+
+async def test_a_repetition_when_its_only_time_has_passed(face: Any, schedules: Any, refusal: Any) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=2)
+    once = ScheduleSpec()
+    once.at.moments.append(soon.isoformat())
+    request = CreateScheduleRequest(definition=definition(specs=[once]), idempotency_key="k")
+    created = await schedules.CreateSchedule(request, metadata=face.ann)
+    await until(lambda: datetime.now(UTC) > soon)
+    again = await schedules.CreateSchedule(request, metadata=face.ann)
+    assert (again.replayed, again.schedule.schedule_id) == (True, created.schedule.schedule_id)
+    request.idempotency_key = "other"
+    refused = await refusal(schedules.CreateSchedule(request, metadata=face.ann))
+    assert (refused.code, refused.fields) == (Code.INVALID_ARGUMENT, ["definition.specs[0]"])
 
 
 async def test_times_run_pause_and_backfill(face: Any, schedules: Any) -> None:

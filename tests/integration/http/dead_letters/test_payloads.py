@@ -11,12 +11,15 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from backends.memory.engine import MemoryEngine
+from backends.port import WorkflowEnginePort
 from backends.redis_queue import wire
 from backends.redis_queue.dead import entry
 from backends.redis_queue.engine import RedisQueueEngine
 from gateway.app import create_app
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.dead_letters.redaction import MARK
+from gateway.routing.flags import FlagSource
 from gateway.settings import Settings
 
 API = "/gateway/v1/dead-letters"
@@ -30,10 +33,15 @@ async def redis(redis_server: str) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-async def gateway(database: Any, redis: Redis, redis_server: str) -> AsyncIterator[Gateway]:
+async def temporal() -> MemoryEngine:
+    return MemoryEngine(name="temporal")
+
+
+@pytest.fixture
+async def gateway(database: Any, redis: Redis, redis_server: str, temporal: MemoryEngine) -> AsyncIterator[Gateway]:
     """Its loops do not run."""
-    engine = RedisQueueEngine(redis_server, timeout=5)
-    gateway = build_gateway(Settings(database_url=database.url, max_body_bytes=10_000), engines={"redis": engine})
+    engines: dict[str, WorkflowEnginePort] = {"redis": RedisQueueEngine(redis_server, timeout=5), "temporal": temporal}
+    gateway = build_gateway(Settings(database_url=database.url, max_body_bytes=10_000), engines=engines)
     yield gateway
     await gateway.close()
 
@@ -150,6 +158,28 @@ async def test_corrected_it_is_a_task_once(client, collect, database) -> None:
     assert json.loads(row["payload"])["content"] == "x"
     closed = (await client.get(f"{API}/{letter}")).json()
     assert (closed["state"], closed["closed_by"], closed["task_id"]) == ("redriven", "ann", "one")
+
+
+async def test_its_tenants_plan_says_where_it_goes(
+    gateway: Gateway, temporal: MemoryEngine, client, bob, collect, database, enterprise_is_live: FlagSource
+) -> None:
+    gateway.router._flags, gateway.router._entries = enterprise_is_live, None
+    anns, anns_other = await collect(encoded(task_type="add_episode"), encoded(task_type="add_episode", task_id="two"))
+    (bobs,) = await collect(encoded(task_type="add_episode", task_id="bobs", group_id="p-bob"), group=b"p-bob")
+    assert (await client.post(f"{API}/{anns}/redrive")).status_code == 202
+    answer = await client.post(f"{API}/{anns_other}/redrive", json={"backend": "temporal"})
+    assert answer.status_code == 202, answer.text
+    answer = await client.post(f"{API}/{bobs}/redrive", json={"backend": "temporal"}, headers=bob)
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:taskgate:error:backend_not_allowed")
+    while await gateway.dispatcher.sweep():
+        pass
+    await gateway.dispatcher.close()
+    assert {start.ref.task_id: start.queue for start in temporal.starts} == {
+        "one": "tenant-t-ann-add_episode",
+        "two": "tenant-t-ann-add_episode",
+    }
+    rows = await database.fetch("SELECT task_id, backend, stage FROM taskgate.dispatch")
+    assert {tuple(row) for row in rows} == {("one", "temporal", "live"), ("two", "temporal", "live")}
 
 
 async def test_an_id_that_is_taken_makes_way(client, collect, fail_task) -> None:

@@ -1,4 +1,4 @@
-"""What guardrails keep from being moved forward; the door of the stages asks."""
+"""Which moves forward guardrails refuse; every change of a stage is checked here first."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _UNLOCK: Final = "taskgate migration guardrails unlock --tenant"
 
 
 async def check_holds(db: Executor, scope: Scope, stage: Stage | None, *, force: bool) -> list[str]:
-    """What speaks against this move and was insisted on. `stage` None: an override is taken away.
+    """The objections to this move that `force` overrules. `stage` None: an override is taken away.
 
-    Raises `MoveHeld`; a lock and a freeze are ended by a person first, nobody insists on those.
+    Raises `MoveHeld`; `force` does not overrule a lock or a freeze, which a person has to end first.
     """
     if stage is not None and backend_of(stage) == REDIS:
         return []

@@ -36,7 +36,9 @@ _TOLD = ("name", "user_id", "scope", "tenant_id", "project_id", "per_minute", "e
 
 
 class KeyRing:
-    """Administrators manage every key; who manages a tenant or a project, keys for that, and its own without a tenant.
+    """Makes, lists, rotates and revokes keys, as far as the caller may.
+
+    Administrators manage every key; managers of a tenant or project those for it, and their own without a tenant.
 
     Every method raises `DatabaseUnavailable`, and `Forbidden`; those that change something `LedgerUnwritable` and
     `KeysNotWritable`: nothing was changed then.

@@ -100,11 +100,11 @@ class Rights:
             self._require(level, f" everywhere in tenant {tenant_id}; name a tenant or a project")
 
     def check_anywhere(self) -> bool:
-        """Whether there is anything at all that the verb may be applied to. Raises `Forbidden`."""
+        """Whether the caller's roles allow the verb in at least one place. Raises `Forbidden`."""
         return self._require(self.roles.highest)
 
     def check_key(self, permissions: frozenset[str], scope: KeyScope | None = None) -> bool:
-        """Whether the key permits the verb; what it does not name does not restrict it. Raises `Forbidden`."""
+        """Whether the key permits the verb; no permissions, or no scope, restrict nothing. Raises `Forbidden`."""
         if scope is not None and scope < self.verb.scope:
             return self._refuse(f"This key has scope {scope.name.lower()}; {self.verb.scope.name.lower()} is needed")
         needed = self.verb.permission

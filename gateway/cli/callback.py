@@ -1,4 +1,4 @@
-"""`taskgate callback …`: what was and is to be sent to those who asked for a task's end, over HTTP."""
+"""`taskgate callback …`: messages about ended tasks to receivers, and the secrets that sign them."""
 
 from __future__ import annotations
 

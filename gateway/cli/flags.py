@@ -66,7 +66,7 @@ def set_stage(
     tenant: Tenant = None,
     project: Project = None,
     task_type: TaskType = None,
-    default: Annotated[bool, typer.Option("--default", help="For all that nothing else is set for")] = False,
+    default: Annotated[bool, typer.Option("--default", help="For everything that has no stage of its own")] = False,
     by: By = None,
     based_on: BasedOn = None,
     force: Force = False,
@@ -94,7 +94,7 @@ def unset_stage(
     local: Local = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take the stage of a scope away: it follows what is less specific again, in the end the default."""
+    """Remove the stage of a scope: it follows the next less specific one again, or the default."""
     with complaints():
         scope = scope_of(tenant, project, task_type, everything=False, option=None)
         door = open_door(Settings(), local=local, by=by)

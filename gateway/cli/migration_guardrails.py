@@ -44,7 +44,10 @@ def set_guardrail(
     worker_losses: Annotated[float | None, typer.Option("--worker-losses", help="Lost runs a minute")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Replace what is set for a tenant, a tier or everybody; what is left out is that of the next one."""
+    """Replace all settings of a tenant, a tier or everybody.
+
+    A setting that is left out is then the tier's, or everybody's, or the default.
+    """
     given = {
         "tenant_id": tenant,
         "tier": tier,

@@ -36,7 +36,7 @@ def parity(
     watch: Annotated[bool, typer.Option("--watch", help="Go on, and show each change, until Ctrl-C")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare a tenant since its move with its own past, by task type, beside the noise.
+    """Compare a tenant's tasks since its move with those before, by task type, and show the noise beside them.
 
     Ends with 0 for `pass`, 4 for `regress`, 3 for `inconclusive` and `no_data`. With --watch and --json one object in
     each line.
@@ -109,7 +109,7 @@ def _seconds(value: float | None) -> str:
 def gate(
     tenant: Tenant,
     task_type: Annotated[str, typer.Option("--type", help="Task type")],
-    samples: Annotated[int, typer.Option("--samples", help="Completed tasks on each side; who asks first fixes it")],
+    samples: Annotated[int, typer.Option("--samples", help="Completed tasks on each side; the first request fixes it")],
     as_json: AsJson = False,
 ) -> None:
     """Compare durations before and since the last move, once. The gateway needs SciPy (`taskgate[parity]`).

@@ -166,7 +166,7 @@ def approve(
 
 @plan_app.command("abort")
 def abort(name: Name, why: Why, as_json: AsJson = False) -> None:
-    """End it; who was moved stays."""
+    """End the plan; tenants that it moved stay where they are."""
     _act(name, as_json=as_json, act="abort", why=why)
 
 

@@ -23,7 +23,7 @@ def preview(
     tenant: Annotated[str | None, typer.Option("--tenant", help="Of this tenant")] = None,
     project: Annotated[str | None, typer.Option("--project", help="Of this project")] = None,
     task_type: Annotated[str | None, typer.Option("--type", help="Of this task type")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Of all that nothing else is set for")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Of the default")] = False,
     percent: Annotated[float | None, typer.Option("--percent", min=0, max=100, help="Of so many percent")] = None,
     unit: Annotated[str, typer.Option("--by", help="`--percent`: by tenant or by task")] = "tenant",
     plan: Annotated[str | None, typer.Option("--plan", help="A stored plan, by its name")] = None,

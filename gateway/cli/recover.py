@@ -31,7 +31,6 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask")]
 By = Annotated[str | None, typer.Option("--by", help="Who decides it; default: the user at the keyboard")]
 Why = Annotated[str | None, typer.Option("--why", help="The reason, for the record")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Task ids", show_default=False)]
-All = Annotated[bool, typer.Option("--all", help="Everything that is listed and can be started")]
 
 
 @recover_app.callback()
@@ -95,29 +94,32 @@ def list_command(as_json: AsJson = False) -> None:
     )
 
 
-def _deciding(choice: Choice) -> Callable[..., None]:
-    """The command that makes this decision."""
-
-    def command(
-        task_ids: Ids = None,
-        everything: All = False,
-        yes: Yes = False,
-        by: By = None,
-        why: Why = None,
-        as_json: AsJson = False,
-    ) -> None:
-        _decide(choice, task_ids, everything=everything, yes=yes, by=by, why=why, as_json=as_json)
-
-    return command
+@recover_app.command("start")
+def start(
+    task_ids: Ids = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything that is listed and can be started")] = False,
+    yes: Yes = False,
+    by: By = None,
+    why: Why = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let listed tasks run. Choose those that did not run before, and those that may run twice."""
+    _decide("start", task_ids, everything=everything, yes=yes, by=by, why=why, as_json=as_json)
 
 
-recover_app.command("start", help="Let listed tasks run: those of which you know that they did not, or may run again.")(
-    _deciding("start")
-)
-recover_app.command(
-    "drop",
-    help="End listed tasks: those that ran, or that nobody needs any more. Known ones are FAILED, and can be retried.",
-)(_deciding("drop"))
+@recover_app.command("drop")
+def drop(
+    task_ids: Ids = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Everything that is listed, also what cannot be started")
+    ] = False,
+    yes: Yes = False,
+    by: By = None,
+    why: Why = None,
+    as_json: AsJson = False,
+) -> None:
+    """End listed tasks: those that ran, or that nobody needs any more. Known ones are FAILED, and can be retried."""
+    _decide("drop", task_ids, everything=everything, yes=yes, by=by, why=why, as_json=as_json)
 
 
 # Private ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`/gateway/v1/callbacks`: what was and is to be sent to whoever asked for a task's end; and what it is signed with."""
+"""`/gateway/v1/callbacks`: messages about ended tasks to receivers, and the secrets that sign them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of what somebody sent, in a child: too costly is its author's fault, a lost child is nobody's."""
+"""Checks of input in a child process: input that is too costly is refused; if the child is lost, a retry may work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What guardrails keep from being moved forward; the door of the stages asks."""
+"""Which moves forward guardrails refuse; every change of a stage is checked here first."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UNLOCK: Final = 'taskgate migration guardrails unlock --tenant {} --why "…"'
 
 
 async def check_holds(db: Executor, scope: Scope, stage: Stage | None, *, force: bool) -> list[str]:
-    """What speaks against this move and was insisted on. `stage` None: an override is taken away.
+    """The objections to this move that `force` overrules. `stage` None: an override is taken away.
 
     A project is a part of its tenant. Raises `MoveHeld`; a lock and a freeze are ended by a person first, nobody
     insists on those.

@@ -1,4 +1,4 @@
-"""Who made a change that a gateway saw, and why: asked of whoever recorded it, as far as anybody did."""
+"""Who made a change of routing, and why: read from the record of the flag's source, where there is one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The flag that is in force, kept for whoever starts while nobody says anything of it."""
+"""The flag in force, stored for gateways that start while the flag's source does not answer."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from gateway.storage.database import Database
 
 
 async def keep(database: Database, flags: FlagSource, snapshot: Snapshot) -> None:
-    """Exactly, with what it hangs on: entries of the ledger have percentages and rules in words. No flag is not kept.
+    """Store the whole flag document, with the prerequisites and segments that it uses.
 
-    Raises `DatabaseUnavailable`.
+    The ledger alone would not do: its entries have percentages and rules only in words. A snapshot without the flag is
+    not stored. Raises `DatabaseUnavailable`.
     """
     document = document_of(snapshot, flags.flag_key)
     if document is not None:

@@ -39,7 +39,10 @@ ANSWER_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Behind which task the next look goes on, and when (monotonic clock). Who begins anew looks twice, and no more."""
+    """After which task a tenant's next look goes on, and from when (monotonic clock).
+
+    It is kept in memory only: a new leader begins at the first task, which does no harm.
+    """
 
     after: tuple[int, datetime, str] = (0, datetime.fromtimestamp(0, UTC), "")
     at: float = 0.0

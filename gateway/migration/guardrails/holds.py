@@ -19,8 +19,8 @@ _UNLOCK: Final = 'taskgate migration guardrails unlock --tenant {} --why "…"'
 async def check_holds(db: Executor, scope: Scope, stage: Stage | None, *, force: bool) -> list[str]:
     """The objections to this move that `force` overrules. `stage` None: an override is taken away.
 
-    A project is a part of its tenant. Raises `MoveHeld`; a lock and a freeze are ended by a person first, nobody
-    insists on those.
+    A project is a part of its tenant. Raises `MoveHeld`; `force` does not overrule a lock or a freeze, which a person
+    has to end first.
     """
     if stage is not None and backend_of(stage) == REDIS:
         return []

@@ -119,10 +119,9 @@ class Worker:
             asyncio.create_task(self._warm_up()),
         ]
         try:
-            while not self.stopping.is_set():
-                self._lease_lost.clear()
+            while (name := await self._next_name()) is not None:
                 self._runner.resume()
-                await self._poll()
+                await self._poll(name)
         finally:
             for task in side:
                 task.cancel()
@@ -133,11 +132,26 @@ class Worker:
             with contextlib.suppress(DatabaseUnavailable):
                 await self._dependencies.close()
 
-    async def _poll(self) -> None:
-        """Take tasks under the present name, until it is stopped or the lease is lost."""
+    async def _next_name(self) -> str | None:
+        """The name under which the lease is held, once it is; None if the worker is to end.
+
+        What a worker takes under a name that PostgreSQL does not know, nobody gives back when it dies.
+        """
+        while not self.stopping.is_set():
+            self._lease_lost.clear()
+            holding, ending = asyncio.create_task(self._lease.held()), asyncio.create_task(self.stopping.wait())
+            _, left = await asyncio.wait({holding, ending}, return_when=asyncio.FIRST_COMPLETED)
+            for wait in left:
+                wait.cancel()
+            if holding.done() and not self.stopping.is_set() and not self._lease_lost.is_set():
+                return holding.result()
+        return None
+
+    async def _poll(self, name: str) -> None:
+        """Take tasks under this name, until the worker is stopped or the lease is lost."""
         over = asyncio.Event()
         poll = self._poll_redis if self._backend == "redis" else self._poll_temporal
-        polling = asyncio.create_task(poll(over))
+        polling = asyncio.create_task(poll(name, over))
         ends = [asyncio.create_task(self.stopping.wait()), asyncio.create_task(self._lease_lost.wait())]
         await asyncio.wait([polling, *ends], return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
@@ -148,7 +162,7 @@ class Worker:
         over.set()
         await polling
 
-    async def _poll_redis(self, over: asyncio.Event) -> None:
+    async def _poll_redis(self, name: str, over: asyncio.Event) -> None:
         if not self._settings.redis_url:
             raise SystemExit("TASKGATE_REDIS_URL is not set: there is no Redis queue to take tasks from")
         # An accepted payload grows at most threefold on the wire: JSON in ASCII.
@@ -156,7 +170,7 @@ class Worker:
         worker = RedisQueueWorker(
             self._settings.follow("redis_url"),
             self._serving,
-            self._lease.process_id,
+            name,
             self._slots,
             max_payload_bytes=largest,
             other_types=OtherTypes(
@@ -173,7 +187,7 @@ class Worker:
         ask = (self._backend, task_type, self._settings.unserved_type_seconds)
         return bool(await until_stored(lambda: self._db.fetchval(SQL.is_type_served, *ask)))
 
-    async def _poll_temporal(self, over: asyncio.Event) -> None:
+    async def _poll_temporal(self, name: str, over: asyncio.Event) -> None:
         if not self._settings.temporal_address:
             raise SystemExit("TASKGATE_TEMPORAL_ADDRESS is not set: there is no Temporal to take tasks from")
         from workers.temporal.dag.activities import DagActivities
@@ -188,7 +202,7 @@ class Worker:
             self._settings.temporal_namespace,
             runner=self._serving,
             task_types=types,
-            worker_id=self._lease.process_id,
+            worker_id=name,
             slots=self._slots,
             security=self._settings.temporal_security(),
             shared=serves_shared(self._pool),
@@ -200,7 +214,7 @@ class Worker:
                 self._db,
                 self._registry.get_handler,
                 self._rehearsing,
-                self._lease.process_id,
+                name,
             ),
         )
         await self._follow_tenants(pool)

@@ -165,7 +165,7 @@ class Runner:
         self.stop_all(FENCED)
 
     def resume(self) -> None:
-        """There is a lease again, or will be before a claim can be granted."""
+        """There is a lease again."""
         self._suspended = False
 
     async def wait_idle(self) -> None:

@@ -120,7 +120,9 @@ class Lease:
         self._ending: asyncio.Event | None = None
         self._stirred = asyncio.Event()
         """The connection is lost, or the lease is to be given back."""
-        self._held: Future[None] = Future()
+        self._held: Future[str] = Future()
+        """The name under which the lease is held; pending while it is not."""
+        self._was_held = False
         self._locked: ProcessIdentity | None = None
         """The identity whose lock was ours at least once."""
         self._renewed = clock()
@@ -132,14 +134,18 @@ class Lease:
     @property
     def was_held(self) -> bool:
         """Whether the process was registered once; it may have lost the lease since."""
-        return self._held.done() and not self._held.cancelled()
+        return self._was_held
+
+    async def held(self) -> str:
+        """Return the name under which the lease is held, once it is; waits for PostgreSQL."""
+        return await asyncio.shield(asyncio.wrap_future(self._held))
 
     async def start(self) -> None:
         """Return once the lease is held; waits for PostgreSQL."""
         self._owner = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._main, name="lease", daemon=True)
         self._thread.start()
-        await asyncio.wrap_future(self._held)
+        await self.held()
 
     def cleared(self) -> None:
         """Everything that began under the lost lease has ended."""
@@ -210,7 +216,8 @@ class Lease:
         self._heed(is_marked=is_marked)
         while self._identity is me and not connection.is_closed():
             if not self._held.done():
-                self._held.set_result(None)
+                self._was_held = True
+                self._held.set_result(me.process_id)
             if not self._ending.is_set():
                 again = asyncio.get_running_loop().call_later(pause, stirred.set)
                 await stirred.wait()
@@ -281,8 +288,9 @@ class Lease:
 
     def _lose(self, why: str) -> None:
         log.error("lease of %s is lost: %s; its tasks are cancelled", self._identity.process_id, why)
-        old = self._identity
-        self._identity = old.anew()
+        self._identity = self._identity.anew()
+        if self._held.done():
+            self._held = Future()
         kill_at = min(self._renewed + self._limit * KILL_AT, clock() + CLEAR_SECONDS)
         self._renewed = clock()
         if self._owner is None or self._on_lost is None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import math
 import os
@@ -149,9 +150,13 @@ class Supervisor:
             if not place.wanted.is_set() and place.next is None:
                 await self._until_wanted(place)
                 continue
-            place.child, place.next = place.next or await self._start(), None
-            child = place.child
+            child, place.next = place.next, None
+            place.child = child = child or await self._try_start()
+            if child is None:
+                pause = await self._longer(pause)
+                continue
             code = await child.process.wait()
+            place.child = None
             self._children.discard(child)
             child.close()
             lived = time.monotonic() - child.started
@@ -159,7 +164,6 @@ class Supervisor:
                 continue
             if code == DRAINED:
                 log.info("worker process %d was drained; its place stays empty until SIGHUP or a restart", child.pid)
-                place.child = None
                 place.wanted.clear()
                 continue
             if code == CANNOT_START and not any(other.ready.is_set() for other in self._children):
@@ -167,11 +171,15 @@ class Supervisor:
                 self._ending.set()
                 continue
             log.warning("worker process %d ended with code %s after %.1f s; it is replaced", child.pid, code, lived)
-            if lived >= GOOD_LIFE_SECONDS:
-                pause = FIRST_PAUSE
-            else:
-                await self._unless_ending(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+            pause = FIRST_PAUSE if lived >= GOOD_LIFE_SECONDS else await self._longer(pause)
+
+    async def _try_start(self) -> Child | None:
+        """None if the system gives no process, memory, descriptor, or thread that waits for the process."""
+        try:
+            return await self._start()
+        except (OSError, RuntimeError) as error:
+            log.error("a worker process cannot be started: %s", error)
+            return None
 
     async def _start(self) -> Child:
         reading, writing = os.pipe()
@@ -182,6 +190,9 @@ class Supervisor:
                 pass_fds=(writing,),
                 stdin=asyncio.subprocess.DEVNULL,
             )
+        except BaseException:
+            os.close(reading)
+            raise
         finally:
             os.close(writing)
         child = Child(process, GuardEnd(reading), on_ready=self._announce)
@@ -201,7 +212,10 @@ class Supervisor:
         old = place.child
         if old is None or old.leaving or place.next is not None:
             return old is not None
-        place.next = new = await self._start()
+        if (new := await self._try_start()) is None:
+            log.error("worker process %d goes on", old.pid)
+            return False
+        place.next = new
         waits = [asyncio.create_task(new.ready.wait()), asyncio.create_task(new.process.wait())]
         done, left = await asyncio.wait(waits, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         for wait in left:
@@ -254,12 +268,12 @@ class Supervisor:
         for wait in left:
             wait.cancel()
 
-    async def _unless_ending(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
+    async def _longer(self, pause: float) -> float:
+        """Pause so many seconds, unless it is the end; how long the next pause is."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
                 await self._ending.wait()
-        except TimeoutError:
-            return
+        return min(pause * 2, LONGEST_PAUSE)
 
 
 def _arguments() -> argparse.Namespace:

@@ -82,10 +82,12 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 async def _spawn(
     directory: Path, behaviour: tuple[str, ...], processes: int, options: dict[str, Any]
 ) -> asyncio.subprocess.Process:
+    program, log = options.pop("program", sys.executable), options.pop("log", None)
     extra = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    child = [sys.executable, "-c", CHILD, str(directory / "journal"), *behaviour]
+    child = [str(program), "-c", CHILD, str(directory / "journal"), *behaviour]
     supervisor = [sys.executable, "-m", "workers.supervisor", "--processes", str(processes), "--drain", "0.1", *extra]
-    return await asyncio.create_subprocess_exec(*supervisor, "--ready-file", str(directory / "ready"), "--", *child)
+    command = [*supervisor, "--ready-file", str(directory / "ready"), "--", *child]
+    return await asyncio.create_subprocess_exec(*command, stderr=log)
 
 
 async def test_it_is_ready_when_every_process_is(start: Start) -> None:
@@ -203,3 +205,32 @@ async def test_a_rolling_restart_keeps_a_process_whose_next_cannot_start(start: 
     supervised.process.send_signal(signal.SIGHUP)
     await until(lambda: len(supervised.children) == 3 and not is_alive(supervised.children[0]))
     assert is_alive(supervised.children[2])
+
+
+async def test_what_cannot_be_started_is_tried_again(start: Start, tmp_path: Path) -> None:
+    """The system refuses it for a while, as it does when it has no memory or descriptors left."""
+    program, gone = tmp_path / "program", tmp_path / "gone"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    program.chmod(0o755)
+    log = tmp_path / "log"
+
+    def failures() -> int:
+        return log.read_text().count("cannot be started")
+
+    with log.open("w") as file:
+        supervised = await start("waits", processes=2, program=program, log=file)
+    await until(supervised.ready_file.exists)
+    first, second = supervised.children
+    descriptors = f"/proc/{supervised.process.pid}/fd"
+    before = len(os.listdir(descriptors))
+    program.rename(gone)
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: failures() >= 3)
+    await until(lambda: len(os.listdir(descriptors)) < before)
+    supervised.process.send_signal(signal.SIGHUP)
+    await until(lambda: "goes on" in log.read_text())
+    gone.rename(program)
+    await until(lambda: len(supervised.children) == 3)
+    assert is_alive(second)
+    supervised.process.send_signal(signal.SIGHUP)
+    await until(lambda: len(supervised.children) == 5 and not is_alive(second))

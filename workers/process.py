@@ -31,6 +31,7 @@ from workers.redis_queue.other_types import OtherTypes
 from workers.redis_queue.worker import RedisQueueWorker
 from workers.rehearsal.rehearsing import Rehearsing
 from workers.runner import Runner
+from workers.side_loops import forever
 from workers.slots import FixedSlots, Slots
 from workers.supervisor import DRAINED
 from workers.tracing import TracedRunner, settled
@@ -115,7 +116,7 @@ class Worker:
         self._listener.start()
         log.info("worker %s runs tasks of %s in %d slots", self._lease.process_id, self._backend, self._slots.limit)
         side = [
-            asyncio.create_task(self._check_forever()),
+            asyncio.create_task(forever("the check of what runs", self._check)),
             asyncio.create_task(self._warm_up()),
         ]
         try:
@@ -219,10 +220,10 @@ class Worker:
         )
         await self._follow_tenants(pool)
         side = [
-            asyncio.create_task(self._keep_following_tenants(pool)),
+            asyncio.create_task(forever("the list of tenants", lambda: self._follow_tenants_later(pool))),
             asyncio.create_task(self._announce(pool.wait_ready())),
             asyncio.create_task(_stop_when(over, pool)),
-            asyncio.create_task(dags.run()),
+            asyncio.create_task(forever("the starts of nodes", dags.run)),
         ]
         try:
             await pool.run()
@@ -231,11 +232,10 @@ class Worker:
                 task.cancel()
             await dags.close()
 
-    async def _keep_following_tenants(self, pool: TemporalWorkerPool) -> None:
+    async def _follow_tenants_later(self, pool: TemporalWorkerPool) -> None:
         """Tenants with queues of their own come and go without a restart."""
-        while True:
-            await asyncio.sleep(TENANT_SECONDS)
-            await self._follow_tenants(pool)
+        await asyncio.sleep(TENANT_SECONDS)
+        await self._follow_tenants(pool)
 
     async def _follow_tenants(self, pool: TemporalWorkerPool) -> None:
         with contextlib.suppress(DatabaseUnavailable):
@@ -276,15 +276,14 @@ class Worker:
         except GraphError as error:
             log.error("tasks on the graph will fail: %s", error.message)
 
-    async def _check_forever(self) -> None:
-        while True:
-            # `wait_for` would lose a cancellation that comes together with a wake-up (Python 3.11).
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CHECK_SECONDS):
-                    await self._check_soon.wait()
-            self._check_soon.clear()
-            with contextlib.suppress(DatabaseUnavailable):
-                await self._runner.compare()
+    async def _check(self) -> None:
+        # `wait_for` would lose a cancellation that comes together with a wake-up (Python 3.11).
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CHECK_SECONDS):
+                await self._check_soon.wait()
+        self._check_soon.clear()
+        with contextlib.suppress(DatabaseUnavailable):
+            await self._runner.compare()
 
 
 def load(backend: str) -> None:

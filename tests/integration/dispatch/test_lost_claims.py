@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
@@ -201,6 +202,49 @@ async def test_a_row_that_nobody_here_runs(database: Database, backend: str, wor
             within=5,
         )
         assert await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = $1", task) == "running"
+
+
+async def test_one_check_that_fails_is_not_the_last(
+    database: Database, worker: Worker, start: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL cancels its statement; then somebody takes the claim of a run away."""
+    compare, failed = worker._runner.compare, asyncio.Event()
+
+    async def fails_once() -> None:
+        if not failed.is_set():
+            failed.set()
+            raise asyncpg.QueryCanceledError("canceling statement due to statement timeout")
+        await compare()
+
+    monkeypatch.setattr(worker._runner, "compare", fails_once)
+    journal = tmp_path / "journal"
+    async with working(worker, database):
+        await failed.wait()
+        task = await start("wait_for_word", word="/never", journal=str(journal))
+        await eventually(
+            lambda: database.fetchval("SELECT state FROM taskgate.dispatch"),
+            lambda found: found == "running",
+            within=PATIENCE,
+        )
+        await database.execute("UPDATE taskgate.dispatch SET state = 'stopped' WHERE task_id = $1", task)
+        await until(lambda: journal.exists() and "cancelled" in journal.read_text(), within=5)
+
+
+@pytest.mark.parametrize("backend", ["temporal"], indirect=True)
+async def test_one_look_for_tenants_that_fails_is_not_the_last(
+    database: Database, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str | None] = []
+
+    async def fails_once(_database: Database, pool: str | None) -> list[str]:
+        looks.append(pool)
+        if len(looks) == 2:
+            raise asyncpg.QueryCanceledError("canceling statement due to statement timeout")
+        return []
+
+    monkeypatch.setattr("workers.process.tenants_served", fails_once)
+    async with working(worker, database):
+        await until(lambda: len(looks) > 2, within=PATIENCE)
 
 
 @pytest.mark.parametrize("heartbeat", [HEARTBEAT])

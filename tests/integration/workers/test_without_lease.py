@@ -20,7 +20,7 @@ from workers.testing.proxy import FaultyProxy
 from workers.testing.waiting import PATIENCE, eventually, until
 
 #: Of the lease, and how long nothing may be taken (seconds); a worker looks at its lists every tenth of a second.
-LEASE, NOTHING = 1.0, 1.0
+LEASE, NOTHING = 2.5, 1.0
 LIVING = "SELECT process_id FROM taskgate.process WHERE kind = 'worker' AND lost_at IS NULL ORDER BY started_at DESC"
 
 
@@ -53,10 +53,11 @@ async def running(
 ) -> AsyncIterator[asyncio.Task[None]]:
     """The worker runs; it has lost its lease, because PostgreSQL is away."""
     running = asyncio.create_task(worker.run())
-    first = await eventually(lambda: database.fetchval(LIVING))
+    await eventually(lambda: database.fetchval(LIVING))
     await until(lambda: worker._lease.was_held)
     await proxy.refuse()
-    await until(lambda: worker._lease.process_id != first)
+    name = worker._lease.process_id
+    await until(lambda: worker._lease.process_id != name)
     yield running
     await proxy.restore()
     worker.stopping.set()

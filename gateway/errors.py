@@ -171,10 +171,19 @@ class UniqueKeyTaken(ApiError):
     http_status = 409
     grpc_status = "ALREADY_EXISTS"
 
-    def __init__(self, task_id: str | None = None, *, index: int = 0, message: str | None = None) -> None:
+    def __init__(
+        self,
+        task_id: str | None = None,
+        *,
+        index: int = 0,
+        message: str | None = None,
+        place: tuple[str | None, str | None] = (None, None),
+    ) -> None:
         super().__init__(message or (task_id and f"Task {task_id} is active and has this unique_key."))
         self.task_id = task_id
-        """The active task."""
+        """The active task; None: the caller may not know of it."""
+        self.place = place
+        """Tenant and project of that task."""
         self.index = index
         """Which of the tasks that were submitted together."""
 

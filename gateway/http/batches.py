@@ -9,6 +9,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
+from gateway.access.placement import Caller
 from gateway.errors import ApiError, BodyTooLarge, InvalidRequest, QuotaExceeded, UniqueKeyTaken
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, RepeatableRoute, json_answer, read_idempotency, replayed
 from gateway.http.bodies import APART, MOST_ERRORS, SMALL_BYTES, Undecoded
@@ -19,6 +20,7 @@ from gateway.http.submissions import service_of
 from gateway.http.unknown_fields import with_hints
 from gateway.submission.new_task import NewTask
 from gateway.submission.service import SubmissionService, TaskSubmission
+from gateway.submission.unique_keys import Holder, as_told
 from gateway.submission.yielding import Yielding
 
 PATH = "/gateway/v1/tasks/batch"
@@ -75,6 +77,7 @@ async def submit_batch(request: Request, batch: TaskBatch) -> Response:
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     reading = _Reading(
         service_of(request),
+        caller,
         refuse_all=batch.mode == "all",
         largest_task=max(gateway.settings.max_body_bytes, SMALL_BYTES),
     )
@@ -88,9 +91,10 @@ async def submit_batch(request: Request, batch: TaskBatch) -> Response:
 class _Reading:
     """The tasks of one batch, and what is wrong with the others."""
 
-    def __init__(self, service: SubmissionService, *, refuse_all: bool, largest_task: int) -> None:
+    def __init__(self, service: SubmissionService, caller: Caller, *, refuse_all: bool, largest_task: int) -> None:
         self.tasks: list[NewTask] = []
         self._service = service
+        self._caller = caller
         self._refuse_all = refuse_all
         self._largest_task = largest_task
         self._items: list[dict[str, Any]] = []
@@ -142,7 +146,7 @@ class _Reading:
     def _refuse(self, index: int, error: dict[str, Any]) -> None:
         self._items.append(_refused(index, error))
 
-    def answer(self, taken: Mapping[int, str], over: Mapping[int, QuotaExceeded]) -> str:
+    def answer(self, taken: Mapping[int, Holder], over: Mapping[int, QuotaExceeded]) -> str:
         """What became of each, when these of `tasks` found their unique keys taken, and those are over a quota.
 
         Raises `UniqueKeyTaken`.
@@ -151,14 +155,14 @@ class _Reading:
         for place, exceeded in over.items():
             index, _ = self._submissions[place]
             items[index] = _refused(index, {**problem_of(exceeded), "retry_after": exceeded.retry_after})
-        for place, task_id in taken.items():
+        for place, holder in taken.items():
             index, submission = self._submissions[place]
-            if submission.on_conflict == "return":
-                items[index] = {"index": index, "status": "active", "task_id": task_id}
+            error = as_told(holder.taken(index), self._caller)
+            if error.task_id is not None and submission.on_conflict == "return":
+                items[index] = {"index": index, "status": "active", "task_id": holder.task_id}
                 continue
-            error = UniqueKeyTaken(task_id, index=index)
             if self._refuse_all:
-                raise UniqueKeyTaken(task_id, index=index, message=f"tasks[{index}]: {error.message}")
+                raise UniqueKeyTaken(error.task_id, index=index, message=f"tasks[{index}]: {error.message}")
             items[index] = _refused(index, problem_of(error))
         ends = [item["status"] for item in items.values()]
         counts = {"accepted": ends.count("pending"), "active": ends.count("active"), "refused": ends.count("refused")}

@@ -24,6 +24,7 @@ from gateway.http.acceptance import (
 from gateway.http.documents import problem_errors
 from gateway.http.route import gateway_of
 from gateway.submission.service import SubmissionService, TaskSubmission
+from gateway.submission.unique_keys import as_told
 from gateway.tasks.queries.dispatch_view import DispatchView, facts
 from gateway.tasks.queries.task_log import STATUS_WORDS
 
@@ -127,7 +128,7 @@ async def submit_task(request: Request, submission: TaskSubmission) -> Response:
         return await accept(request, caller, [task], answer, status=202)
     except UniqueKeyTaken as taken:
         if submission.on_conflict != "return":
-            raise
+            raise as_told(taken, caller) from None
         return await _answer_active(request, caller, taken)
 
 
@@ -147,7 +148,7 @@ async def _answer_active(request: Request, caller: Caller, taken: UniqueKeyTaken
     try:
         task, _ = await DispatchView(gateway.database).get(taken.task_id or "", caller)
     except TaskNotFound:
-        raise taken from None
+        raise as_told(taken, caller) from None
     answer = _accepted(task["task_id"], STATUS_WORDS[task["status"]], task["created_at"])
     content = orjson.dumps(answer)
     idempotency = await read_idempotency(request, caller, 200, content)

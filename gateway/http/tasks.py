@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from gateway.access.placement import Caller
+from gateway.errors import UniqueKeyTaken
 from gateway.http.documents import legacy_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.task_answers import (
@@ -25,6 +26,7 @@ from gateway.http.task_answers import (
     task_list,
     task_log_response,
 )
+from gateway.submission.unique_keys import as_told
 from gateway.tasks.queries.task_log import Position
 from gateway.tasks.queries.task_row import TaskRow
 
@@ -125,8 +127,12 @@ async def get_legacy_task(request: Request, task_id: str) -> Response:
 async def retry_task(request: Request, task_id: str) -> Response:
     """Run a failed or stopped task again, on the backend that its tenant is on now."""
     gateway = gateway_of(request)
-    await gateway.task_log.get(task_id, await _caller(request))
-    await gateway.transitions.retry(task_id)
+    caller = await _caller(request)
+    await gateway.task_log.get(task_id, caller)
+    try:
+        await gateway.transitions.retry(task_id)
+    except UniqueKeyTaken as taken:
+        raise as_told(taken, caller) from None
     return json_response({"message": "Task retried successfully"})
 
 

@@ -32,6 +32,7 @@ from taskgate.v1 import (
     WatchSelectionRequest,
 )
 
+from gateway.errors import UniqueKeyTaken
 from gateway.ingress.foreign import past_gateway_of
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.failures import invalid
@@ -41,6 +42,7 @@ from gateway.rpc.selections import Selections
 from gateway.rpc.submissions import Submitter
 from gateway.rpc.tasks import STATUS_OF, hidden_by, task_of
 from gateway.rpc.watch import Watcher
+from gateway.submission.unique_keys import as_told
 from gateway.tasks.queries.task_log import TaskFilter
 
 if TYPE_CHECKING:
@@ -146,8 +148,12 @@ class TaskService:
 
     async def retry(self, authorization: str | None, request: RetryRequest) -> RetryResponse:
         """Run a failed or stopped task again."""
-        await self._task_log.get(request.task_id, await self._access.authenticate(authorization))
-        await self._unbroken.run(self._transitions.retry(request.task_id))
+        caller = await self._access.authenticate(authorization)
+        await self._task_log.get(request.task_id, caller)
+        try:
+            await self._unbroken.run(self._transitions.retry(request.task_id))
+        except UniqueKeyTaken as taken:
+            raise as_told(taken, caller) from None
         return RetryResponse(task=task_of(await self._task_log.get(request.task_id, None)))
 
     async def stop(self, authorization: str | None, request: StopRequest) -> StopResponse:

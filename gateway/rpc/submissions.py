@@ -28,6 +28,7 @@ from gateway.rpc.values import Room
 from gateway.submission.idempotency import Idempotency, Replay, check_idempotency_key, may_have_passed
 from gateway.submission.new_task import NewTask
 from gateway.submission.service import SubmissionService, TaskSubmission
+from gateway.submission.unique_keys import Holder, as_told
 from gateway.tasks.queries.dispatch_view import DispatchView
 
 if TYPE_CHECKING:
@@ -48,17 +49,17 @@ class Batch:
     refused: ApiError | None
     """Why it is not accepted, unless it repeats one that was."""
 
-    def answer(self, taken: Mapping[int, str], _over: Mapping[int, QuotaExceeded]) -> str:
+    def answer(self, taken: Mapping[int, Holder], _over: Mapping[int, QuotaExceeded]) -> str:
         """The answer to the batch when the unique keys of these tasks were already in use.
 
         Raises `UniqueKeyTaken`.
         """
         ids = [task.task_id for task in self.tasks]
-        for index, task_id in sorted(taken.items()):
-            if self.submissions[index].on_conflict != "return":
-                error = UniqueKeyTaken(task_id, index=index)
-                raise UniqueKeyTaken(task_id, index=index, message=f"tasks[{index}]: {error.message}")
-            ids[index] = task_id
+        for index, holder in sorted(taken.items()):
+            error = as_told(holder.taken(index), self.caller)
+            if error.task_id is None or self.submissions[index].on_conflict != "return":
+                raise UniqueKeyTaken(error.task_id, index=index, message=f"tasks[{index}]: {error.message}")
+            ids[index] = holder.task_id
         return orjson.dumps({"task_ids": ids, "active": sorted(taken)}).decode()
 
 
@@ -97,11 +98,11 @@ class Submitter:
             replay = await self._unbroken.run(work)
         except UniqueKeyTaken as taken:
             if submission.on_conflict != "return":
-                raise
+                raise as_told(taken, caller) from None
             try:
                 accepted = task_of(await self._task_log.get(taken.task_id or "", caller))
             except TaskNotFound:
-                raise taken from None
+                raise as_told(taken, caller) from None
             idempotency = _remember(caller, key, digest, accepted, active=True)
             replay = None if idempotency is None else await self._unbroken.run(self._intake.remember(idempotency))
             if replay is None:

@@ -17,7 +17,7 @@ from gateway.submission.batch_writer import Acceptances
 from gateway.submission.idempotency import Idempotency, Replay, first_answer, recall
 from gateway.submission.new_task import MARK, NO_OVERRIDE, NewTask, wire_payload
 from gateway.submission.start_plan import DispatcherPort, OnAccepted, StartPlan, Tracer, no_trace, plan_to_wait
-from gateway.submission.unique_keys import UniqueKeys, repeated_keys
+from gateway.submission.unique_keys import Holder, UniqueKeys, repeated_keys
 from gateway.submission.yielding import Yielding
 from gateway.tasks import fault_points
 
@@ -34,7 +34,7 @@ PAYLOAD = 4
 
 #: Makes the answer to a batch from the active tasks that have the unique keys of its tasks, and from the quotas that
 #: its tasks exceed. Both are by the index of the task in the batch.
-Answer = Callable[[Mapping[int, str], Mapping[int, QuotaExceeded]], str]
+Answer = Callable[[Mapping[int, Holder], Mapping[int, QuotaExceeded]], str]
 
 #: Further statements of the transaction that accepts tasks (e.g. the row in `memories`).
 Beside = Callable[[type_Connection], Awaitable[None]]
@@ -89,7 +89,8 @@ class Intake:
         """
         if repeated := repeated_keys(tasks):
             index, first = next(iter(repeated.items()))
-            raise UniqueKeyTaken(first, index=index, message="Two of these tasks have the same unique_key.")
+            message = "Two of these tasks have the same unique_key."
+            raise UniqueKeyTaken(first.task_id, index=index, message=message, place=first[1:])
         plans = await self._plans(tasks, plans)
         fault_points.passing("before_accept")
         is_plain = len(tasks) == 1 and idempotency is None and beside is None and after is None

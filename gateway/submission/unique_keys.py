@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import asyncpg
 
-from gateway.access.placement import Placement
+from gateway.access.placement import Caller, Placement
 from gateway.errors import UniqueKeyTaken
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
@@ -34,20 +34,39 @@ class Keyed(Protocol):
     def unique_key(self) -> str | None: ...
 
 
+class Holder(NamedTuple):
+    """The active task that has a key."""
+
+    task_id: str
+    tenant_id: str | None
+    project_id: str | None
+
+    def taken(self, index: int = 0) -> UniqueKeyTaken:
+        """What another task with the key is refused with."""
+        return UniqueKeyTaken(self.task_id, index=index, place=(self.tenant_id, self.project_id))
+
+
+def as_told(taken: UniqueKeyTaken, caller: Caller) -> UniqueKeyTaken:
+    """The same, without the id of a task that the caller may not see: whoever has it may follow the task."""
+    if taken.task_id is None or caller.sees(*taken.place):
+        return taken
+    return UniqueKeyTaken(index=taken.index)
+
+
 class UniqueKeys:
     """Says which active task has a key. Every method raises `DatabaseUnavailable`."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def find(self, tasks: Sequence[Keyed]) -> dict[int, str]:
-        """The ids of active tasks that have the key of one of these tasks, by the index of the latter."""
+    async def find(self, tasks: Sequence[Keyed]) -> dict[int, Holder]:
+        """The active tasks that have the key of one of these tasks, by the index of the latter."""
         keyed = [(index, task) for index, task in enumerate(tasks) if task.unique_key is not None]
         if not keyed:
             return {}
         tenants = [task.placement.tenant_id for _, task in keyed]
         rows = await self._db.fetch(SQL.active_with_keys, tenants, [task.unique_key for _, task in keyed])
-        return {keyed[row["n"] - 1][0]: row["task_id"] for row in rows}
+        return {keyed[row["n"] - 1][0]: Holder(row["task_id"], row["tenant_id"], row["project_id"]) for row in rows}
 
     async def guard(self, tasks: Sequence[Keyed], accept: Callable[[], Awaitable[T]], *, refuse: bool = True) -> T:
         """Accept these tasks. Raises `UniqueKeyTaken`; without `refuse`, `accept` leaves out tasks with a taken key."""
@@ -59,18 +78,20 @@ class UniqueKeys:
                     raise
                 # The task that had the key may have ended since: then the key is free.
                 if refuse and (taken := await self.find(tasks)):
-                    index, task_id = min(taken.items())
-                    raise UniqueKeyTaken(task_id, index=index) from error
+                    index = min(taken)
+                    raise taken[index].taken(index) from error
         raise AssertionError("unreachable")
 
 
-def repeated_keys(tasks: Sequence[Keyed]) -> dict[int, str]:
-    """The ids of earlier tasks of the list that have the same key, by the index of the later ones."""
-    first: dict[tuple[str | None, str], str] = {}
+def repeated_keys(tasks: Sequence[Keyed]) -> dict[int, Holder]:
+    """The earlier tasks of the list that have the same key, by the index of the later ones."""
+    first: dict[tuple[str | None, str], Holder] = {}
     repeated = {}
     for index, task in enumerate(tasks):
         if task.unique_key is not None:
-            holder = first.setdefault((task.placement.tenant_id, task.unique_key), task.task_id)
-            if holder != task.task_id:
+            place = task.placement
+            this = Holder(task.task_id, place.tenant_id, place.project_id)
+            holder = first.setdefault((place.tenant_id, task.unique_key), this)
+            if holder is not this:
                 repeated[index] = holder
     return repeated

@@ -229,10 +229,10 @@ class Transitions:
         try:
             await self._retry_task(task_id)
         except asyncpg.UniqueViolationError as error:
-            rival = await self._db.fetchval(SQL.rival, task_id)
+            rival = await self._db.fetchrow(SQL.rival, task_id)
             if rival is None:  # it ended meanwhile
                 return await self.retry(task_id)
-            raise UniqueKeyTaken(rival) from error
+            raise UniqueKeyTaken(rival["task_id"], place=(rival["tenant_id"], rival["project_id"])) from error
         self._notifier.changed(task_id)
 
     async def _retry_task(self, task_id: str) -> None:

@@ -53,7 +53,7 @@ SELECT count(*) FROM task_logs WHERE id = ANY ($1::text[])
 
 -- name: active_with_keys
 -- Active tasks that have these unique keys ($2) of these tenants ($1).
-SELECT g.n, d.task_id
+SELECT g.n, d.task_id, d.tenant_id, d.project_id
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS g (tenant_id, key, n)
 JOIN taskgate.dispatch d ON COALESCE(d.tenant_id, '') = COALESCE(g.tenant_id, '') AND d.unique_key = g.key
     AND d.unique_key IS NOT NULL AND d.phase IN ('waiting', 'open')
@@ -261,7 +261,7 @@ ON CONFLICT (task_id) DO UPDATE
 
 -- name: rival
 -- The active task that has this one's unique key.
-SELECT o.task_id
+SELECT o.task_id, o.tenant_id, o.project_id
 FROM taskgate.dispatch d
 JOIN taskgate.dispatch o ON COALESCE(o.tenant_id, '') = COALESCE(d.tenant_id, '') AND o.unique_key = d.unique_key
     AND o.unique_key IS NOT NULL AND o.phase IN ('waiting', 'open')

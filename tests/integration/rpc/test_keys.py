@@ -20,10 +20,13 @@ from taskgate.v1 import (
     ListKeysRequest,
     ListTenantsRequest,
     NewTask,
+    OnConflict,
+    RetryRequest,
     RevokeKeyRequest,
     RotateKeyRequest,
     ScheduleDefinition,
     ScheduleSpec,
+    StopRequest,
     SubmitBatchRequest,
     SubmitRequest,
     WatchRequest,
@@ -130,3 +133,26 @@ async def test_the_same_idempotency_key_with_keys_for_two_tenants(
         table = "schedule" if method == "CreateSchedule" else "dispatch"
         rows = await face.gateway.database.fetch(f"SELECT tenant_id FROM taskgate.{table} ORDER BY tenant_id")
         assert [row["tenant_id"] for row in rows] == tenants
+
+
+async def test_a_unique_key_of_a_task_that_the_key_is_not_for(face: Any, keys: Any, refusal: Any) -> None:
+    await face.gateway.database.execute(
+        "INSERT INTO projects (id, tenant_id, name, owner_id, is_public) VALUES ('p-2', 't-ann', 'p-2', 'ann', false)"
+    )
+    request = CreateKeyRequest(name="test", scope=KeyScope.KEY_SCOPE_OPERATE, tenant_id="t-ann", project_id="p-ann")
+    metadata = of((await keys.CreateKey(request, metadata=face.ann)).secret)
+    task = NewTask(task_type="probe", unique_key="u", project_id="p-ann")
+    own = (await face.tasks.Submit(SubmitRequest(task=task), metadata=metadata)).task.task_id
+    assert (await refusal(face.tasks.Submit(SubmitRequest(task=task), metadata=metadata))).metadata == {"task_id": own}
+    await face.tasks.Stop(StopRequest(task_id=own), metadata=metadata)
+    holder = await face.submit(unique_key="u", project_id="p-2")
+    calls = [face.tasks.Retry(RetryRequest(task_id=own), metadata=metadata)]
+    for way in (OnConflict.ON_CONFLICT_REFUSE, OnConflict.ON_CONFLICT_RETURN):
+        task.on_conflict = way
+        calls.append(face.tasks.Submit(SubmitRequest(task=task), metadata=metadata))
+        calls.append(face.tasks.SubmitBatch(iter([SubmitBatchRequest(task=task)]), metadata=metadata))
+    for call in calls:
+        refused = await refusal(call)
+        assert (refused.code, refused.reason) == (Code.ALREADY_EXISTS, "UNIQUE_KEY_TAKEN")
+        assert refused.metadata == {}
+        assert holder not in refused.message

@@ -108,3 +108,32 @@ async def test_the_same_idempotency_key_with_keys_for_two_tenants(
     assert len({answer.json()["task_id"] for answer in answers}) == 3
     # A key without a scope is remembered by its user alone, as ever.
     assert await database.fetchval("SELECT count(*) FROM taskgate.idempotency WHERE key = 'p' AND user_id = 'ann'") == 1
+
+
+async def test_a_unique_key_of_a_task_that_the_key_is_not_for(
+    client: httpx.AsyncClient, people: Any, database: Any, make: Any, bearer: Any
+) -> None:
+    await people.add_project("p-other", "t-ann", "ann")
+    headers = bearer((await make(client, scope="operate", project_id="p-ann"))["key"])
+    mine = {"type": "probe", "unique_key": "rebuild", "project_id": "p-ann"}
+    own = (await client.post(TASKS, json=mine, headers=headers)).json()["task_id"]
+    assert (await client.post(TASKS, json=mine, headers=headers)).json()["task_id"] == own
+    assert (await client.post(f"/api/v1/tasks/{own}/stop", headers=headers)).status_code == 200
+    theirs = {"type": "probe", "unique_key": "rebuild", "project_id": "p-other"}
+    holder = (await client.post(TASKS, json=theirs)).json()["task_id"]
+
+    answers = []
+    for way in ("refuse", "return"):
+        asked = {**mine, "on_conflict": way}
+        answers.append(await client.post(TASKS, json=asked, headers=headers))
+        answers.append(await client.post(f"{TASKS}/batch", json={"tasks": [asked]}, headers=headers))
+    answers.append(await client.post(f"/api/v1/tasks/{own}/retry", headers=headers))
+    for answer in answers:
+        assert (answer.status_code, holder in answer.text) == (409, False), answer.text
+        assert "An active task has this unique_key." in answer.json()["detail"]
+    each = {"mode": "each", "tasks": [{**mine, "on_conflict": "return"}]}
+    answer = await client.post(f"{TASKS}/batch", json=each, headers=headers)
+    assert (answer.json()["refused"], holder in answer.text) == (1, False)
+    # Whoever may see the task is told which one it is.
+    assert (await client.post(TASKS, json=mine)).json()["task_id"] == holder
+    assert await database.fetchval("SELECT count(*) FROM taskgate.dispatch") == 2

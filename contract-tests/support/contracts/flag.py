@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.routing.flag_edit import Json, with_stage
+from gateway.routing.flag_document import Json
+from gateway.routing.flag_edit import with_stage
 from gateway.routing.flag_file import FlagFile
 from gateway.routing.flags import FlagSource
 from gateway.routing.query import RouteQuery, Scope

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.dags.batch import RunFacts
 from gateway.dags.definition import DagDefinition
 from gateway.dags.limits import Limits
-from gateway.dags.opening import Opener
+from gateway.dags.opening import Opener, Request
 from gateway.dags.results import Values
 from gateway.dags.scope import Scope
 from gateway.dags.store import DagVersion
@@ -68,6 +68,6 @@ def test_a_signal_that_came_early_is_given_by_any_try_of_the_step() -> None:
 
 def test_what_has_expressions() -> None:
     opener = opener_of()
-    requests = [["w", "open"], ["f", "open"], ["h", "items", 0, 1], ["h", "again", [0]]]
-    assert all(opener.evaluates(request) for request in requests)
-    assert not any(opener.evaluates(request) for request in (["a", "open"], ["w", "skip"], ["f", "items", 0, 3]))
+    some: list[Request] = [["w", "open"], ["f", "open"], ["h", "items", 0, 1], ["h", "again", [0]]]
+    none: list[Request] = [["a", "open"], ["w", "skip"], ["f", "items", 0, 3]]
+    assert [opener.evaluates(request) for request in some + none] == [True] * 4 + [False] * 3

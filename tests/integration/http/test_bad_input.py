@@ -234,6 +234,15 @@ async def test_what_nobody_foresaw(
     assert secret not in caplog.text
 
 
+@pytest.mark.parametrize("path", ["/gateway/v1/tasks", "/gateway/v1/dead-letters", "/gateway/v1/dead-letters/groups"])
+async def test_labels(client: httpx.AsyncClient, path: str) -> None:
+    for wrong in ("label=team:a&label=team:b", "label=team", "label=:a", "label="):
+        answer = await client.get(f"{path}?{wrong}")
+        assert (answer.status_code, "label" in answer.json()["detail"].lower()) == (422, True), wrong
+    for right in ("label=team:a&label=team:a", "label=team:a:b&label=run:", "label=team:a&label=run:a"):
+        assert (await client.get(f"{path}?{right}")).status_code == 200, right
+
+
 async def test_a_database_that_is_away(serve: Any, key: str) -> None:
     async with serve() as (client, gateway):
         gateway.access._lookups._db = gateway.intake._db = type(gateway.database)("postgresql://127.0.0.1:1/x")

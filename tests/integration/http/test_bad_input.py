@@ -75,7 +75,7 @@ async def test_other_content_types(client: httpx.AsyncClient, content_type: str)
 async def test_json_that_is_sent_as_something_else(
     client: httpx.AsyncClient, database: Database, content_type: str
 ) -> None:
-    sent = {"Content-Type": content_type.encode("latin-1")}
+    sent: Any = {"Content-Type": content_type.encode("latin-1")}
     for path, body in [
         ("/gateway/v1/tasks", b'{"type": "probe"}'),
         ("/gateway/v1/tasks", b"\xff"),

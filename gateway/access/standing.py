@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 
-def standing_of(row: Mapping[str, Any]) -> int:
+def standing_of(row: Any) -> int:
     """A number for what `access.sql:admit` says of a caller: another one when any of it has changed.
 
     It means something in this process alone.

@@ -301,12 +301,13 @@ def _asked(which: Which) -> dict[str, Any]:
 
 
 def labels_of(texts: list[str] | None) -> dict[str, str]:
-    labels = {}
+    labels: dict[str, str] = {}
     for text in texts or []:
         key, separator, value = text.partition(":")
         if not separator:
             fail(f"--label {text} has no `:`; write a key, `:` and a value, such as --label team:search", code=2)
-        labels[key] = value
+        if labels.setdefault(key, value) != value:
+            fail(f"--label {key} was given two values; a label has one", code=2)
     return labels
 
 

@@ -13,12 +13,12 @@ from gateway.access.placement import Caller
 from gateway.dead_letters.filter import Kind, LetterFilter, Reason, State, Text
 from gateway.dead_letters.redrive import RedriveOptions
 from gateway.dead_letters.requests import ByFilter, Reasoned, Redrive, RedriveByFilter
-from gateway.errors import InvalidRequest
 from gateway.http.acceptance import json_answer
 from gateway.http.documents import problem_errors
 from gateway.http.operations import Operation
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import Attempt
+from gateway.http.task_list import labels_of
 from gateway.moment import Moment
 from gateway.tasks.payload import JsonValue
 
@@ -154,7 +154,7 @@ def _which(
         untyped=untyped,
         died_after=died_after,
         died_before=died_before,
-        labels=_labels(label),
+        labels=None if label is None else labels_of(label),
         state=state,
     )
 
@@ -258,15 +258,3 @@ async def _remove(request: Request, body: ByFilter, what: str) -> Response:
     )
     report = {"matched": done.matched, "removed": done.done, "next_cursor": done.cursor}
     return json_answer({"dry_run": body.dry_run, **report})
-
-
-def _labels(given: list[str] | None) -> dict[str, str] | None:
-    if given is None:
-        return None
-    labels = {}
-    for text in given:
-        name, separator, value = text.partition(":")
-        if not separator or not name:
-            raise InvalidRequest("A label is given as name:value.", field="label")
-        labels[name] = value
-    return labels

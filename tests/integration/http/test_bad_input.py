@@ -75,7 +75,7 @@ async def test_other_content_types(client: httpx.AsyncClient, content_type: str)
 async def test_json_that_is_sent_as_something_else(
     client: httpx.AsyncClient, database: Database, content_type: str
 ) -> None:
-    sent = {"Content-Type": content_type.encode("latin-1")}
+    sent: Any = {"Content-Type": content_type.encode("latin-1")}
     for path, body in [
         ("/gateway/v1/tasks", b'{"type": "probe"}'),
         ("/gateway/v1/tasks", b"\xff"),
@@ -232,6 +232,15 @@ async def test_what_nobody_foresaw(
     assert answer.json()["detail"] == "Internal error"
     assert answer.json()["error_id"] in caplog.text
     assert secret not in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/gateway/v1/tasks", "/gateway/v1/dead-letters", "/gateway/v1/dead-letters/groups"])
+async def test_labels(client: httpx.AsyncClient, path: str) -> None:
+    for wrong in ("label=team:a&label=team:b", "label=team", "label=:a", "label="):
+        answer = await client.get(f"{path}?{wrong}")
+        assert (answer.status_code, "label" in answer.json()["detail"].lower()) == (422, True), wrong
+    for right in ("label=team:a&label=team:a", "label=team:a:b&label=run:", "label=team:a&label=run:a"):
+        assert (await client.get(f"{path}?{right}")).status_code == 200, right
 
 
 async def test_a_database_that_is_away(serve: Any, key: str) -> None:

@@ -158,7 +158,7 @@ async def test_the_cookie_counts_for_no_other_page(
 @pytest.mark.parametrize("token", [None, "", "0" * 64, b"\xe9"])
 async def test_a_change_needs_the_csrf_token(client: httpx.AsyncClient, key: str, token: str | bytes | None) -> None:
     await sign_in(client, key)
-    headers = OWN if token is None else {**OWN, "X-CSRF-Token": token}
+    headers: Any = OWN if token is None else {**OWN, "X-CSRF-Token": token}
     assert code_of(await client.post(TASKS, json=NEW_TASK, headers=headers)) == (403, "csrf_token_missing")
     assert code_of(await client.delete(SESSION, headers=headers)) == (403, "csrf_token_missing")
     assert (await client.get(SESSION, headers=OWN)).status_code == 200

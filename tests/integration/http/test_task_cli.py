@@ -99,6 +99,8 @@ async def test_bulk(task: Command, database: Database) -> None:
         ("submit", "--type", "probe", "--payload", "[]"),
         ("submit", "--type", "probe", "--payload", "@nowhere.json"),
         ("submit", "--type", "probe", "--label", "x"),
+        ("submit", "--type", "probe", "--label", "x:1", "--label", "x:2"),
+        ("bulk", "cancel", "--label", "x:1", "--label", "x:2", "--yes"),
         ("submit", "--file", "nowhere.json"),
         ("list", "--filter", "colour"),
         ("list", "--filter", "colour=red"),

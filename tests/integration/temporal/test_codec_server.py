@@ -92,6 +92,7 @@ async def test_others_see_nothing(
 ) -> None:
     home = await People(database).household()
     body = {"payloads": [as_json(payload) for payload in await codec.encode([PLAIN])]}
+    headers: Any
     for headers, status in (
         ({}, 401),
         ({"Authorization": "Bearer ms_sk_" + "0" * 64}, 401),

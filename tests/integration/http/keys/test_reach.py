@@ -100,9 +100,10 @@ async def test_the_same_idempotency_key_with_keys_for_two_tenants(
         assert [row["tenant_id"] for row in rows] == ["t-ann", "t-bob"], path
 
     asked = {"type": "probe", "project_id": "p-bob"}
+    without: dict[str, str] = {}
     answers = [
         await client.post(TASKS, json=asked, headers={**headers, "Idempotency-Key": "p"})
-        for headers in (keys[1], keys[2], {})
+        for headers in (keys[1], keys[2], without)
     ]
     assert [answer.status_code for answer in answers] == [202] * 3
     assert len({answer.json()["task_id"] for answer in answers}) == 3

@@ -29,6 +29,8 @@ class Capability(StrEnum):
     """Every worker of this engine claims a task before it runs it (legacy workers do not)."""
     WORKFLOWS = "workflows"
     """Runs types with several steps (DAGs)."""
+    DIRECT = "direct"
+    """Finds a start by its id. An engine without this reads lists for it, and calls at once slow each other down."""
     WITHDRAW = "withdraw"
     """`withdraw_not_begun` takes back starts of which it is certain that no worker has received them."""
 

@@ -41,6 +41,7 @@ _CAPABILITIES = frozenset(
         Capability.PRIORITY,
         Capability.FAIRNESS,
         Capability.CANCEL_RUNNING,
+        Capability.DIRECT,
         Capability.REQUEUE,
         Capability.RESULT,
         Capability.WORKFLOWS,

@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 
 from backends.errors import AnswerLost, EngineError, EngineUnavailable
-from backends.port import WorkflowEnginePort, WorkflowRef, WorkflowState, WorkflowStatus, possible_starts
+from backends.port import Capability, WorkflowEnginePort, WorkflowRef, WorkflowState, WorkflowStatus, possible_starts
 from gateway.errors import DatabaseUnavailable
 from gateway.recovery.reaper import SQL as REAPER_SQL
 from gateway.storage.database import Database
@@ -25,6 +25,10 @@ LOOK_SECONDS: Final = 1.0
 #: Duties in one page, the oldest and the newest, and how long the engine may take for each (seconds).
 OLDEST, NEWEST = 24, 8
 TELL_SECONDS: Final = 2.0
+#: How many of a page an engine is told at once that reads lists for each (not `Capability.DIRECT`), and how long
+#: more are begun (seconds); what is left goes back.
+FEW: Final = 4
+BEGIN_SECONDS: Final = 1.0
 #: If a gateway dies with a page, another one takes it after this (seconds).
 HOLD_SECONDS: Final = 5.0
 #: Longest pause of a duty that keeps failing while its engine confirms others (seconds).
@@ -78,14 +82,16 @@ class EngineDuties:
         """Send this engine all due duties of this kind. Returns how many it confirmed. Raises `DatabaseUnavailable`."""
         engine, total = self._engines[backend], 0
         while rows := await self._db.fetch(SQL.take, backend, kind, OLDEST, NEWEST, HOLD_SECONDS):
-            answers = await asyncio.gather(*(self._tell(engine, kind, row) for row in rows))
+            answers = await self._tell_page(engine, kind, rows)
             told = [row for row, answer in zip(rows, answers, strict=True) if isinstance(answer, bool)]
-            failed = [row for row, answer in zip(rows, answers, strict=True) if not isinstance(answer, bool)]
+            failed = [row for row, answer in zip(rows, answers, strict=True) if isinstance(answer, Exception)]
             gone = [row for row, answer in zip(rows, answers, strict=True) if answer is False]
+            untold = [row for row, answer in zip(rows, answers, strict=True) if answer is None]
             await self._note_answers(backend, kind, told, gone)
-            is_there = bool(told) or any(
-                not isinstance(answer, EngineUnavailable | AnswerLost | TimeoutError) for answer in answers
-            )
+            errors = [answer for answer in answers if isinstance(answer, Exception)]
+            is_there = bool(told) or await self._is_there(engine, errors)
+            if untold:
+                await self._db.execute(SQL.put_back, _ids(untold))
             if failed:
                 await self._db.execute(SQL.set_aside, _ids(failed), is_there, LONGEST_PAUSE)
             total += len(told)
@@ -112,6 +118,33 @@ class EngineDuties:
             log.exception("%ss of %s were not told; they are tried again", kind, backend)
         finally:
             del self._at_work[backend, kind]
+
+    async def _tell_page(
+        self, engine: WorkflowEnginePort, kind: str, rows: Sequence[asyncpg.Record]
+    ) -> list[bool | Exception | None]:
+        """As `_tell`; None: it was not begun."""
+        at_once = len(rows) if Capability.DIRECT in engine.capabilities else FEW
+        loop, free = asyncio.get_running_loop(), asyncio.Semaphore(at_once)
+        last = loop.time() + BEGIN_SECONDS
+
+        async def tell(number: int, row: asyncpg.Record) -> bool | Exception | None:
+            async with free:
+                return await self._tell(engine, kind, row) if number < at_once or loop.time() < last else None
+
+        return await asyncio.gather(*(tell(number, row) for number, row in enumerate(rows)))
+
+    async def _is_there(self, engine: WorkflowEnginePort, errors: Sequence[Exception]) -> bool:
+        """Whether an engine that confirmed nothing answers all the same: then it is the duties that fail."""
+        if any(not isinstance(error, EngineUnavailable | AnswerLost | TimeoutError) for error in errors):
+            return True
+        if not any(isinstance(error, TimeoutError) for error in errors):
+            return False
+        try:
+            async with asyncio.timeout(TELL_SECONDS):
+                await engine.check_health()
+        except (EngineError, TimeoutError):
+            return False
+        return True
 
     async def _tell(self, engine: WorkflowEnginePort, kind: str, row: asyncpg.Record) -> bool | Exception:
         """False if the engine no longer has the start; the error if it did not answer."""

@@ -65,8 +65,12 @@ SET (cancel_epoch, cancel_backend) = (
 FROM unnest($2::text[], $3::int[]) AS told (task_id, epoch)
 WHERE d.task_id = told.task_id AND d.cancel_epoch = told.epoch AND d.cancel_backend = $1
 
+-- name: put_back
+-- The engine was not told of these: there was no time for them.
+UPDATE taskgate.engine_duty SET due_at = now() WHERE duty_id = ANY ($1::bigint[])
+
 -- name: set_aside
--- No answer: each duty waits, longer with each of its failures. $2: whether the engine confirmed other duties meanwhile; if it is
+-- No answer: each duty waits, longer with each of its failures. $2: whether the engine answers otherwise; if it is
 -- away, that does not count as a failure of the duty. $3: the longest wait (seconds).
 UPDATE taskgate.engine_duty
 SET failures = failures + CASE WHEN $2 THEN 1 ELSE 0 END,

@@ -11,6 +11,7 @@ import pytest
 from backends.errors import EngineError
 from backends.memory.engine import MemoryEngine
 from backends.port import WorkflowState
+from gateway.recovery import duties as sending
 from workers.testing.waiting import eventually
 
 DUTIES = "SELECT count(*) FROM taskgate.engine_duty"
@@ -93,6 +94,78 @@ async def test_a_duty_that_always_fails_waits_longer_each_time_and_delays_no_oth
         assert await duties.settle("redis", kind) == 0
     assert [round(pause) for pause in pauses] == [1, 2, 4, 8, 16, 32, 60, 60]
     assert told.count("bad") == 9
+
+
+@pytest.mark.parametrize("kind", ["cancel", "requeue"])
+async def test_an_engine_that_slows_down_with_many_calls_is_told_few_at_once(
+    kind, database, new_task, new_duties, monkeypatch
+):
+    """Redis reads a long list for each."""
+    engine, under_way = MemoryEngine(name="redis"), 0
+
+    async def tell(ref: Any, reason: str) -> bool:
+        nonlocal under_way
+        under_way += 1
+        try:
+            await asyncio.sleep(0.02 * under_way)
+        finally:
+            under_way -= 1
+        return True
+
+    monkeypatch.setattr(engine, f"{kind}_workflow", tell)
+    monkeypatch.setattr(sending, "TELL_SECONDS", 0.2)
+    for number in range(40):
+        await new_task(task_id=f"t{number}", attempt=1)
+    await database.execute(
+        "INSERT INTO taskgate.engine_duty (kind, backend, subject, epoch, attempt)"
+        " SELECT $1, 'redis', 't' || n, 1, 1 FROM generate_series(0, 39) n",
+        kind,
+    )
+    assert await new_duties(engine).settle("redis", kind) == 40
+    assert await database.fetchval(DUTIES) == 0
+
+
+async def test_what_its_time_does_not_allow_is_told_with_the_next_page(database, new_duties, monkeypatch):
+    engine, told = MemoryEngine(name="redis"), []
+
+    async def cancel(ref: Any, reason: str) -> bool:
+        told.append(ref.task_id)
+        await asyncio.sleep(0)
+        return True
+
+    monkeypatch.setattr(engine, "cancel_workflow", cancel)
+    monkeypatch.setattr(sending, "BEGIN_SECONDS", -1.0)
+    await database.execute(
+        "INSERT INTO taskgate.engine_duty (kind, backend, subject, epoch)"
+        " SELECT 'cancel', 'redis', 't' || n, 1 FROM generate_series(1, 10) n"
+    )
+    assert await new_duties(engine).settle("redis", "cancel") == 10
+    assert len(set(told)) == len(told) == 10
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_a_duty_without_an_answer_fails_if_its_engine_answers_otherwise(
+    is_there, database, new_task, new_duties, monkeypatch
+):
+    """A requeue that Redis does not finish in time keeps its worker's other tasks from nobody."""
+    engine = MemoryEngine(name="redis")
+
+    async def requeue(ref: Any, reason: str) -> bool:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(engine, "requeue_workflow", requeue)
+    monkeypatch.setattr(sending, "TELL_SECONDS", 0.05)
+    engine.faults.unavailable = not is_there
+    await new_task(task_id="t", attempt=1)
+    await database.execute(
+        "INSERT INTO taskgate.engine_duty (kind, backend, subject, epoch, attempt, worker_id)"
+        " VALUES ('requeue', 'redis', 't', 1, 1, 'w1'), ('release', 'redis', 'w1', 0, 0, NULL)"
+    )
+    telling = new_duties(engine)
+    assert await telling.settle("redis", "requeue") == 0
+    assert await database.fetchval("SELECT failures FROM taskgate.engine_duty WHERE kind = 'requeue'") == is_there
+    assert await telling.settle("redis", "release") == is_there
 
 
 async def test_an_engine_that_is_away_makes_no_duty_wait_longer(database, transitions, new_task, new_duties):

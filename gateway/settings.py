@@ -184,7 +184,7 @@ class Settings(BaseSettings):
         "urn:taskgate", min_length=1, description="The source of exported audit events (CloudEvents), a URI"
     )
     api_docs: bool = Field(True, description="Serve `/docs`, the description of the API, and `/openapi.json`")
-    max_json_depth: int = Field(64, ge=4, le=500, description="Deeper nested JSON is answered 422")
+    max_json_depth: int = Field(64, ge=4, le=250, description="Deeper nested JSON is answered 422")
     stream_without_key: bool = Field(
         True, description="`/tasks/{id}/stream` answers without a key (EventSource cannot send one)"
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
 import pytest
+from annotated_types import Le
 
+from gateway.settings import Settings
 from gateway.storage.database import Database
 
 EPISODES = "/api/v1/episodes/"
@@ -285,3 +287,48 @@ async def test_a_field_given_twice(client: httpx.AsyncClient, database: Database
     # As MemStack does.
     legacy = await client.post(EPISODES, content=b'{"content": "x", "content": "y"}', headers=JSON)
     assert legacy.status_code == 202
+
+
+# Depth ----------------------------------------------------------------------------------------------------------
+
+#: The deepest JSON that a setting allows.
+DEEPEST: Any = next(limit.le for limit in Settings.model_fields["max_json_depth"].metadata if isinstance(limit, Le))
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("path", "levels", "status", "body"),
+    [
+        (EPISODES, 1, 202, lambda value: {"content": "x", "metadata": value}),
+        ("/gateway/v1/tasks", 1, 202, lambda value: {"type": "probe", "payload": value}),
+        ("/gateway/v1/tasks/batch", 3, 202, lambda value: {"tasks": [{"type": "probe", "payload": value}]}),
+        (
+            "/gateway/v1/schedules",
+            2,
+            201,
+            lambda value: {
+                "name": "deep",
+                "specs": [{"every_seconds": 86400}],
+                "action": {"type": "probe", "payload": value},
+            },
+        ),
+    ],
+)
+async def test_what_is_as_deep_as_a_setting_allows_is_accepted(
+    serve: Any, key: str, path: str, levels: int, status: int, body: Callable[[Any], Any]
+) -> None:
+    async with serve(max_json_depth=DEEPEST) as (client, _):
+        client.headers["Authorization"] = f"Bearer {key}"
+        answer = await client.post(path, json=body(nested(DEEPEST - levels)))
+        assert answer.status_code == status, answer.text
+        if "task_id" in answer.json():
+            shown = await client.get(f"/gateway/v1/tasks/{answer.json()['task_id']}/payload")
+            assert shown.status_code == 200
+            assert isinstance(shown.json()["payload"], dict)
+        assert (await client.post(path, json=body(nested(DEEPEST - levels + 1)))).status_code == 422

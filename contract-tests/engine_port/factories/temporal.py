@@ -12,6 +12,7 @@ CAPABILITIES = {
     Capability.FENCED,
     Capability.PRIORITY,
     Capability.CANCEL_RUNNING,
+    Capability.DIRECT,
     Capability.REQUEUE,
     Capability.RESULT,
     Capability.WORKFLOWS,

@@ -327,7 +327,7 @@ async def test_a_field_given_twice(client: httpx.AsyncClient, database: Database
 # Depth ----------------------------------------------------------------------------------------------------------
 
 #: The deepest JSON that a setting allows.
-DEEPEST = next(limit.le for limit in Settings.model_fields["max_json_depth"].metadata if isinstance(limit, Le))
+DEEPEST: Any = next(limit.le for limit in Settings.model_fields["max_json_depth"].metadata if isinstance(limit, Le))
 
 
 def nested(levels: int) -> dict[str, Any]:

@@ -54,7 +54,8 @@ async def test_many_polls_leave_room_for_what_ends_tasks(tmp_path: Path) -> None
 
         async def poll(number: int) -> None:
             request = PollActivityTaskQueueRequest(namespace=client.namespace, task_queue=queue, identity=str(number))
-            await service.poll_activity_task_queue(request, timeout=timedelta(minutes=1))
+            while True:  # a queue that moves to another node, as nodes find each other, answers its polls with nothing
+                await service.poll_activity_task_queue(request, timeout=timedelta(minutes=1))
 
         async def polling() -> int:
             request = DescribeTaskQueueRequest(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from backends.port import WorkflowEnginePort
+from gateway.migration.flags.errors import StageChangeRefused
 from gateway.migration.guardrails.holds import check_holds
 from gateway.migration.guardrails.places import PLAN_AUTHOR as AUTHOR
 from gateway.migration.ledger.changes import override_flip
@@ -40,14 +41,18 @@ class Detour:
             await self._set(db, dict.fromkeys(names, stage), why)
             await db.execute(SQL.mark, progress.name, names, "moved", True)
 
-    async def shield(self, progress: Progress, plan: Plan, settings: Mapping[Scope, Stage], why: str) -> list[str]:
+    async def shield(
+        self, progress: Progress, plan: Plan, settings: Mapping[Scope, Stage], default: Stage | None, why: str
+    ) -> list[str]:
         """Put those that the plan has moved where they were, until the flag can say it: they are `moving` then.
 
-        `settings`: of the flag in force here, as of `standing`. Who stands elsewhere in it was moved by others since,
-        and stays. Those are given back that stay because no one stage is where they were: they followed a default
-        that is a percentage.
+        `settings`: of the flag in force here, as of `standing`; `default`: as of `default_before`. Who stands elsewhere
+        in the flag was moved by others since, and stays. Those are given back that stay because no one stage is where
+        they were: they followed a default that is a percentage. While a person keeps everybody at a stage, nobody is
+        lifted above that. Tenants that would strand tasks stay, and are told after the others are back.
         """
         rows = await self._db.fetch(SQL.to_take_back, progress.name, 2**31 - 1)
+        is_kept = any(row.scope == Scope() and row.set_by != AUTHOR for row in await load_overrides(self._db))
         back: dict[str, Stage | None] = {}
         stuck = []
         for row in rows:
@@ -56,16 +61,25 @@ class Detour:
                 if row["by_override"]:
                     back[tenant] = None  # the flag decides, which does not have the plan's stage
                 continue
-            stage = settings.get(Scope()) if before is None else Stage(before)
-            if stage is None:
+            stage = default if before is None else Stage(before)
+            if is_kept:
+                back[tenant] = None
+            elif stage is None:
                 stuck.append(tenant)
             else:
                 back[tenant] = stage
-        await self._check_stranding(back)
+        refused = None
+        try:
+            await self._check_stranding(back)
+        except StageChangeRefused as error:
+            refused = error
+            back = {tenant: stage for tenant, stage in back.items() if stage is not Stage.COMPLETE}
         async with self._db.transaction() as db:
             await check_unchanged(db, progress)
             await self._set(db, back, why)
             await db.execute(SQL.mark, progress.name, [*back], "moving", True)
+        if refused is not None:
+            raise refused
         return stuck
 
     async def end(self, progress: Progress, names: Iterable[str], why: str) -> None:

@@ -15,7 +15,7 @@ from gateway.migration.flags.store import Also
 from gateway.migration.plans.detour import Detour
 from gateway.migration.plans.document import Plan
 from gateway.migration.plans.progress import SQL, Progress, check_unchanged
-from gateway.migration.plans.shares import Shares, left_alone, standing
+from gateway.migration.plans.shares import Shares, default_before, left_alone, standing
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.requests import MoveTenants
 from gateway.routing.flag_document import Json
@@ -90,7 +90,8 @@ class Mover:
             in_force = self._known()
             if in_force is None or not self._stages.may_detour:
                 raise
-            stuck = await self._detour.shield(progress, plan, standing(in_force), why)
+            default = default_before(progress, in_force)
+            stuck = await self._detour.shield(progress, plan, standing(in_force), default, why)
             if not stuck:
                 raise
             raise FlagStoreUnavailable(f"{error.message}; {_stay(stuck)}", retry_after=error.retry_after) from error

@@ -54,10 +54,8 @@ class Shares:
                 await put(db, replace(progress, share_before=_share(flag, stage)))
             return True
         # Where the ledger is written first, the flag may stay as it is now.
-        present = (
-            [] if self._stages.is_one_transaction else [one for one in progress.share_after or () if _says(flag, one)]
-        )
-        after = replace(progress, share_after=[*present, share])
+        present = [one for one in progress.share_after or [progress.share_before] if _says(flag, one)]
+        after = replace(progress, share_after=[share] if self._stages.is_one_transaction else [*present, share])
 
         async def also(db: type_Connection) -> None:
             await put(db, after)
@@ -119,6 +117,17 @@ def share_taken_back(progress: Progress, flag: Json) -> str | None:
         put, how = f"{percent:g} % of tasks at {stage}", f"rollout --stage {stage} --percent {percent:g} --by-task"
     what = f"the default of the flag is {describe_default(flag)}, where the plan put {put}"
     return f"{what}: taskgate flags {how} --why …"
+
+
+def default_before(progress: Progress, flag: Json) -> Stage | None:
+    """The stage at which tenants without one of their own were before the plan; None: a percentage, or not known.
+
+    A default that the plan set itself is not where they were.
+    """
+    before = progress.share_before
+    if before is None or not any(_says(flag, one) for one in progress.share_after or ()):
+        return standing(flag).get(Scope())
+    return Stage(before["stage"]) if before["percent"] == 100 else None
 
 
 def is_further(one: Stage | None, other: Stage) -> bool:

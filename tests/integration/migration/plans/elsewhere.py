@@ -19,6 +19,8 @@ class Elsewhere(TableStore):
 
     source = "launchdarkly"
     is_away = False
+    breaks_off = False
+    """The step is written, then the flag cannot be."""
 
     async def held(self) -> Held:
         self._check()
@@ -28,6 +30,10 @@ class Elsewhere(TableStore):
         self, held: Held, document: Json, change: FlagChange, flips: Sequence[Flip], also: Also = nothing_else
     ) -> FlagChange:
         self._check()
+        if Elsewhere.breaks_off:
+            async with self._db.transaction() as db:
+                await also(db)
+            raise FlagStoreUnavailable("LaunchDarkly asks to wait")
         return await super().write(held, document, change, flips, also)
 
     def _check(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.migration.flags.store import FileStore
 from gateway.migration.plans.errors import PlanInvalid
-from gateway.migration.stages.requests import SetRollout, SetStage
+from gateway.migration.stages.requests import SetOverride, SetRollout, SetStage
 from gateway.routing.flag_edit import new_flag
 from gateway.routing.flag_file import FlagFile
 from gateway.routing.query import RouteQuery
@@ -257,3 +257,52 @@ async def test_a_flag_file_that_is_read_only_holds_the_plan_and_writes_nothing(
     await world.until("done", minutes=1)
     assert await world.settings() == {"acme": "live", "globex": "live"}
     assert await world.flips() == {"acme": 1, "globex": 1}
+
+
+async def test_a_percentage_that_could_not_be_written_is_written_again(
+    elsewhere: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = elsewhere
+    await world.write("name: spring\nwhy: w\nbake: '0'\nwaves: [{tasks_percent: 25}, {tasks_percent: 100}]\n")
+    await world.act("start")
+    monkeypatch.setattr(Elsewhere, "breaks_off", True)
+    await world.tick(5, minutes=1)
+    assert (await world.plan())["says"] == "LaunchDarkly asks to wait"
+    monkeypatch.setattr(Elsewhere, "breaks_off", False)
+    await world.until("done", minutes=1)
+
+
+@pytest.mark.parametrize("percent", [25, 100])
+async def test_a_rollback_while_the_flag_is_away_knows_the_default_that_the_plan_replaced(
+    elsewhere: World, monkeypatch: pytest.MonkeyPatch, percent: int
+) -> None:
+    world = elsewhere
+    await world.write(f"name: spring\nwhy: w\nbake: '0'\nwaves: [{{tenants: [acme]}}, {{tasks_percent: {percent}}}]\n")
+    await world.act("start")
+    await world.until("done", minutes=1)
+    await until(lambda: targets(world) == ["acme"])
+    if percent == 100:
+        await world.routing.until_stage(Stage.LIVE, RouteQuery("globex", "backup", plan=None))
+    else:
+        await until(lambda: "rollout" in world.routing.flags.document()["fallthrough"])
+    monkeypatch.setattr(Elsewhere, "is_away", True)
+    await world.act("rollback")
+    await world.tick(2, minutes=1)
+    assert await overrides(world) == [("acme", "off", "taskgate plan")]
+
+
+async def test_a_rollback_while_the_flag_is_away_lifts_nobody_above_what_a_person_keeps_everybody_at(
+    elsewhere: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = elsewhere
+    version, _ = await world.stages.document()
+    await world.stages.set("ada", SetStage(everything=True, stage="live", why="w", based_on=version))
+    await world.write(RAMPDOWN)
+    await world.act("start")
+    await world.until("done", minutes=1)
+    await until(lambda: len(targets(world)) == 2)
+    await world.stages.overrides.set("eve", SetOverride(everything=True, stage="off", why="w", based_on=0))
+    monkeypatch.setattr(Elsewhere, "is_away", True)
+    await world.act("rollback")
+    await world.tick(2, minutes=1)
+    assert await overrides(world) == [(None, "off", "eve")]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.migration.stages.requests import SetStage
 from gateway.routing.query import RouteQuery
 from gateway.routing.stages import Stage
 from tests.integration.migration.plans.elsewhere import Elsewhere, overrides, targets
@@ -38,19 +39,23 @@ async def test_a_rollback_strands_no_tasks_while_the_flag_is_away(
     await world.write(COMPLETE.replace("spring", "before"))
     await world.act("start", "before")
     await world.until("done", minutes=1, name="before")
-    await world.write(COMPLETE.replace("complete", "'off'"))
+    version, _ = await world.stages.document()
+    await world.stages.set("ada", SetStage(tenant_id="globex", stage="live", why="w", based_on=version))
+    await world.write(COMPLETE.replace("complete", "'off'").replace("[acme]", "[acme, globex]"))
     await world.act("start")
     await world.until("done", minutes=1)
     await world.routing.until_stage(Stage.OFF, RouteQuery("acme", "backup", plan=None))
+    await world.routing.until_stage(Stage.OFF, RouteQuery("globex", "backup", plan=None))
     await _wait_on_redis(world, "acme")
     monkeypatch.setattr(Elsewhere, "is_away", True)
     await world.act("rollback")
     await world.tick(2, minutes=1)
     assert "tenant acme: 1 task still on redis" in (await world.plan())["says"]
-    assert await overrides(world) == []
+    # Others do not wait for it.
+    assert await overrides(world) == [("globex", "live", "taskgate plan")]
     await _end_all(world)
     await world.tick(minutes=1)
-    assert await overrides(world) == [("acme", "complete", "taskgate plan")]
+    assert await overrides(world) == [("acme", "complete", "taskgate plan"), ("globex", "live", "taskgate plan")]
 
 
 async def test_the_flag_takes_over_from_an_override_only_when_no_task_is_stranded(

@@ -125,8 +125,8 @@ class Access:
         return await groups_of_tenant(self._db, place.tenant_id, group_id)
 
     def watch_key(self, caller: Caller, end: Callable[[], None]) -> AbstractContextManager[None]:
-        """While it is entered, `end` is called within seconds of the end of the caller's key, user or session, and of a
-        change of its roles."""
+        """While it is entered, `end` is called within seconds of the end of the caller's key, user or session, and of
+        its loss of a role."""
         return self._watch.watching(Used(caller.key_id, caller.standing, caller.session_id), end)
 
     async def legacy_use(self) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""`KeyWatch`: ends streams when the key or session that opened them is no longer valid, or roles of its user change."""
+"""`KeyWatch`: ends streams when the key or session that opened them is no longer valid, or its user loses a role."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from gateway.access.batched_lookup import SQL
+from gateway.access.batched_lookup import LARGEST_BATCH, SQL
 from gateway.access.sessions import Sessions
-from gateway.access.standing import standing_of
+from gateway.access.standing import Standing, standing_of
 from gateway.errors import DatabaseUnavailable
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
@@ -28,7 +28,7 @@ class Used(NamedTuple):
     """What a stream was opened with: a key with what its user might do, and the session that stands for it, if any."""
 
     key_id: str
-    standing: int
+    standing: Standing
     session_id: str | None
 
 
@@ -59,7 +59,7 @@ class KeyWatch:
     @contextlib.contextmanager
     def watching(self, used: Used, end: Callable[[], None]) -> Iterator[None]:
         """Inside, `end` is called when the key, or its user, is deactivated, deleted or has expired, the session is
-        over, or the user's roles or what the key is for are others than they were."""
+        over, or something of what the user might do is no longer so. More than that ends nothing."""
         self._ends.setdefault(used, []).append(end)
         if self._looking is None:
             self._looking = asyncio.create_task(self._look(), name="key-watch")
@@ -103,12 +103,20 @@ class KeyWatch:
         """Raises `DatabaseUnavailable`."""
         rows = await self._db.fetch(SQL.valid_keys, list({used.key_id for used in asked}))
         marks: dict[str, str] = {row["id"]: row["mark"] for row in rows}
-        same = {used for used in asked if used.key_id in marks and self._marks.get(used) == marks[used.key_id]}
-        # After the marks: what changes between the two has another mark at the next look.
-        if unsure := list({used.key_id for used in asked if used not in same and used.key_id in marks}):
-            now = {(row["key_id"], standing_of(row)) for row in await self._db.fetch(SQL.standings, unsure)}
-            same |= {used for used in asked if (used.key_id, used.standing) in now}
-        self._marks = {used: marks[used.key_id] for used in same}
         signed_in = [used.session_id for used in asked if used.session_id is not None]
         sessions = await self._sessions.still_open(signed_in) if self._sessions is not None and signed_in else set()
-        return {used for used in same if used.session_id is None or used.session_id in sessions}
+        valid = {
+            used for used in asked if used.key_id in marks and (used.session_id is None or used.session_id in sessions)
+        }
+        self._marks = {used: mark for used, mark in self._marks.items() if used in valid}
+        unsure = [used for used in valid if self._marks.get(used) != marks[used.key_id]]
+        with contextlib.suppress(DatabaseUnavailable):  # those that were not asked about are, at the next look
+            # After the marks: what changes between the two has another mark at the next look.
+            for start in range(0, len(unsure), LARGEST_BATCH):
+                part = unsure[start : start + LARGEST_BATCH]
+                found = await self._db.fetch(SQL.standings, list({used.key_id for used in part}))
+                now = {row["key_id"]: standing_of(dict(row)) for row in found}
+                lost = {used for used in part if not used.standing <= now.get(used.key_id, frozenset())}
+                valid -= lost
+                self._marks |= {used: marks[used.key_id] for used in part if used not in lost}
+        return valid

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NewType
 
 import orjson
 
+from gateway.access.standing import Standing
 from gateway.errors import Forbidden
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Caller:
 
     `rights` are what it may do with what it asks for; None: already checked, or not enforced.
     `only`: the scope of its key; `belongs_to` is already limited to it. `session_id`: it is signed in with that key.
-    `standing`: differs when its roles or what its key is for have changed (`gateway.access.standing`).
+    `standing`: its roles, and what its key is for (`gateway.access.standing`).
     """
 
     user_id: str
@@ -57,7 +58,7 @@ class Caller:
     rights: Rights | None = None
     only: Only | None = None
     session_id: str | None = None
-    standing: int = 0
+    standing: Standing = frozenset()
 
     @property
     def tenant_ids(self) -> frozenset[str]:

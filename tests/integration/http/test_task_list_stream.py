@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from contracts.sse import Event, following
+from contracts.sse import Event, following, read_events
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.settings import Settings
 from gateway.storage.database import Database
@@ -232,8 +232,50 @@ async def test_a_stream_goes_on_while_rights_stay_as_they_are(
     gateway.access._watch._seconds = 0.05
     async with httpx.AsyncClient(base_url=url) as client, listed(url, eve) as events:
         await until(lambda: looked > 2)
-        # The same rows, written anew: they may come in another order.
+        # The same rows, written anew: they may come in another order. What is added takes nothing away.
         await database.execute("UPDATE user_projects SET role = role WHERE user_id = 'eve'")
+        await people.add_member("eve", "t-ann")
         before = looked
         await until(lambda: looked > before + 2)
         await first_of(events, await submit(client, bob))
+
+
+@pytest.mark.parametrize(
+    ("change", "ends"),
+    [
+        ("UPDATE user_tenants SET role = 'guest' WHERE user_id = 'eve'", False),
+        ("DELETE FROM user_projects WHERE user_id = 'eve'", False),
+        ("DELETE FROM user_tenants WHERE user_id = 'eve'", True),
+    ],
+)
+async def test_the_stream_of_one_task_ends_only_when_it_is_no_longer_seen(
+    listening: tuple[str, Gateway], people: Any, bob: dict[str, str], database: Database, change: str, ends: bool
+) -> None:
+    url, gateway = listening
+    eve = with_key(await people.add_user("eve"))
+    await people.add_member("eve", "t-bob")
+    await people.add_project_member("eve", "p-ann")
+    gateway.access._watch._seconds = 0.05
+    looks = 0
+    look = gateway.access._watch._valid
+
+    async def counted(asked: Any) -> Any:
+        nonlocal looks
+        valid = await look(asked)
+        looks += 1
+        return valid
+
+    gateway.access._watch._valid = counted  # type: ignore[method-assign]
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        task_id = await submit(client, bob)
+        async with client.stream("GET", f"/api/v1/tasks/{task_id}/stream", headers=eve) as answer:
+            events = read_events(answer)
+            assert (await anext(events)).name == "progress"
+            await database.execute(change)
+            if not ends:
+                before = looks
+                await until(lambda: looks > before + 2)
+                assert (await client.post(f"/api/v1/tasks/{task_id}/stop", headers=bob)).status_code == 200
+            async with asyncio.timeout(5):
+                names = [event.name for event in [event async for event in events]]
+    assert names == ([] if ends else ["progress", "failed"])

@@ -119,6 +119,8 @@ class OpenStarts:
                 await self._db.execute(SQL.renew, *_columns(batch), self._owner_id(), REPEAT_SECONDS)
 
     async def _write_forever(self) -> None:
+        if self._confirmed or self._put_back:  # left by a loop that an error ended
+            self._to_write.set()
         while True:
             await self._to_write.wait()
             self._to_write.clear()

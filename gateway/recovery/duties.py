@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Final
 
 import asyncpg
@@ -82,6 +83,7 @@ class EngineDuties:
         """Send this engine all due duties of this kind. Returns how many it confirmed. Raises `DatabaseUnavailable`."""
         engine, total = self._engines[backend], 0
         while rows := await self._db.fetch(SQL.take, backend, kind, OLDEST, NEWEST, HOLD_SECONDS):
+            rows = _from_both_ends(sorted(rows, key=lambda row: row["was_due"]))
             answers = await self._tell_page(engine, kind, rows)
             told = [row for row, answer in zip(rows, answers, strict=True) if isinstance(answer, bool)]
             failed = [row for row, answer in zip(rows, answers, strict=True) if isinstance(answer, Exception)]
@@ -91,7 +93,7 @@ class EngineDuties:
             errors = [answer for answer in answers if isinstance(answer, Exception)]
             is_there = bool(told) or await self._is_there(engine, errors)
             if untold:
-                await self._db.execute(SQL.put_back, _ids(untold))
+                await self._db.execute(SQL.put_back, _ids(untold), [row["was_due"] for row in untold])
             if failed:
                 await self._db.execute(SQL.set_aside, _ids(failed), is_there, LONGEST_PAUSE)
             total += len(told)
@@ -203,6 +205,13 @@ class EngineDuties:
         for backend in homeless.keys() - self.homeless.keys():
             log.warning("%d duties wait for backend %s, which is not configured here", homeless[backend], backend)
         self.homeless = homeless
+
+
+def _from_both_ends(rows: Sequence[asyncpg.Record]) -> list[asyncpg.Record]:
+    """The oldest, the newest, the second oldest and so on: whatever there is time for, neither waits for the other."""
+    middle = (len(rows) + 1) // 2
+    pairs = zip_longest(rows[:middle], reversed(rows[middle:]))
+    return [row for pair in pairs for row in pair if row is not None]
 
 
 def _ids(rows: Sequence[asyncpg.Record]) -> list[int]:

@@ -12,20 +12,20 @@ WHERE EXISTS (SELECT 1 FROM taskgate.engine_duty d WHERE d.backend = b.backend A
 -- released tasks may run on another worker at once. A requeue is no longer valid once its task was claimed again, or ended, or a
 -- legacy worker took it: its payload would be taken from that.
 WITH oldest AS (
-    SELECT d.duty_id FROM taskgate.engine_duty d
+    SELECT d.duty_id, d.due_at FROM taskgate.engine_duty d
     WHERE d.backend = $1 AND d.kind = $2 AND d.due_at <= now()
       AND (d.kind <> 'release' OR NOT EXISTS (
           SELECT 1 FROM taskgate.engine_duty r WHERE r.kind = 'requeue' AND r.worker_id = d.subject AND r.failures = 0))
     ORDER BY d.due_at LIMIT $3 FOR UPDATE SKIP LOCKED
 ), newest AS (
-    SELECT d.duty_id FROM taskgate.engine_duty d
+    SELECT d.duty_id, d.due_at FROM taskgate.engine_duty d
     WHERE d.backend = $1 AND d.kind = $2 AND d.due_at <= now() AND d.kind <> 'release'
     ORDER BY d.due_at DESC LIMIT $4 FOR UPDATE SKIP LOCKED
 )
 UPDATE taskgate.engine_duty d SET due_at = now() + make_interval(secs => $5)
-FROM (SELECT duty_id FROM oldest UNION SELECT duty_id FROM newest) AS page
+FROM (SELECT duty_id, due_at FROM oldest UNION SELECT duty_id, due_at FROM newest) AS page
 WHERE d.duty_id = page.duty_id
-RETURNING d.duty_id, d.subject, d.epoch, d.group_id, d.task_type,
+RETURNING d.duty_id, page.due_at AS was_due, d.subject, d.epoch, d.group_id, d.task_type,
           d.kind <> 'requeue' OR EXISTS (SELECT 1 FROM taskgate.dispatch t
                                          WHERE t.task_id = d.subject AND t.epoch = d.epoch AND t.attempt = d.attempt
                                            AND t.state || '' = 'queued'
@@ -66,8 +66,11 @@ FROM unnest($2::text[], $3::int[]) AS told (task_id, epoch)
 WHERE d.task_id = told.task_id AND d.cancel_epoch = told.epoch AND d.cancel_backend = $1
 
 -- name: put_back
--- The engine was not told of these: there was no time for them.
-UPDATE taskgate.engine_duty SET due_at = now() WHERE duty_id = ANY ($1::bigint[])
+-- The engine was not told of these: there was no time for them. They keep their places: with a later time they would be the
+-- newest, and take the room of new ones.
+UPDATE taskgate.engine_duty d SET due_at = untold.was_due
+FROM unnest($1::bigint[], $2::timestamptz[]) AS untold (duty_id, was_due)
+WHERE d.duty_id = untold.duty_id
 
 -- name: set_aside
 -- No answer: each duty waits, longer with each of its failures. $2: whether the engine answers otherwise; if it is

@@ -163,6 +163,23 @@ async def test_what_its_time_does_not_allow_is_told_with_the_next_page(database,
     assert len(set(told)) == len(told) == 10
 
 
+async def test_a_new_duty_does_not_wait_behind_those_that_there_was_no_time_for(database, new_duties, monkeypatch):
+    engine, told = MemoryEngine(name="redis"), []
+    add = "INSERT INTO taskgate.engine_duty (kind, backend, subject, epoch) SELECT 'cancel', 'redis', $1 || n, 1"
+
+    async def cancel(ref: Any, reason: str) -> bool:
+        told.append(ref.task_id)
+        if len(told) == 1:
+            await database.execute(f"{add} FROM generate_series(1, 1) n", "new")
+        return True
+
+    monkeypatch.setattr(engine, "cancel_workflow", cancel)
+    monkeypatch.setattr(sending, "BEGIN_SECONDS", -1.0)
+    await database.execute(f"{add} FROM generate_series(1, 200) n", "t")
+    assert await new_duties(engine).settle("redis", "cancel") == 201
+    assert told.index("new1") < 2 * sending.FEW
+
+
 @pytest.mark.parametrize("is_there", [True, False])
 async def test_a_duty_without_an_answer_fails_if_its_engine_answers_otherwise(
     is_there, database, new_task, new_duties, monkeypatch

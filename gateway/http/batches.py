@@ -152,12 +152,15 @@ class _Reading:
         Raises `UniqueKeyTaken`.
         """
         items = {item["index"]: item for item in self._items}
+        own = {task.task_id for task in self.tasks}
         for place, exceeded in over.items():
             index, _ = self._submissions[place]
             items[index] = _refused(index, {**problem_of(exceeded), "retry_after": exceeded.retry_after})
         for place, holder in taken.items():
             index, submission = self._submissions[place]
-            error = as_told(holder.taken(index), self._caller)
+            error = holder.taken(index)
+            if holder.task_id not in own:
+                error = as_told(error, self._caller)
             if error.task_id is not None and submission.on_conflict == "return":
                 items[index] = {"index": index, "status": "active", "task_id": holder.task_id}
                 continue

@@ -55,8 +55,11 @@ class Batch:
         Raises `UniqueKeyTaken`.
         """
         ids = [task.task_id for task in self.tasks]
+        own = frozenset(ids)
         for index, holder in sorted(taken.items()):
-            error = as_told(holder.taken(index), self.caller)
+            error = holder.taken(index)
+            if holder.task_id not in own:
+                error = as_told(error, self.caller)
             if error.task_id is None or self.submissions[index].on_conflict != "return":
                 raise UniqueKeyTaken(error.task_id, index=index, message=f"tasks[{index}]: {error.message}")
             ids[index] = holder.task_id

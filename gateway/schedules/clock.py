@@ -19,7 +19,14 @@ from typing import Any
 
 import asyncpg
 
-from gateway.errors import ApiError, DatabaseUnavailable, Forbidden, TaskNotFound, TaskNotStoppable
+from gateway.errors import (
+    ApiError,
+    DatabaseUnavailable,
+    Forbidden,
+    TaskNotFound,
+    TaskNotStoppable,
+    UniqueKeyTaken,
+)
 from gateway.schedules.definition import Overlap
 from gateway.schedules.overlap import Overlaps, Pending, Verdict
 from gateway.schedules.retiming import retime_all
@@ -264,7 +271,9 @@ def _refuse(verdict: Verdict, error: ApiError) -> None:
             if decision.firing.kind == "clock" and verdict.runs_left is not None:
                 verdict.runs_left += 1
             decision.outcome, decision.task_id = "refused", None
-            decision.reason = f"{error.code}: {error.message}"
+            # Who reads this may not see the task that has the key.
+            message = UniqueKeyTaken().message if isinstance(error, UniqueKeyTaken) else error.message
+            decision.reason = f"{error.code}: {message}"
     verdict.stops.clear()
 
 

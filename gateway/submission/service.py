@@ -136,12 +136,13 @@ class SubmissionService:
         if submission.type.startswith(STEP_PREFIX):
             message = f"{submission.type!r} is a step of the DAG `episode`: submit `add_episode`, or a run of that DAG"
             raise InvalidRequest(message, field="type")
-        not_before = due_time(submission.delay_seconds, submission.run_at)
-        expires_at = _expires_at(submission, not_before)
         place = (submission.project_id or None, submission.tenant_id or None, submission.group_id or None)
         if place not in self._admitted:
             self._admitted[place] = await self._admit(*place)
         admission, named = self._admitted[place]
+        # After the rights: a repeated request whose time has passed is answered as it was (`may_have_passed`).
+        not_before = due_time(submission.delay_seconds, submission.run_at)
+        expires_at = _expires_at(submission, not_before)
         group_id = named or admission.group_of(submission.type)
         parent = submission.parent_task_id or None
         if parent is not None and parent not in self._parents:

@@ -81,6 +81,17 @@ async def test_a_repetition_that_would_be_refused_now(client: httpx.AsyncClient,
     assert await count() == created
 
 
+async def test_a_repetition_by_whoever_lost_the_right(client: httpx.AsyncClient, database: Any, people: Any) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    headers = {"Authorization": await people.add_user("eve"), "Idempotency-Key": "k"}
+    await people.add_member("eve", "t-bob")
+    body = {"type": "probe", "tenant_id": "t-bob", "deadline": soon.isoformat()}
+    assert (await client.post("/gateway/v1/tasks", json=body, headers=headers)).status_code == 202
+    await database.execute("DELETE FROM user_tenants WHERE user_id = 'eve'")
+    await until(lambda: datetime.now(UTC) > soon)
+    assert (await client.post("/gateway/v1/tasks", json=body, headers=headers)).status_code == 403
+
+
 async def test_a_priority_that_is_not_served_any_more(serve: Any, key: str, database: Any) -> None:
     engine = MemoryEngine(name="redis", capabilities=CAPABILITIES - {Capability.FENCED})
     await database.execute(

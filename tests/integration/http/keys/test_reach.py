@@ -135,6 +135,22 @@ async def test_a_unique_key_of_a_task_that_the_key_is_not_for(
     each = {"mode": "each", "tasks": [{**mine, "on_conflict": "return"}]}
     answer = await client.post(f"{TASKS}/batch", json=each, headers=headers)
     assert (answer.json()["refused"], holder in answer.text) == (1, False)
+    schedule = {"name": "n", "specs": [{"cron": "0 * * * *"}], "action": mine}
+    made = (await client.post("/gateway/v1/schedules", json=schedule, headers=headers)).json()
+    ran = await client.post(f"/gateway/v1/schedules/{made['schedule_id']}/run", headers=headers)
+    history = await client.get(f"/gateway/v1/schedules/{made['schedule_id']}/history", headers=headers)
+    assert (ran.json()["outcome"], holder in ran.text + history.text) == ("refused", False), ran.text
     # Whoever may see the task is told which one it is.
     assert (await client.post(TASKS, json=mine)).json()["task_id"] == holder
     assert await database.fetchval("SELECT count(*) FROM taskgate.dispatch") == 2
+
+
+async def test_a_unique_key_twice_in_a_batch_of_a_caller_who_sees_no_tenant(
+    client: httpx.AsyncClient, people: Any, bearer: Any
+) -> None:
+    """Its own tasks are told to it, though tasks without a tenant are seen by administrators only."""
+    headers = bearer(await people.add_user("alone"))
+    task = {"type": "probe", "unique_key": "k", "on_conflict": "return"}
+    answer = await client.post(f"{TASKS}/batch", json={"tasks": [task, task]}, headers=headers)
+    assert answer.status_code == 202, answer.text
+    assert (answer.json()["accepted"], answer.json()["active"]) == (1, 1)

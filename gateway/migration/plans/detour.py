@@ -46,10 +46,12 @@ class Detour:
     ) -> list[str]:
         """Put those that the plan has moved where they were, until the flag can say it: they are `moving` then.
 
-        `settings`: of the flag in force here, as of `standing`; `default`: as of `default_before`. Who stands elsewhere
-        in the flag was moved by others since, and stays. Those are given back that stay because no one stage is where
-        they were: they followed a default that is a percentage. While a person keeps everybody at a stage, nobody is
-        lifted above that. Tenants that would strand tasks stay, and are told after the others are back.
+        `settings`: as `standing` reads them from the flag in force here; `default`: as of `default_before`.
+
+        A tenant that is at another stage in the flag was moved by somebody else since, and is not changed. Returns the
+        tenants that followed a percentage, for which no single stage can be set. While a person's override for all is
+        in force, no override is set. A tenant that would strand tasks is not moved: `StageChangeRefused` is raised for
+        it after the others were.
         """
         rows = await self._db.fetch(SQL.to_take_back, progress.name, 2**31 - 1)
         is_kept = any(row.scope == Scope() and row.set_by != AUTHOR for row in await load_overrides(self._db))

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 Standing: TypeAlias = frozenset[tuple[Any, ...]]
 
 #: Facts that say which tasks a caller sees. The others say what it may do with them.
-_OF_SIGHT: Final = frozenset(("admin", "tenant", "key"))
+_VISIBILITY: Final = frozenset(("admin", "tenant", "key"))
 
 
 def standing_of(row: Mapping[str, Any]) -> Standing:
@@ -27,6 +27,6 @@ def standing_of(row: Mapping[str, Any]) -> Standing:
     return frozenset(facts)
 
 
-def of_sight(standing: Standing) -> Standing:
+def visibility_of(standing: Standing) -> Standing:
     """The part of it that decides which tasks a caller sees, whatever it may do with them."""
-    return frozenset(fact for fact in standing if fact[0] in _OF_SIGHT)
+    return frozenset(fact for fact in standing if fact[0] in _VISIBILITY)

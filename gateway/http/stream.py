@@ -10,7 +10,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
 from gateway.access.placement import Caller
-from gateway.access.standing import of_sight
+from gateway.access.standing import visibility_of
 from gateway.errors import ShuttingDown, TaskNotFound
 from gateway.http.documents import event_stream, legacy_errors
 from gateway.http.events import EventStream, event, keepalive
@@ -90,7 +90,7 @@ async def stream_task(request: Request, task_id: str) -> Response:
     events = _events(changes, row, keepalive_seconds=gateway.settings.stream_keepalive_seconds)
     if caller is not None:
         # Clients do not expect an end (contract §3): only what the caller no longer sees ends the stream, not a role.
-        caller = replace(caller, standing=of_sight(caller.standing))
+        caller = replace(caller, standing=visibility_of(caller.standing))
     return EventStream(gateway, events, changes, caller)
 
 

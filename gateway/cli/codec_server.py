@@ -8,6 +8,6 @@ def codec_server() -> None:
     from gateway.running import importing, run
 
     with importing():
-        from gateway.codec_server import serve
+        from gateway.codec_server.server import serve
 
     run(serve)

@@ -1,4 +1,4 @@
-"""`/gateway/v1/migration/guardrails`: what takes a tenant back to Redis by itself, and what it did."""
+"""`/gateway/v1/migration/guardrails`: automatic rollbacks of tenants, their settings and their history."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/gateway/v1/migration/guardrails", tags=["migration"]
 
 
 class GuardrailPolicy(BaseModel):
-    """What applies to a tenant; a limit that is null is not watched."""
+    """The settings that apply to a tenant. A limit of null is not watched."""
 
     on_regression: Answer
     dry_run: bool
@@ -32,7 +32,7 @@ class GuardrailPolicy(BaseModel):
 
 
 class GuardrailSetting(BaseModel):
-    """What is set at one level; what is left out is that of the next one."""
+    """The settings of one level: a tenant, a tier, or the default. What is left out is taken from the next level."""
 
     scope: str = Field(description="`tenant:acme`, `tier:vip` or `default`")
     on_regression: Answer | None = None
@@ -47,43 +47,46 @@ class GuardrailSetting(BaseModel):
 
 
 class ComparedType(BaseModel):
-    """A task type with a baseline."""
+    """A task type whose tasks on Temporal are compared with its baseline on Redis."""
 
     task_type: str
-    baseline: int = Field(description="First runs on Redis in the day before the move")
-    failed: int = Field(description="Of these")
+    baseline: int = Field(description="First attempts on Redis in the 24 hours before the move")
+    failed: int = Field(description="How many of these attempts failed")
 
 
 class GuardrailView(BaseModel):
-    """The guardrail of one tenant. Times are the database's."""
+    """The guardrail of one tenant. Times are by the clock of PostgreSQL."""
 
     tenant_id: str
     phase: Phase = Field(
-        description="`resting`: on Redis; `armed`: on Temporal and watched; `rolled_back`; `cooling`: moved forward "
-        "within the cooldown; `locked`: rolled back too often"
+        description="`resting`: the tenant is on Redis. `armed`: it is on Temporal and watched. `rolled_back`: the "
+        "guardrail moved it back. `cooling`: it was moved forward again before the cooldown ended. `locked`: it was "
+        "rolled back too often"
     )
-    redis_stage: str = Field(description="Where a rollback leads")
+    redis_stage: str = Field(description="The stage that a rollback sets")
     moved_at: datetime | None
-    entry_id: int | None = Field(description="The ledger's entry that moved it forward")
+    entry_id: int | None = Field(description="The ledger entry of the move to Temporal")
     armed_at: datetime | None
-    rollbacks: int = Field(description="Automatic ones since it was unlocked last")
+    rollbacks: int = Field(description="Automatic rollbacks since the last unlock")
     rolled_back_at: datetime | None
     cooldown_ends: datetime | None
-    holds: list[str] = Field(description="Why it is not moved forward")
+    holds: list[str] = Field(description="Reasons why the tenant may not be moved forward")
     notes: list[str]
-    compared: list[ComparedType] = Field(description="Empty until a task has ended on Temporal")
+    compared: list[ComparedType] = Field(
+        description="Task types that are compared. Empty until a task has ended on Temporal"
+    )
     policy: GuardrailPolicy
 
 
 class Freeze(BaseModel):
-    """Too many tenants tripped at once: no guardrail changes anything."""
+    """Too many tenants regressed at once: guardrails only report until a person ends the freeze."""
 
     since: datetime
     why: str
 
 
 class Guardrails(BaseModel):
-    """Those that are not at rest, and what is set."""
+    """All guardrails that are not `resting`, and all settings."""
 
     frozen: Freeze | None
     settings: list[GuardrailSetting]
@@ -91,23 +94,23 @@ class Guardrails(BaseModel):
 
 
 class GuardrailEvent(BaseModel):
-    """Something that a guardrail did or told, or a person did to it."""
+    """Something that a guardrail did or reported, or a change that a person made to a guardrail."""
 
     id: int
     at: datetime
-    tenant_id: str | None = Field(description="null: everybody")
+    tenant_id: str | None = Field(description="null: all tenants")
     kind: Kind
     why: str
-    who: str | None = Field(description="null: the guardrail itself")
+    who: str | None = Field(description="The person; null: the guardrail itself")
     evidence: dict[str, Any]
-    entry_id: int | None = Field(description="The ledger's entry of a rollback")
+    entry_id: int | None = Field(description="The ledger entry of a rollback")
 
 
 class GuardrailHistory(BaseModel):
     """Newest first."""
 
     events: list[GuardrailEvent]
-    next_cursor: str | None = Field(description="For the next page; null on the last one")
+    next_cursor: str | None = Field(description="Gives the next page; null on the last one")
 
 
 async def _who(request: Request) -> str:
@@ -118,39 +121,43 @@ async def _who(request: Request) -> str:
 @router.get("", response_model=Guardrails, responses=problem_errors(403, 404))
 async def get_guardrails(
     request: Request,
-    tenant_id: Annotated[str | None, Query(max_length=255, description="Of this tenant, also at rest")] = None,
+    tenant_id: Annotated[
+        str | None, Query(max_length=255, description="Only the guardrail of this tenant, also if it is `resting`")
+    ] = None,
 ) -> Response:
-    """Where guardrails stand and what they are set to. For administrators, as all here."""
+    """The state and the settings of guardrails. All these endpoints are for administrators."""
     await _who(request)
     return json_answer(await gateway_of(request).guardrails.show(tenant_id))
 
 
 @router.put("", response_model=Guardrails, responses=problem_errors(403, 404))
 async def set_guardrail(request: Request, asked: SetGuardrail) -> Response:
-    """Replace what is set for a tenant, a tier, or everybody; in force within a second."""
+    """Replace the settings of a tenant, a tier, or the default. They are in force within a second."""
     return json_answer(await gateway_of(request).guardrails.set(await _who(request), asked))
 
 
 @router.post("/unlock", response_model=Guardrails, responses=problem_errors(403, 404, 409))
 async def unlock_guardrail(request: Request, asked: Unlock) -> Response:
-    """After the third automatic rollback of a tenant: it may be moved forward again, and is watched again then."""
+    """Unlock a tenant that was rolled back three times. It may be moved forward again, and is watched again then."""
     return json_answer(await gateway_of(request).guardrails.unlock(await _who(request), asked))
 
 
 @router.post("/unfreeze", response_model=Guardrails, responses=problem_errors(403, 409))
 async def unfreeze_guardrails(request: Request, asked: Unfreeze) -> Response:
-    """Let all guardrails act again; what was seen before counts no more."""
+    """End the freeze: all guardrails act again. Evidence from before no longer counts."""
     return json_answer(await gateway_of(request).guardrails.unfreeze(await _who(request), asked))
 
 
 @router.get("/history", response_model=GuardrailHistory, responses=problem_errors(403, 404))
 async def list_guardrail_events(
     request: Request,
-    tenant_id: Annotated[str | None, Query(max_length=255, description="Of this tenant, and of everybody")] = None,
+    tenant_id: Annotated[
+        str | None, Query(max_length=255, description="Events of this tenant, and those of all tenants")
+    ] = None,
     cursor: Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 50,
 ) -> Response:
-    """What guardrails did, with its evidence, and what people did to them."""
+    """What guardrails did and on which evidence, and how people changed them."""
     await _who(request)
     events, following = await gateway_of(request).guardrails.history(tenant_id=tenant_id, cursor=cursor, limit=limit)
     return json_answer({"events": events, "next_cursor": following})

@@ -1,4 +1,4 @@
-"""`/gateway/v1/migration/stages`: who is at which stage, and the one door to change that."""
+"""`/gateway/v1/migration/stages`: reads and changes stages, percentages and overrides."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/gateway/v1/migration/stages", tags=["migration"], ro
 
 
 class StageChange(BaseModel):
-    """A change, in words: what stood for `what` before and after. Of an override there is no version."""
+    """One change, in words: the scope and its stages before and after. An override has no version."""
 
     at: datetime
     who: str
@@ -36,14 +36,14 @@ class StageChange(BaseModel):
 
 
 class StageChangeMade(StageChange):
-    """A change that was made."""
+    """The answer to a change that was made."""
 
-    warnings: list[str] = Field(description="What was insisted on")
-    notes: list[str] = Field(description="What may surprise")
+    warnings: list[str] = Field(description="Objections that `force` overruled")
+    notes: list[str] = Field(description="Effects that may surprise")
 
 
 class StageSetting(BaseModel):
-    """A stage of its own; null: any."""
+    """A stage that is set for a scope. A part of the scope that is null matches any value."""
 
     tenant_id: str | None
     project_id: str | None
@@ -52,7 +52,7 @@ class StageSetting(BaseModel):
 
 
 class OverrideView(StageSetting):
-    """A stage above the flag."""
+    """An override: a stage that outranks the flag."""
 
     why: str
     by: str
@@ -64,44 +64,44 @@ class OverrideView(StageSetting):
 class OverrideMade(OverrideView):
     """An override that was set."""
 
-    warnings: list[str] = Field(description="What was insisted on")
-    notes: list[str] = Field(description="What may surprise")
+    warnings: list[str] = Field(description="Objections that `force` overruled")
+    notes: list[str] = Field(description="Effects that may surprise")
 
 
 class StagesInForce(BaseModel):
-    """What routing knows on one gateway."""
+    """The stages that one gateway routes by."""
 
-    flag: str = Field(description="Its key")
+    flag: str = Field(description="The key of the flag")
     owner: str
-    version: int | None = Field(description="Of the flag; a change is based on it")
-    on: bool = Field(description="false: everybody has the off variation")
-    default: str = Field(description="For all that nothing else is set for: a stage, or percentages")
-    settings: list[StageSetting] = Field(description="The most specific first")
-    rules: list[str] = Field(description="Rules by other hands, in words")
+    version: int | None = Field(description="The version of the flag, for `based_on` of a change")
+    on: bool = Field(description="false: all tenants get the off variation")
+    default: str = Field(description="What applies where nothing else is set: a stage, or percentages")
+    settings: list[StageSetting] = Field(description="The most specific scope first")
+    rules: list[str] = Field(description="Rules that were not made by taskgate, in words")
     notes: list[str]
-    overrides: list[OverrideView] = Field(description="Stages above the flag")
-    problems: list[str] = Field(description="What routing complains of, here")
+    overrides: list[OverrideView] = Field(description="Stages that outrank the flag")
+    problems: list[str] = Field(description="Problems that this gateway has with the flag")
 
 
 class StagesView(StagesInForce):
-    """Who is at which stage, as it is held now; within a second it is in force in every gateway."""
+    """The stages as they are stored now. They are in force in every gateway within a second."""
 
     source: str = Field(description="`database`, `file` or `launchdarkly`")
-    problem: str | None = Field(description="Why what is held is not valid; the last known flag stays in force")
-    read_only: str | None = Field(description="Why the flag may not be changed from here; overrides may")
-    stranded: list[str] = Field(description="Tasks that stage complete left on Redis")
+    problem: str | None = Field(description="Why the stored flag is not valid. The last valid one stays in force")
+    read_only: str | None = Field(description="Why the flag cannot be changed here. Overrides can")
+    stranded: list[str] = Field(description="Tenants at `complete` that still have tasks on Redis")
     last_change: StageChange | None
 
 
 class StageChanges(BaseModel):
-    """The oldest first."""
+    """Changes, the oldest first."""
 
     changes: list[StageChange]
     note: str | None
 
 
 class FlagDocument(BaseModel):
-    """LaunchDarkly's flag data, as it is held."""
+    """The stored flag data, in LaunchDarkly's format."""
 
     version: int
     document: dict[str, Any]
@@ -114,39 +114,39 @@ async def _who(request: Request) -> str:
 
 @router.get("", response_model=StagesView, responses=problem_errors(403))
 async def get_stages(request: Request) -> Response:
-    """Stages, overrides, what is stranded, the version that a change is based on. For administrators, as all here."""
+    """Stages, overrides, stranded tasks, and the version for `based_on`. All these endpoints are for administrators."""
     await _who(request)
     return json_answer(await gateway_of(request).stages.view())
 
 
 @router.put("", response_model=StageChangeMade, responses=problem_errors(403, 409))
 async def set_stage(request: Request, asked: SetStage) -> Response:
-    """Put a tenant, a project, a task type, a combination of them, or everything else at a stage."""
+    """Set the stage of a tenant, a project, a task type, a combination of them, or the default."""
     return json_answer((await gateway_of(request).stages.set(await _who(request), asked)).view())
 
 
 @router.delete("", response_model=StageChangeMade, responses=problem_errors(403, 409))
 async def unset_stage(request: Request, asked: Annotated[UnsetStage, Query()]) -> Response:
-    """Take the stage of a scope away: it follows what is less specific again."""
+    """Remove the stage of a scope. It follows the next less specific one again."""
     return json_answer((await gateway_of(request).stages.unset(await _who(request), asked)).view())
 
 
 @router.put("/rollout", response_model=StageChangeMade, responses=problem_errors(403, 409))
 async def roll_out(request: Request, asked: SetRollout) -> Response:
-    """Move a percentage of the default to a stage, by tenant or by task; raising it later only ever adds."""
+    """Move a percentage of the default to a stage, by tenant or by task. A higher one keeps those already moved."""
     return json_answer((await gateway_of(request).stages.roll_out(await _who(request), asked)).view())
 
 
 @router.get("/history", response_model=StageChanges, responses=problem_errors(403))
 async def list_changes(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 20) -> Response:
-    """The newest changes of the flag and of the overrides: who, what, why."""
+    """The newest changes of the flag and of overrides, with who made them and why."""
     await _who(request)
     return json_answer(await gateway_of(request).stages.history(limit))
 
 
 @router.get("/document", response_model=FlagDocument, responses=problem_errors(403, 409))
 async def export_flags(request: Request) -> Response:
-    """All that holds the flag, to be kept or to be imported elsewhere."""
+    """The whole stored flag data, for a backup or for an import elsewhere."""
     await _who(request)
     version, document = await gateway_of(request).stages.document()
     return json_answer({"version": version, "document": document})
@@ -154,18 +154,18 @@ async def export_flags(request: Request) -> Response:
 
 @router.put("/document", response_model=StageChangeMade, responses=problem_errors(403, 409))
 async def import_flags(request: Request, asked: ImportFlags) -> Response:
-    """Replace all that holds the flag, also when it is not valid."""
+    """Replace the whole stored flag data. This also works when the stored data is not valid."""
     return json_answer((await gateway_of(request).stages.load(await _who(request), asked)).view())
 
 
 @router.put("/overrides", response_model=OverrideMade, responses=problem_errors(403, 409))
 async def set_override(request: Request, asked: SetOverride) -> Response:
-    """Put a stage above the flag, in force in every gateway at once."""
+    """Set an override. It is in force in every gateway at once."""
     return json_answer((await gateway_of(request).stages.overrides.set(await _who(request), asked)).view())
 
 
 @router.delete("/overrides", status_code=204, responses=problem_errors(403, 409))
 async def clear_override(request: Request, asked: Annotated[ClearOverride, Query()]) -> Response:
-    """Take an override away: the flag decides again."""
+    """Clear an override. The flag decides again."""
     await gateway_of(request).stages.overrides.clear(await _who(request), asked)
     return Response(status_code=204)

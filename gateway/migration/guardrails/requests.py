@@ -1,4 +1,4 @@
-"""What may be asked of guardrails, over whatever face."""
+"""Requests to change guardrails; HTTP, gRPC and the CLI share them."""
 
 from __future__ import annotations
 
@@ -14,30 +14,33 @@ Why = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=1000),
     Field(description="The reason, for the record"),
 ]
-#: A limit below a blink or beyond a day is a mistake.
+#: A limit below a second or above a day is a mistake.
 Seconds = Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=1, le=1_000_000, allow_inf_nan=False)]
 
 
 class SetGuardrail(BaseModel):
-    """Replaces what is set at one level: a tenant's, a tier's, or (neither is given) everybody's.
+    """Replaces the settings of one level: a tenant, a tier, or the default (if neither is given).
 
-    What is left out is that of the next level: tenant, tier, everybody, and `roll_back` without limits in the end.
+    A value that is left out is taken from the next level: tenant, tier, default. Without any, `on_regression` is
+    `roll_back` and nothing is limited.
     """
 
     model_config = ConfigDict(extra="forbid")
     tenant_id: Name | None = None
     tier: Tier | None = None
     on_regression: Literal["notify", "hold", "roll_back"] | None = Field(
-        None, description="What is done when tasks are proved to do worse than on Redis"
+        None, description="What is done once tasks are proved to fail more often, or to run longer, than on Redis"
     )
     dry_run: bool | None = Field(None, description="Only report what would be done")
     on_threshold: Literal["notify", "hold"] | None = Field(
-        None, description="What is done beyond a limit; a limit never rolls back by itself"
+        None, description="What is done when a limit is exceeded. A limit never causes a rollback"
     )
-    queue_age_seconds: Seconds | None = Field(None, description="Of the oldest task that nobody has begun")
+    queue_age_seconds: Seconds | None = Field(
+        None, description="Limit for the age of the oldest task that has not begun"
+    )
     dead_letters_per_minute: Rate | None = None
-    worker_losses_per_minute: Rate | None = Field(None, description="Runs that lost their worker")
+    worker_losses_per_minute: Rate | None = Field(None, description="Limit for attempts that lost their worker")
     why: Why
 
     @model_validator(mode="after")
@@ -60,7 +63,7 @@ class SetGuardrail(BaseModel):
 
 
 class Unlock(BaseModel):
-    """A person has looked at a tenant that was rolled back too often."""
+    """Unlocks a tenant that was rolled back too often; a person has looked at it."""
 
     model_config = ConfigDict(extra="forbid")
     tenant_id: Name
@@ -68,7 +71,7 @@ class Unlock(BaseModel):
 
 
 class Unfreeze(BaseModel):
-    """A person has looked at why so many tripped at once."""
+    """Ends a freeze; a person has looked at why so many tenants regressed at once."""
 
     model_config = ConfigDict(extra="forbid")
     why: Why

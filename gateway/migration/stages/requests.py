@@ -1,4 +1,4 @@
-"""What may be asked of the stages, over whatever face."""
+"""Requests to change stages; HTTP, gRPC and the CLI share them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ Version = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
 class Change(BaseModel):
-    """Who changes something says why, and which version it has seen."""
+    """A change with its reason and the version that its maker has seen."""
 
     model_config = ConfigDict(extra="forbid")
     why: Why
-    based_on: Annotated[Version, Field(description="The version that this change is based on; 0: there was none")]
+    based_on: Annotated[Version, Field(description="The version that this change is based on. 0: there was none")]
 
 
 class Insisting(Change):
-    """A change that something may speak against."""
+    """A change that may be refused unless `force` is given."""
 
-    force: bool = Field(False, description="Also for a tenant nobody knows, and when tasks are left on Redis")
+    force: bool = Field(
+        False, description="Change also an unknown tenant, and also if tasks would be stranded on Redis"
+    )
 
 
 class _Scoped(Change):
@@ -53,9 +55,11 @@ class OwnScope(_Scoped):
 
 
 class AnyScope(_Scoped):
-    """For a tenant, a project, a task type, a combination of them, or (`everything`) all."""
+    """For a tenant, a project, a task type, a combination of them, or (`everything`) the default."""
 
-    everything: bool = Field(False, description="For all that nothing else is set for; an override: for all")
+    everything: bool = Field(
+        False, description="The default, which applies where nothing else is set. An override applies to all"
+    )
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:
@@ -65,45 +69,45 @@ class AnyScope(_Scoped):
 
 
 class SetStage(AnyScope, Insisting):
-    """A stage in the flag."""
+    """Sets a stage in the flag."""
 
     stage: StageName
 
 
 class UnsetStage(OwnScope, Insisting):
-    """No stage of its own: it follows what is less specific."""
+    """Removes the stage of a scope. It follows the next less specific one."""
 
 
 class SetRollout(Insisting):
-    """A percentage of those that nothing else is set for; raising it later only ever adds."""
+    """Moves a percentage of the default to a stage. A higher percentage keeps those already moved."""
 
     stage: StageName
-    percent: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False, description="Three decimals")]
+    percent: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False, description="Up to three decimals count")]
     unit: Literal["tenant", "task"] | None = Field(
-        None, description="Whether whole tenants or single tasks move; left out: as it is, at first tenants"
+        None, description="Whether whole tenants or single tasks move. Left out: as before, and at first by tenant"
     )
 
 
 class MoveTenants(Insisting):
-    """Stages of tenants, set together; null: no stage of its own."""
+    """Sets stages of several tenants in one change. null removes a tenant's own stage."""
 
     stages: dict[Name, StageName | None]
 
 
 class ImportFlags(Insisting):
-    """Everything that holds the flag, replaced by this document."""
+    """Replaces the whole stored flag data by this document."""
 
     document: dict[str, Any] = Field(description="LaunchDarkly's flag data: `flags`, `segments`")
 
 
 class SetOverride(AnyScope, Insisting):
-    """A stage above the flag, at once."""
+    """Sets an override: a stage that outranks the flag."""
 
     stage: StageName
     minutes: Annotated[float, Field(gt=0, lt=60 * 24 * 3650, allow_inf_nan=False)] | None = Field(
-        None, description="How long it lasts; left out: until it is cleared"
+        None, description="How long it lasts, in minutes. Left out: until it is cleared"
     )
 
 
 class ClearOverride(AnyScope):
-    """The flag decides again."""
+    """Clears an override. The flag decides again."""

@@ -16,7 +16,7 @@ from temporalio.api.common.v1 import Payload
 from backends.temporal.encryption import EncryptionCodec
 from contracts.people import People
 from gateway.access.access import Access
-from gateway.codec_server import CodecServer
+from gateway.codec_server.server import CodecServer
 from gateway.settings import Settings
 from gateway.storage.database import Database
 

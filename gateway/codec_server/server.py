@@ -8,10 +8,9 @@ from the operators' network alone, and no reason to give keys to gateways that s
 from __future__ import annotations
 
 import base64
-import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
 from google.protobuf import json_format
@@ -24,11 +23,12 @@ from starlette.routing import Route
 from temporalio.api.common.v1 import Payload, Payloads
 
 from backends.errors import PayloadKeyMissing, PayloadUnreadable
-from backends.temporal.encryption import KEY_ID, EncryptionCodec
+from backends.temporal.encryption import EncryptionCodec
 from gateway.access.access import Access
 from gateway.access.placement import Caller
 from gateway.access.verbs import ASKED, Asked, Verb
 from gateway.audit.acts import Act, record
+from gateway.codec_server.payloads import LONGEST_NAME, key_ids, payloads_of
 from gateway.errors import ApiError, BodyTooLarge, Forbidden, InvalidRequest
 from gateway.settings import Settings
 from gateway.storage.database import Database
@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 
 _TYPE: Final = "urn:taskgate:error:"
 _NAMESPACE: Final = "x-namespace"
-_LONGEST_NAME: Final = 200
 Translate = Callable[[Iterable[Payload]], Awaitable[list[Payload]]]
 
 
@@ -69,7 +68,7 @@ class CodecServer:
     async def _decode(self, request: Request) -> Response:
         caller = await self._administrator(request)
         given = await self._payloads(request)
-        detail = {"payloads": len(given.payloads), "keys": sorted(_key_ids(given))}
+        detail = {"payloads": len(given.payloads), "keys": sorted(key_ids(given))}
         # Before the answer: what cannot be recorded is not shown.
         await self._record("codec.decode", request, caller, detail)
         return _answer(await self._translated(self._codec.decode, given))
@@ -96,12 +95,7 @@ class CodecServer:
             body += piece
             if len(body) > self._max_body_bytes:
                 raise BodyTooLarge
-        try:
-            return Payloads(payloads=[_payload(each) for each in json.loads(body)["payloads"]])
-        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-            raise InvalidRequest(
-                'The body is no JSON of the form {"payloads": [{"metadata": {}, "data": ""}]}'
-            ) from None
+        return payloads_of(body)
 
     async def _translated(self, translate: Translate, given: Payloads) -> Payloads:
         try:
@@ -110,7 +104,7 @@ class CodecServer:
             raise InvalidRequest(error.message) from error
 
     async def _record(self, action: str, request: Request, caller: Caller, detail: dict[str, object]) -> None:
-        namespace = "".join(c for c in request.headers.get(_NAMESPACE, "")[:_LONGEST_NAME] if c.isprintable())
+        namespace = "".join(c for c in request.headers.get(_NAMESPACE, "")[:LONGEST_NAME] if c.isprintable())
         async with self._db.transaction() as db:
             await record(db, Act(action, f"namespace:{namespace or '-'}", caller.user_id, detail=detail))
 
@@ -124,20 +118,6 @@ def _as_key(authorization: str | None) -> str | None:
         return f"Bearer {base64.b64decode(rest, validate=True).decode().partition(':')[2]}"
     except ValueError:  # no base64, or no text
         return authorization
-
-
-def _payload(given: Any) -> Payload:
-    """Raises `ValueError`, `TypeError`, `AttributeError` for what is no payload."""
-    metadata = {name: base64.b64decode(value, validate=True) for name, value in given.get("metadata", {}).items()}
-    return Payload(metadata=metadata, data=base64.b64decode(given.get("data", ""), validate=True))
-
-
-def _key_ids(payloads: Payloads) -> set[str]:
-    return {
-        payload.metadata[KEY_ID][:_LONGEST_NAME].decode(errors="replace").replace("\0", "")
-        for payload in payloads.payloads
-        if KEY_ID in payload.metadata
-    }
 
 
 def _answer(payloads: Payloads) -> Response:

@@ -10,6 +10,7 @@ from gateway.cli.client import GatewayClient
 from gateway.cli.output import AsJson, print_json, print_result
 from gateway.cli.table import table
 from gateway.cli.text import utc
+from gateway.migration.command import command
 
 guardrails_app = typer.Typer(help="Guardrails: what takes a tenant back to Redis by itself.", no_args_is_help=True)
 
@@ -71,7 +72,7 @@ def unlock(
     """After the third automatic rollback: let the tenant be moved again. Its override stays until it is cleared."""
     with GatewayClient() as gateway:
         answer = gateway.call("POST", f"{PATH}/unlock", body={"tenant_id": tenant, "why": why})
-    clear = f'taskgate route override clear --tenant {tenant} --why "…"'
+    clear = command("route override clear", tenant=tenant)
     print_result(answer, f"unlocked; `{clear}` moves it again", as_json=as_json)
 
 

@@ -23,6 +23,7 @@ from gateway.dags.run_reader import SQL as STEPS
 from gateway.dags.run_request import RunRequest
 from gateway.dags.store import DagStore, DagVersion
 from gateway.errors import TaskNotRetryable, TaskNotStoppable
+from gateway.migration.command import command
 from gateway.routing.query import RouteQuery
 from gateway.routing.router import Route, Router
 from gateway.storage.database import Database, type_Connection
@@ -164,7 +165,7 @@ class DagRuns:
             )
         raise DagBackendMissing(
             f"{route.backend} cannot run DAGs: {why}. Move it first: "
-            f'taskgate flags set --tenant {tenant_id} --stage live --why "…"'
+            f"{command('flags set', tenant=tenant_id, stage='live')}"
         )
 
     # Steering -----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
+from gateway.migration.command import command
 from gateway.migration.guardrails.guard import COOLDOWNS, Concern, Guard, Phase
 from gateway.migration.guardrails.happening import Happening, Kind
 from gateway.migration.guardrails.moves import Place
@@ -103,7 +104,7 @@ def freezes(moved: int, tripped: int) -> str | None:
         return None
     return (
         f"{tripped} of the {moved} tenants that moved in the last hour are worse on Temporal: that is no matter of one"
-        ' tenant; look, then taskgate migration guardrails unfreeze --why "…"'
+        f" tenant; look, then {command('migration guardrails unfreeze')}"
     )
 
 
@@ -140,7 +141,7 @@ def _rolled_back(guard: Guard, regression: Regression, now: datetime) -> Decisio
     )
     happenings = [Happening(Kind.ROLLED_BACK, guard.tenant_id, regression.why, evidence=regression.evidence)]
     if is_last:
-        until = f'taskgate migration guardrails unlock --tenant {guard.tenant_id} --why "…"'
+        until = command("migration guardrails unlock", tenant=guard.tenant_id)
         why = f"rolled back {rollbacks} times: locked until a person has looked ({until})"
         happenings.append(Happening(Kind.LOCKED, guard.tenant_id, why))
     return Decision(back, tuple(happenings), rolls_back=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Final
 
+from gateway.migration.command import command
 from gateway.migration.guardrails.errors import MoveHeld
 from gateway.migration.guardrails.guard import Phase
 from gateway.migration.guardrails.policy import Response
@@ -12,8 +12,6 @@ from gateway.migration.guardrails.store import SQL
 from gateway.routing.overrides import Executor
 from gateway.routing.query import Scope
 from gateway.routing.stages import REDIS, Stage, backend_of
-
-_UNLOCK: Final = 'taskgate migration guardrails unlock --tenant {} --why "…"'
 
 
 async def check_holds(db: Executor, scope: Scope, stage: Stage | None, *, force: bool) -> list[str]:
@@ -32,7 +30,8 @@ async def check_holds(db: Executor, scope: Scope, stage: Stage | None, *, force:
         return []
     tenant = row["tenant_id"]
     if Phase(row["phase"]) is Phase.LOCKED:
-        raise MoveHeld(f"tenant {tenant} was rolled back too often and is locked; look, then {_UNLOCK.format(tenant)}")
+        unlock = command("migration guardrails unlock", tenant=tenant)
+        raise MoveHeld(f"tenant {tenant} was rolled back too often and is locked; look, then {unlock}")
     held = [one["why"] for one in json.loads(row["concerns"]).values() if one["response"] != Response.NOTIFY]
     if held and stage is not None and not force:
         raise MoveHeld(f"the guardrail of tenant {tenant} holds: {'; '.join(held)}; --force (force: true) insists")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from gateway.migration.command import command
 from gateway.migration.parity.eprocess import (
     SMALLEST_BASELINE,
     EProcess,
@@ -182,8 +184,8 @@ def _worse(
         elif finding.is_everywhere:
             doubtful.append(f"{seen}; but tenants that stayed on {old} became worse, too: look for what they share")
         else:
-            act = f"see taskgate dead-letter list --tenant {tenant_id}"
-            back = f'take it back with taskgate flags set --tenant {tenant_id} --stage off --why "…"'
+            act = f"see taskgate dead-letter list --tenant {shlex.quote(tenant_id)}"
+            back = f"take it back with {command('flags set', tenant=tenant_id, stage='off')}"
             certain.append(f"{seen}, which is no chance: {act}, and {back}")
     verdict = ParityVerdict.REGRESS if certain else ParityVerdict.INCONCLUSIVE
     return Judgement(verdict, certain or doubtful, findings)

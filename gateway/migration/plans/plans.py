@@ -12,6 +12,7 @@ import asyncpg
 
 from gateway.access.placement import Tier
 from gateway.errors import InvalidRequest
+from gateway.migration.command import command
 from gateway.migration.drain.verdict import counted
 from gateway.migration.guardrails.store import SQL as GUARD_SQL
 from gateway.migration.plans.checking import PlanChecker, Written
@@ -105,7 +106,7 @@ class Plans:
             version = 0 if before is None else before.version
             if based_on not in (None, version):
                 raise PlanStale(f"plan {name} has version {version}, this change is based on {based_on}: look again")
-            says = f"a draft of {counted(len(checked.waves), 'wave')}; taskgate migration plan start {name} --why …"
+            says = f"a draft of {counted(len(checked.waves), 'wave')}; {command('migration plan start', name)}"
             await db.execute(SQL.put_draft, name, text, says, who, json.dumps(summary_of(checked.plan)))
             draft = await db.fetchrow(SQL.plan, name)
             assert draft is not None
@@ -245,7 +246,7 @@ def _check_wave(progress: Progress, wave: int | None) -> None:
 def _not_edited(progress: Progress) -> str:
     if progress.state in OVER:
         return f"plan {progress.name} is {progress.state}; give the new one another name"
-    abort = f"taskgate migration plan abort {progress.name} --why …"
+    abort = command("migration plan abort", progress.name)
     return (
         f"plan {progress.name} is {progress.state}, and what it says is not changed under way: skip tenants or waves of"
         f" it, or abort it ({abort}), and write another plan for the rest"

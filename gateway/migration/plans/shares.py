@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from gateway.migration.command import command
 from gateway.migration.flags.errors import StageChangeRefused
 from gateway.migration.flags.store import Also
 from gateway.migration.plans.document import Plan
@@ -112,11 +113,12 @@ def share_taken_back(progress: Progress, flag: Json) -> str | None:
         return None
     stage, percent = progress.share_after[-1]["stage"], progress.share_after[-1]["percent"]
     if percent == 100:
-        put, how = stage, f"set --default --stage {stage}"
+        put, again = stage, command("flags set", default=True, stage=stage)
     else:
-        put, how = f"{percent:g} % of tasks at {stage}", f"rollout --stage {stage} --percent {percent:g} --by-task"
+        put = f"{percent:g} % of tasks at {stage}"
+        again = command("flags rollout", stage=stage, percent=percent, by_task=True)
     what = f"the default of the flag is {describe_default(flag)}, where the plan put {put}"
-    return f"{what}: taskgate flags {how} --why …"
+    return f"{what}: {again}"
 
 
 def default_before(progress: Progress, flag: Json) -> Stage | None:

@@ -10,6 +10,7 @@ from typing import Final
 import asyncpg
 
 from gateway.access.placement import Caller
+from gateway.migration.command import command
 from gateway.migration.drain.report import Drain
 from gateway.migration.drain.verdict import DrainVerdict, counted
 from gateway.migration.guardrails.places import AUTHOR as GUARDRAIL
@@ -55,7 +56,7 @@ class Trouble:
         """Why it does not go on; None: guardrails are quiet, and nobody else decided otherwise."""
         freeze = await self._db.fetchrow(GUARD_SQL.freeze_now)
         if freeze is not None:
-            return f"the guardrails are frozen: {freeze['why']} (taskgate migration guardrails unfreeze --why …)"
+            return f"the guardrails are frozen: {freeze['why']} ({command('migration guardrails unfreeze')})"
         said = await self._at_once(progress, plan)
         rows = await self._db.fetch(SQL.troubled, progress.name, progress.wave, AUTHOR)
         said += [line for row in rows if (line := _sentence(row, Stage(plan.stage_of(row["wave"])), progress.name))]
@@ -79,7 +80,7 @@ class Trouble:
             waves = [*override["waves"], *(() if share is None else (share,))]
             if any(plan.stage_of(wave) != override["stage"] for wave in waves):
                 keeps = f"{override['set_by']} keeps everybody at {override['stage']} ({override['why']})"
-                said.append(f"{keeps}: taskgate route override clear --all --why …")
+                said.append(f"{keeps}: {command('route override clear', all=True)}")
         flag = self._known()
         if flag is not None and not flag.get("on"):
             stage = off_stage(flag)
@@ -109,7 +110,7 @@ class Trouble:
                 continue
             behind[tenant] = before.get(tenant, now)
             if now - behind[tenant] >= IN_FORCE_SECONDS:
-                again = f"taskgate flags set --tenant {tenant} --stage {stage} --why …"
+                again = command("flags set", tenant=tenant, stage=stage)
                 what = f"the flag has tenant {tenant} at {stands or 'no stage of its own'}, where the plan put {stage}"
                 said.append(f"{what}: {again}, {_skip(progress.name, tenant)}")
         self._behind[progress.name] = behind
@@ -121,13 +122,13 @@ def _sentence(row: asyncpg.Record, stage: Stage, plan: str | None) -> str | None
     tenant = row["tenant_id"]
     skip = "" if plan is None else f", {_skip(plan, tenant)}"
     if row["stage"] is not None and row["stage"] != stage:
-        clear = f"taskgate route override clear --tenant {tenant} --why …"
+        clear = command("route override clear", tenant=tenant)
         if row["set_by"] == GUARDRAIL:
             taken = f"the guardrail took tenant {tenant} back to {row['stage']} ({row['why']})"
             return f"{taken}: mend the cause, then {clear}{skip}"
         return f"{row['set_by']} keeps tenant {tenant} at {row['stage']} ({row['why']}): {clear}{skip}"
     if row["phase"] == "locked":
-        unlock = f"taskgate migration guardrails unlock --tenant {tenant} --why …"
+        unlock = command("migration guardrails unlock", tenant=tenant)
         return f"tenant {tenant} was rolled back too often and is locked: look, then {unlock}{skip}"
     concerns = json.loads(row["concerns"] or "{}").values()
     holds = [one["why"] for one in concerns if one["response"] != Response.NOTIFY]
@@ -143,11 +144,11 @@ def _last_share(progress: Progress, plan: Plan) -> int | None:
 
 
 def _abort(plan: str) -> str:
-    return f"or taskgate migration plan abort {plan} --why …"
+    return f"or {command('migration plan abort', plan)}"
 
 
 def _skip(plan: str, tenant: str) -> str:
-    return f"or leave it out: taskgate migration plan skip {plan} --tenant {tenant} --why …"
+    return f"or leave it out: {command('migration plan skip', plan, tenant=tenant)}"
 
 
 class Gates:
@@ -164,7 +165,7 @@ class Gates:
         gates = plan.gates_of(progress.wave)
         title = plan.title_of(progress.wave)
         if gates.approval and progress.approved_by is None:
-            yes = f"taskgate migration plan approve {progress.name} --wave {progress.wave + 1} --why …"
+            yes = command("migration plan approve", progress.name, wave=progress.wave + 1)
             return [f"{title} waits for a person's approval: {yes}"]
         rows = await self._db.fetch(SQL.asked_of, progress.name, progress.wave)
         found = []

@@ -11,6 +11,7 @@ from datetime import datetime
 from gateway.access.placement import Tier
 from gateway.dags.document import Document
 from gateway.dags.errors import Fault
+from gateway.migration.command import command
 from gateway.migration.plans.calendar import clock_changes, is_ever_open
 from gateway.migration.plans.document import Plan, Wave
 from gateway.migration.plans.errors import PlanInvalid
@@ -45,7 +46,7 @@ def check_plan(document: Document, plan: Plan, world: World) -> Checked:
     waves = _resolve(document, plan, world, faults)
     for number, tenants in enumerate(waves):
         for other, whom in _rivals(plan.waves[number], tenants, world).items():
-            abort = f"taskgate migration plan abort {other} --why …"
+            abort = command("migration plan abort", other)
             message = f"plan {other} is under way and {whom}: end it first ({abort})"
             if other in world.over:
                 message = f"plan {other} is over, but by overrides it still {whom}: wait until the flag can be changed"

@@ -18,7 +18,7 @@ async def test_an_approval_is_waited_for_and_given_once(world: World) -> None:
     await world.act("start")
     held = await world.until("held")
     assert held["says"] == (
-        "wave 1 waits for a person's approval: taskgate migration plan approve spring --wave 1 --why …"
+        'wave 1 waits for a person\'s approval: taskgate migration plan approve spring --wave 1 --why "…"'
     )
     assert (await world.act("approve", who="bob", wave=1))["approved_by"] == "bob"
     with pytest.raises(PlanRefused, match="wave 1 was approved by bob at 2026-11-28 12:00 UTC already; once is enough"):

@@ -21,7 +21,7 @@ World = Any
 async def test_three_waves_move_four_tenants_and_bake_in_between(world: World) -> None:
     draft = await world.write(THREE)
     assert [wave["tenants"] for wave in draft["waves"]] == [1, 1, 2]
-    assert draft["says"] == "a draft of 3 waves; taskgate migration plan start spring --why …"
+    assert draft["says"] == 'a draft of 3 waves; taskgate migration plan start spring --why "…"'
     await world.act("start")
     assert (await world.until("baking"))["wave"] == 1
     assert await world.settings() == {"acme": "live"}

@@ -70,7 +70,7 @@ async def test_a_person_who_takes_a_tenant_back_in_the_flag_is_in_the_way(
     assert (held["state"], held["says"]) == (
         "held",
         "the flag has tenant acme at off, where the plan put live: taskgate flags set --tenant acme --stage live"
-        " --why …, or leave it out: taskgate migration plan skip spring --tenant acme --why …",
+        ' --why "…", or leave it out: taskgate migration plan skip spring --tenant acme --why "…"',
     )
     await world.act("skip", tenant_id="acme")
     assert (await world.until("baking"))["says"] == "what held it is over; it goes on"
@@ -101,7 +101,7 @@ async def test_a_percentage_of_tasks_leaves_no_tenant_out(world: World) -> None:
     await world.until("baking")
     await world.trip("acme")
     held = await world.until("held")
-    assert held["says"].endswith("mend the cause, then taskgate route override clear --tenant acme --why …")
+    assert held["says"].endswith('mend the cause, then taskgate route override clear --tenant acme --why "…"')
 
 
 async def test_a_freeze_of_the_guardrails_is_in_the_way_and_says_how_it_ends(world: World) -> None:
@@ -110,7 +110,7 @@ async def test_a_freeze_of_the_guardrails_is_in_the_way_and_says_how_it_ends(wor
     await world.until("baking")
     await world.database.execute("INSERT INTO taskgate.guardrail_freeze (why) VALUES ('9 of 20')")
     held = await world.until("held")
-    assert held["says"] == ("the guardrails are frozen: 9 of 20 (taskgate migration guardrails unfreeze --why …)")
+    assert held["says"] == ('the guardrails are frozen: 9 of 20 (taskgate migration guardrails unfreeze --why "…")')
 
 
 async def test_a_rollback_is_not_stopped_by_a_freeze_of_the_guardrails(world: World) -> None:
@@ -137,7 +137,7 @@ async def test_an_override_for_everybody_is_in_the_way(world: World, text: str) 
     assert (held["state"], held["wave"], held["says"]) == (
         "held",
         1,
-        "eve keeps everybody at off (Temporal is down): taskgate route override clear --all --why …",
+        'eve keeps everybody at off (Temporal is down): taskgate route override clear --all --why "…"',
     )
     assert (await world.stages.document())[1] == before
     await world.stages.overrides.clear("eve", ClearOverride(everything=True, why="it is up", based_on=version))
@@ -196,7 +196,7 @@ async def test_a_default_that_a_person_sets_back_is_in_the_way(world: World, mon
         "held",
         1,
         "the default of the flag is off, where the plan put 25 % of tasks at live: taskgate flags rollout --stage live"
-        " --percent 25 --by-task --why …, or taskgate migration plan abort spring --why …",
+        ' --percent 25 --by-task --why "…", or taskgate migration plan abort spring --why "…"',
     )
     version, _ = await world.stages.document()
     again = SetRollout(stage="live", percent=25, unit="task", why="w", based_on=version)

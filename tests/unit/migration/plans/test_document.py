@@ -142,7 +142,7 @@ def test_two_plans_over_one_tenant_are_refused() -> None:
     text = "waves: [{tenants: [acme, globex]}]"
     assert faults(text, taken={"acme": "autumn"}) == [("taken", "/waves/0", 3)]
     assert message(text, taken={"acme": "autumn"}) == (
-        "plan autumn is under way and moves acme, too: end it first (taskgate migration plan abort autumn --why …)"
+        'plan autumn is under way and moves acme, too: end it first (taskgate migration plan abort autumn --why "…")'
     )
     assert faults("waves: [{tasks_percent: 5}]", sharing="autumn") == [("taken", "/waves/0", 3)]
 

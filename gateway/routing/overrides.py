@@ -1,5 +1,8 @@
 """The local override table above the flag: kill switch and guardrail, with an audit trail.
 
+While the flag cannot be changed, a plan sets overrides in its place. They stand in for the flag: any other override
+that covers a task outranks them, also a less specific one.
+
 Every gateway holds the whole table (a few rows) in memory. A change is announced on the channel `taskgate_overrides`.
 """
 
@@ -7,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -25,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 SQL = Queries("gateway.routing", "routing.sql")
 CHANNEL: Final = "taskgate_overrides"
+#: Who sets the overrides of plans, which stand in for the flag; no person, so a guardrail may replace them.
+PLAN_AUTHOR: Final = "taskgate plan"
 #: The table is looked at so long after the first of its rows has expired (seconds): clocks may differ a little.
 EXPIRED_SECONDS: Final = 0.02
 
@@ -45,6 +50,28 @@ class Override:
     version: int = 0
     ends: float | None = field(default=None, compare=False)
     """When it ends on this process's monotonic clock."""
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether it stands in for the flag."""
+        return self.set_by == PLAN_AUTHOR
+
+    def is_over(self, now: float) -> bool:
+        """`now`: seconds on this process's monotonic clock."""
+        return self.ends is not None and self.ends <= now
+
+
+def deciding(rows: Mapping[Scope, Override], query: RouteQuery, now: float) -> Override | None:
+    """The one that decides about the task: the most specific that covers it; those that stand in for the flag last."""
+    stand_in = None
+    for scope in scopes_of(query):
+        row = rows.get(scope)
+        if row is None or row.is_over(now):
+            continue
+        if not row.stands_in:
+            return row
+        stand_in = stand_in or row
+    return stand_in
 
 
 class Executor(Protocol):
@@ -121,21 +148,14 @@ class Overrides:
         await self._followed.close()
 
     def find(self, query: RouteQuery) -> Override | None:
-        """The override of the most specific scope that covers the task and has not expired; in memory."""
-        if not self._rows:
-            return None
-        now = self._clock()
-        for scope in scopes_of(query):
-            row = self._rows.get(scope)
-            if row is not None and (row.ends is None or row.ends > now):
-                return row
-        return None
+        """The override in force that decides about the task; in memory."""
+        return deciding(self._rows, query, self._clock()) if self._rows else None
 
     def rows(self) -> list[Override]:
-        """Every override in force, the most specific first."""
+        """Every override in force: the most specific first, and those that stand in for the flag last."""
         now = self._clock()
-        rows = [row for row in self._rows.values() if row.ends is None or row.ends > now]
-        return sorted(rows, key=lambda row: (-row.scope.rank, str(row.scope)))
+        rows = [row for row in self._rows.values() if not row.is_over(now)]
+        return sorted(rows, key=lambda row: (row.stands_in, -row.scope.rank, str(row.scope)))
 
     def problem(self) -> str | None:
         """What keeps the table from being up to date, in one line."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from gateway.routing.flag_document import Json
 from gateway.routing.flag_edit import new_flag, with_stage
 from gateway.routing.flag_evaluation import FlagEvaluation
-from gateway.routing.overrides import Override
+from gateway.routing.overrides import Override, deciding
 from gateway.routing.query import RouteQuery, Scope, scopes_of
 from gateway.routing.stages import Stage
 
@@ -61,7 +62,7 @@ class StaticOverrides:
             listener()
 
     def find(self, query: RouteQuery) -> Override | None:
-        return next((self._rows[scope] for scope in scopes_of(query) if scope in self._rows), None)
+        return deciding(self._rows, query, time.monotonic())
 
     def rows(self) -> list[Override]:
         return list(self._rows.values())

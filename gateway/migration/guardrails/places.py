@@ -14,7 +14,7 @@ from gateway.migration.guardrails.store import SQL
 from gateway.routing.flag_document import Json, reached_stages
 from gateway.routing.flag_edit import settings_of
 from gateway.routing.flag_text import default_unit
-from gateway.routing.overrides import Override
+from gateway.routing.overrides import PLAN_AUTHOR, Override
 from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.router import Route, Router
 from gateway.routing.stages import Stage
@@ -22,8 +22,6 @@ from gateway.storage.database import Database
 
 #: Who sets the overrides of guardrails.
 AUTHOR: Final = "taskgate guardrail"
-#: Who sets the overrides of plans, where the flag cannot be changed; no person, so a guardrail may replace them.
-PLAN_AUTHOR: Final = "taskgate plan"
 #: How often the list of tenants is read (seconds).
 TENANTS_SECONDS: Final = 10.0
 #: Tenants that are asked about before others get their turn.

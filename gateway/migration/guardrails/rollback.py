@@ -9,12 +9,12 @@ from backends.errors import TaskgateError
 from gateway.migration.guardrails.decision import Decision
 from gateway.migration.guardrails.guard import Guard
 from gateway.migration.guardrails.happening import Happening, Kind
-from gateway.migration.guardrails.places import AUTHOR, PLAN_AUTHOR
+from gateway.migration.guardrails.places import AUTHOR
 from gateway.migration.guardrails.store import SQL, add_events, lock_as_read, put_guard
 from gateway.migration.guardrails.webhook import Webhook
 from gateway.migration.ledger.changes import override_flip
 from gateway.migration.ledger.writer import append
-from gateway.routing.overrides import load_overrides, lock_overrides, set_override
+from gateway.routing.overrides import PLAN_AUTHOR, load_overrides, lock_overrides, set_override
 from gateway.routing.query import Scope
 from gateway.storage.database import Database, type_Connection
 from gateway.tasks import fault_points

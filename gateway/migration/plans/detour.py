@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from backends.port import WorkflowEnginePort
 from gateway.migration.flags.errors import StageChangeRefused
 from gateway.migration.guardrails.holds import check_holds
-from gateway.migration.guardrails.places import PLAN_AUTHOR as AUTHOR
 from gateway.migration.ledger.changes import override_flip
 from gateway.migration.ledger.writer import Flip, append
 from gateway.migration.plans.document import Plan
 from gateway.migration.plans.progress import SQL, Progress, check_unchanged
 from gateway.migration.stages.checks import check_override_stranding
+from gateway.routing.overrides import PLAN_AUTHOR as AUTHOR
 from gateway.routing.overrides import clear_override, load_overrides, lock_overrides, set_override
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
@@ -49,12 +49,10 @@ class Detour:
         `settings`: as `standing` reads them from the flag in force here; `default`: as of `default_before`.
 
         A tenant that is at another stage in the flag was moved by somebody else since, and is not changed. Returns the
-        tenants that followed a percentage, for which no single stage can be set. While a person's override for all is
-        in force, no override is set. A tenant that would strand tasks is not moved: `StageChangeRefused` is raised for
-        it after the others were.
+        tenants that followed a percentage, for which no single stage can be set. A tenant that would strand tasks is
+        not moved: `StageChangeRefused` is raised for it after the others were.
         """
         rows = await self._db.fetch(SQL.to_take_back, progress.name, 2**31 - 1)
-        is_kept = any(row.scope == Scope() and row.set_by != AUTHOR for row in await load_overrides(self._db))
         back: dict[str, Stage | None] = {}
         stuck = []
         for row in rows:
@@ -64,9 +62,7 @@ class Detour:
                     back[tenant] = None  # the flag decides, which does not have the plan's stage
                 continue
             stage = default if before is None else Stage(before)
-            if is_kept:
-                back[tenant] = None
-            elif stage is None:
+            if stage is None:
                 stuck.append(tenant)
             else:
                 back[tenant] = stage

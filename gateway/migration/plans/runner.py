@@ -13,7 +13,6 @@ from typing import Final
 from gateway.errors import ApiError, DatabaseUnavailable, TooMuchHeld
 from gateway.migration.drain.verdict import counted
 from gateway.migration.flags.errors import StageVersionStale
-from gateway.migration.guardrails.places import PLAN_AUTHOR as AUTHOR
 from gateway.migration.plans.calendar import closed
 from gateway.migration.plans.checking import PlanChecker
 from gateway.migration.plans.document import Plan
@@ -21,6 +20,7 @@ from gateway.migration.plans.mover import Mover
 from gateway.migration.plans.progress import ACTIVE, SQL, PlanChanged, PlanState, Progress, progress_of, put, write
 from gateway.migration.plans.trouble import Gates, Trouble
 from gateway.recovery.fenced_database import LeadershipLost
+from gateway.routing.overrides import PLAN_AUTHOR as AUTHOR
 from gateway.storage.database import Database
 from gateway.tasks import fault_points
 

@@ -14,7 +14,6 @@ from gateway.migration.command import command
 from gateway.migration.drain.report import Drain
 from gateway.migration.drain.verdict import DrainVerdict, counted
 from gateway.migration.guardrails.places import AUTHOR as GUARDRAIL
-from gateway.migration.guardrails.places import PLAN_AUTHOR as AUTHOR
 from gateway.migration.guardrails.policy import Response
 from gateway.migration.guardrails.store import SQL as GUARD_SQL
 from gateway.migration.parity.judgement import ParityVerdict
@@ -23,6 +22,7 @@ from gateway.migration.plans.document import ParityGate, Plan
 from gateway.migration.plans.progress import SQL, Progress
 from gateway.migration.plans.shares import is_further, off_stage, share_taken_back, standing
 from gateway.routing.flag_document import Json
+from gateway.routing.overrides import PLAN_AUTHOR as AUTHOR
 from gateway.routing.query import Scope
 from gateway.routing.stages import TEMPORAL, Stage, backend_of
 from gateway.storage.database import Database

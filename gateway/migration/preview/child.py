@@ -16,8 +16,9 @@ from gateway.migration.preview.moved import Key, Moves, Recorded, query_of
 from gateway.migration.preview.pools import PoolLoad, slots_to_simulate
 from gateway.migration.preview.proposals import Step, apply, is_drawn
 from gateway.routing.flag_document import Json
+from gateway.routing.overrides import Override
 from gateway.routing.query import Scope
-from gateway.routing.stages import TEMPORAL, Stage
+from gateway.routing.stages import TEMPORAL
 from gateway.storage.database import connect
 from gateway.storage.driver_errors import translated
 from gateway.storage.queries import Queries
@@ -40,7 +41,7 @@ class Question:
     database_url: str
     flag_key: str
     document: Json
-    overrides: Mapping[Scope, Stage]
+    overrides: Mapping[Scope, Override]
     steps: Sequence[Step]
     hours: int
     inline_bytes: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from gateway.migration.preview.task_keys import TaskKeys
 from gateway.routing.flag_document import Json
 from gateway.routing.flag_parts import snapshot_of
 from gateway.routing.flags import FlagSource
-from gateway.routing.query import RouteQuery, Scope, scopes_of
+from gateway.routing.overrides import Override, deciding
+from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.stages import Stage
 
 
@@ -29,7 +31,7 @@ class Answer:
 class FlagView:
     """`put` says which flag is asked; in memory."""
 
-    def __init__(self, source: FlagSource, overrides: Mapping[Scope, Stage]) -> None:
+    def __init__(self, source: FlagSource, overrides: Mapping[Scope, Override]) -> None:
         self._source = source
         self._overrides = overrides
 
@@ -40,15 +42,15 @@ class FlagView:
     def ask(self, query: RouteQuery) -> Answer:
         """As the router: an override, else the flag."""
         if self._overrides:
-            for scope in scopes_of(query):
-                if scope in self._overrides:
-                    return Answer(self._overrides[scope], True, False)
+            override = deciding(self._overrides, query, time.monotonic())
+            if override is not None:
+                return Answer(override.stage, True, False)
         found = self._source.evaluate(query)
         return Answer(found.stage, False, self._keys.decide(found.reason))
 
 
 @asynccontextmanager
-async def flag_view(document: Json, flag_key: str, overrides: Mapping[Scope, Stage]) -> AsyncIterator[FlagView]:
+async def flag_view(document: Json, flag_key: str, overrides: Mapping[Scope, Override]) -> AsyncIterator[FlagView]:
     """A view of this flag, until another one is put."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "flag.json"

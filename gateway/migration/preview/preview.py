@@ -74,7 +74,7 @@ class Previews:
         try:
             async with asyncio.timeout(LONGEST_SECONDS):
                 version, document = await self._stages.document()
-                overrides = {row.scope: row.stage for row in await load_overrides(self._db)}
+                overrides = {row.scope: row for row in await load_overrides(self._db)}
                 key, url = self._stages.flag_key, text_of(self._url)
                 question = Question(url, key, document, overrides, steps, hours, self._inline_bytes)
                 found: Found = await self._sandbox.run(PROCESSOR_SECONDS, look, question)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,8 @@ from gateway.migration.stages.checks import BARE, why_unseen
 from gateway.routing.flag_document import Json, oddities
 from gateway.routing.flag_edit import settings_of
 from gateway.routing.flag_text import describe_default, foreign_rules
-from gateway.routing.overrides import Override, load_overrides
-from gateway.routing.query import Scope, scopes_of
+from gateway.routing.overrides import Override, deciding, load_overrides
+from gateway.routing.query import Scope
 from gateway.routing.stages import Stage, backend_of
 from gateway.routing.stranded import Left, left_on_redis, lines, stages_under
 from gateway.storage.database import Database
@@ -122,10 +123,10 @@ async def _stranded(
     if not left:
         return []
     stages = [Stage.OFF] * len(left) if document is None else await stages_under(document, flag_key, left)
-    above = {row.scope: row.stage for row in overrides}
+    above, now = {row.scope: row for row in overrides}, time.monotonic()
     found = []
     for one, stage in zip(left, stages, strict=True):
-        overridden = [above[scope] for scope in scopes_of(one.query) if scope in above]
-        if (overridden[0] if overridden else stage) is Stage.COMPLETE:
+        override = deciding(above, one.query, now)
+        if (stage if override is None else override.stage) is Stage.COMPLETE:
             found.append(one)
     return found

@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from gateway.routing.flags import FlagSource
+from gateway.routing.overrides import PLAN_AUTHOR
 from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.router import Router, configured_backends
 from gateway.routing.stages import REDIS, TEMPORAL, Stage
@@ -34,6 +35,19 @@ def test_an_override_stands_above_the_flag() -> None:
         assert (route.backend, route.source, route.flag) == (REDIS, "override", None)
         assert route.reason == "override for tenant acme by guardrail: errors"
     assert router.route(RouteQuery("globex", "add_episode", plan=None)).backend == TEMPORAL
+
+
+def test_an_override_that_stands_in_for_the_flag_is_outranked_by_any_other() -> None:
+    flags, overrides = StaticFlags(Stage.OFF), StaticOverrides()
+    router = Router(flags, overrides, BOTH)
+    overrides.put(Scope("acme"), Stage.LIVE, by=PLAN_AUTHOR)
+    assert router.route(RouteQuery("acme", "backup", plan=None)).stage is Stage.LIVE
+    overrides.put(Scope(None, None, "backup"), Stage.DUALWRITE)
+    assert router.route(RouteQuery("acme", "backup", plan=None)).stage is Stage.DUALWRITE
+    assert router.route(RouteQuery("acme", "search", plan=None)).stage is Stage.LIVE
+    overrides.put(Scope(), Stage.OFF)
+    assert router.route(RouteQuery("acme", "search", plan=None)).override == overrides.rows()[-1]
+    assert router.route(RouteQuery("acme", "backup", plan=None)).stage is Stage.DUALWRITE
 
 
 def test_the_most_specific_override_wins() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.migration.flags.store import FileStore
 from gateway.migration.plans.errors import PlanInvalid
-from gateway.migration.stages.requests import SetOverride, SetRollout, SetStage
+from gateway.migration.stages.requests import ClearOverride, SetOverride, SetRollout, SetStage
 from gateway.routing.flag_edit import new_flag
 from gateway.routing.flag_file import FlagFile
 from gateway.routing.query import RouteQuery
@@ -56,6 +56,27 @@ async def test_overrides_stand_in_for_a_flag_that_is_away_and_are_folded_back(
         ("launchdarkly", None, "live"),
         ("override", "live", None),
     ]
+
+
+async def test_a_persons_override_for_all_reaches_tenants_that_a_plan_moved_while_the_flag_is_away(
+    elsewhere: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = elsewhere
+    await world.write(PLAN)
+    await world.act("start")
+    monkeypatch.setattr(Elsewhere, "is_away", True)
+    await world.until("held", minutes=1)
+    acme = RouteQuery("acme", "backup", plan=None)
+    await until(lambda: world.routing.route(acme).stage is Stage.LIVE)
+    everybody = SetOverride(everything=True, stage="off", why="Temporal is down", based_on=0)
+    kept = (await world.stages.overrides.set("eve", everybody)).view()
+    await until(lambda: world.routing.route(acme).stage is Stage.OFF)
+    await world.tick(minutes=1)
+    assert (await world.plan())["says"].startswith("eve keeps everybody at off (Temporal is down)")
+    await world.stages.overrides.clear(
+        "eve", ClearOverride(everything=True, why="it is back", based_on=kept["version"])
+    )
+    await until(lambda: world.routing.route(acme).stage is Stage.LIVE)
 
 
 async def test_a_guardrail_takes_back_a_tenant_that_an_override_of_a_plan_moved(
@@ -305,4 +326,6 @@ async def test_a_rollback_while_the_flag_is_away_lifts_nobody_above_what_a_perso
     monkeypatch.setattr(Elsewhere, "is_away", True)
     await world.act("rollback")
     await world.tick(2, minutes=1)
-    assert await overrides(world) == [(None, "off", "eve")]
+    assert len(await overrides(world)) == 3
+    await until(lambda: len(world.routing.overrides.rows()) == 3)
+    assert world.routing.route(RouteQuery("acme", "backup", plan=None)).stage is Stage.OFF

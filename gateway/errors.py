@@ -3,6 +3,9 @@
 Each class carries a stable `code`, the HTTP status and the gRPC status name it is answered with. Legacy
 endpoints answer `{"detail": message}`; `/gateway/v1` answers RFC 9457 problem details with
 `type = "urn:taskgate:error:<code>"`.
+
+To add an error code, add a class here, or in the `errors.py` of the folder that raises it. Its docstring is the default
+message.
 """
 
 from __future__ import annotations

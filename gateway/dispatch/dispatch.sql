@@ -4,7 +4,7 @@
 -- that, the plan decides the order, and two statements may wait for each other.
 
 -- name: take_waiting
--- Tasks whose time has come, the longest due first. $1: rows; $2: full backends; tasks that wait for them (`postpone`) are passed over.
+-- Tasks whose time has come, the longest due first. $1: rows; $2: full backends; tasks that wait for them (`mark`, `postpone`) are passed over.
 SELECT d.task_id, d.group_id, d.task_type, d.tenant_id, d.project_id, d.state, d.due_at, d.backend, d.stage, d.epoch, d.priority,
        ARRAY(SELECT c.backend FROM taskgate.engine_duty c WHERE c.kind = 'cancel' AND c.subject = d.task_id) AS unconfirmed_cancels,
        d.queue, t.payload::text AS payload, t.id IS NULL AS row_gone,
@@ -211,6 +211,6 @@ SELECT EXISTS (SELECT 1 FROM taskgate.process
                WHERE kind = 'worker' AND backend = $1 AND (lost_at IS NULL OR lost_at > now() - interval '1 day'))
 
 -- name: known_types
--- Task types that some worker of the last week could run.
+-- Task types that some worker of the last 30 days could run.
 SELECT DISTINCT unnest(task_types) AS task_type FROM taskgate.process
 WHERE kind = 'worker' AND started_at > now() - interval '30 days'

@@ -12,7 +12,8 @@ class FairScheduler:
     """Slots for starts under way: as many as `limit()` says.
 
     A tenant with no start under way gets a slot at once while fewer than `most` are taken. A tenant with more starts
-    waiting leaves its slot empty for `rest(tenant)` seconds after each.
+    waiting leaves its slot empty for `rest(tenant)` seconds after each. Weights of tenants do not count here; they do
+    where tasks of a crowd are taken (`take_in_turn` in dispatch.sql) and on the engines.
     """
 
     def __init__(self, limit: Callable[[], int], most: int, rest: Callable[[str], float] = lambda _: 0.0) -> None:

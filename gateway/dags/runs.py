@@ -163,10 +163,9 @@ class DagRuns:
             raise DagBackendMissing(
                 f"DAGs need a workflow engine, and this gateway has none: set TASKGATE_TEMPORAL_ADDRESS ({why})"
             )
-        raise DagBackendMissing(
-            f"{route.backend} cannot run DAGs: {why}. Move it first: "
-            f"{command('flags set', tenant=tenant_id, stage='live')}"
-        )
+        whom: dict[str, str | bool] = {"default": True} if tenant_id is None else {"tenant": tenant_id}
+        move = command("flags set", **whom, stage="live")
+        raise DagBackendMissing(f"{route.backend} cannot run DAGs: {why}. Move it first: {move}")
 
     # Steering -----------------------------------------------------------------------------------------------
 

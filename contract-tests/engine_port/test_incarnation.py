@@ -8,7 +8,7 @@ from backends.port import WorkflowEnginePort, WorkflowState
 from workers.outcome import Completed, Failed
 from workers.testing.harness import EngineHarness
 from workers.testing.starts import new_start
-from workers.testing.waiting import eventually
+from workers.testing.waiting import VISIBILITY_PAUSE, eventually
 
 
 async def test_an_incarnation_stays(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
@@ -44,6 +44,7 @@ async def test_what_ended_is_listed_if_anything_is(harness: EngineHarness, engin
     ended = await eventually(
         lambda: engine.list_ended(before),
         lambda ended: not ended or expected.keys() <= {one.workflow_id for one in ended},
+        pause=VISIBILITY_PAUSE,
     )
     listed = {one.workflow_id: one.status.state for one in ended}
     assert not ended or {key: listed[key] for key in expected} == expected

@@ -12,6 +12,8 @@ T = TypeVar("T")
 PATIENCE = 20.0
 #: Between two looks at what tells nobody of its changes (seconds).
 PAUSE = 0.02
+#: The same for Temporal's visibility, which a namespace may ask ten times a second.
+VISIBILITY_PAUSE = 0.5
 
 
 async def eventually(

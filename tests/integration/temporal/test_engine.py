@@ -18,7 +18,7 @@ from workers.outcome import Completed, Failed, Stopped
 from workers.testing.scripted import ScriptedRunner
 from workers.testing.starts import next_epoch
 from workers.testing.temporal_bench import TemporalBench
-from workers.testing.waiting import eventually
+from workers.testing.waiting import VISIBILITY_PAUSE, eventually
 
 CANCELLING = PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED
 
@@ -77,7 +77,7 @@ async def test_tasks_are_found_by_their_search_attributes(temporal: TemporalBenc
             return [one.activity_id async for one in client.list_activities(query)]
         return [one.id async for one in client.list_workflows(query)]
 
-    assert await eventually(found, bool) == [start.ref.workflow_id]
+    assert await eventually(found, pause=VISIBILITY_PAUSE) == [start.ref.workflow_id]
 
 
 async def test_what_ended_is_listed_with_its_state(temporal: TemporalBench) -> None:
@@ -108,7 +108,8 @@ async def test_what_ended_is_listed_with_its_state(temporal: TemporalBench) -> N
         listed = await engine.list_ended(since)
         return {one.workflow_id: one.status.state for one in listed if one.workflow_id in expected}
 
-    assert await eventually(ended, lambda found: found.keys() == expected.keys()) == expected
+    found = await eventually(ended, lambda found: found.keys() == expected.keys(), pause=VISIBILITY_PAUSE)
+    assert found == expected
     assert await engine.list_ended(datetime.now(UTC) + timedelta(hours=1)) == []
 
 
@@ -123,7 +124,7 @@ async def test_what_is_open_is_counted(temporal: TemporalBench) -> None:
     async def counted() -> int:
         return await engine.count_open() or 0
 
-    assert await eventually(counted, lambda found: found >= before + 5) >= before + 5
+    await eventually(counted, lambda found: found >= before + 5, pause=VISIBILITY_PAUSE)
 
 
 @pytest.mark.parametrize("standalone", [True, False])

@@ -22,7 +22,7 @@ WITH due AS (
 UPDATE taskgate.delivery d
 SET attempts = d.attempts + 1, tried_at = now(), due_at = now() + make_interval(secs => $6)
 FROM chosen WHERE d.id = chosen.id
-RETURNING d.id, d.task_id, d.tenant_id, d.receiver, d.url, d.body, d.attempts,
+RETURNING d.id, d.task_id, d.tenant_id, d.event, d.receiver, d.url, d.body, d.attempts,
           (SELECT t.trace::text FROM taskgate.dispatch t WHERE t.task_id = d.task_id) AS trace
 
 -- name: next_due

@@ -144,15 +144,15 @@ class Deliverer:
         )
         if not rows:
             return
-        secrets: dict[str, list[str]] = {
-            "": [] if self._operators_secret is None else [text_of(self._operators_secret)]
-        }
+        secrets = dict[str, list[str]]()
+        operators = [] if self._operators_secret is None else [text_of(self._operators_secret)]
         tenants = list({row["tenant_id"] for row in rows if row["tenant_id"] is not None})
         for row in await self._db.fetch(SQL.valid_secrets, tenants):
             secrets.setdefault(row["tenant_id"], []).append(row["secret"])
         for row in rows:
             self._told(row["tenant_id"])
-            task = asyncio.create_task(self._attempt(row, secrets.get(row["tenant_id"] or "", [])), name="callback")
+            valid = operators if row["event"] == "guardrail" else secrets.get(row["tenant_id"] or "", [])
+            task = asyncio.create_task(self._attempt(row, valid), name="callback")
             self._under_way.add(task)
             task.add_done_callback(self._ended)
 

@@ -34,8 +34,14 @@ INSERT INTO taskgate.dag_signal (run_id, name, payload, sent_by) VALUES ($1, $2,
 RETURNING 1
 
 -- name: early_signals
--- Of these nodes, those whose signal has come already.
-SELECT n.path, s.payload::text AS payload, s.sent_by
+-- Of these nodes, those whose signal has come already, with the signals, which nobody else may take now.
+SELECT n.path, s.name, s.payload::text AS payload, s.sent_by
 FROM taskgate.dag_node n
 JOIN taskgate.dag_signal s ON s.run_id = n.run_id AND s.name = n.signal_name
 WHERE n.run_id = $1 AND n.path = ANY ($2::text[])
+ORDER BY n.path
+FOR UPDATE OF s
+
+-- name: forget_signals
+-- They have reached the nodes that waited for them; a later node waits for the next one.
+DELETE FROM taskgate.dag_signal WHERE run_id = $1 AND name = ANY ($2::text[])

@@ -11,7 +11,7 @@ import orjson
 
 from gateway.access.placement import Placement
 from gateway.dags.store import DagVersion
-from gateway.submission.new_task import NewTask
+from gateway.submission.new_task import NewTask, stored_payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,27 @@ class ChildRun:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A node of an earlier start of the run, whose task is to run anew.
+
+    `held`: what the task waits for, if it is no handler's, and how long (`seconds`). `task` has the input that follows
+    from the results there are now; None: it is no handler's. `params`: those of an inner run.
+    """
+
+    path: str
+    held: str | None
+    seconds: float | None
+    task: NewTask | None = None
+    params: Mapping[str, Any] | None = None
+
+    def columns(self) -> tuple[Any, ...]:
+        """The values that `steps.sql` writes."""
+        payload = None if self.task is None else stored_payload(self.task)
+        params = None if self.params is None else orjson.dumps(self.params).decode()
+        return self.path, self.held, self.seconds, payload, params
+
+
 @dataclass
 class Batch:
     """The writes of one step of the workflow."""
@@ -87,8 +108,9 @@ class Batch:
     tasks: list[NewTask] = field(default_factory=list)
     runs: list[ChildRun] = field(default_factory=list)
     timeouts: dict[str, float] = field(default_factory=dict)
-    again: list[tuple[str, str | None, float | None]] = field(default_factory=list)
-    """Nodes of an earlier start: path, what its task waits for if it is no handler's, and how long (seconds)."""
+    again: list[Again] = field(default_factory=list)
+    not_again: list[tuple[str, str]] = field(default_factory=list)
+    """Nodes of an earlier start whose input cannot be computed now: path, and why."""
     signals: list[str] = field(default_factory=list)
     """Nodes that wait for a signal, which may have come already."""
 

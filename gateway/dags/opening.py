@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway.dags.batch import Batch, ChildRun, RunFacts
+from gateway.dags.batch import Again, Batch, ChildRun, RunFacts
 from gateway.dags.definition import Node
 from gateway.dags.errors import ExpressionFault
 from gateway.dags.expressions import holes
@@ -117,7 +117,7 @@ class Opener:
         """What it needs was skipped."""
         known = self._known_nodes.get(name)
         if known is not None:
-            return self._known(name, known)
+            return self._known(name, known, evaluates=False)
         self.batch.decide(name, name, "skipped", by="upstream")
         return ["s"]
 
@@ -147,7 +147,7 @@ class Opener:
         path = path_of(name, position)
         known = self._known_nodes.get(path)
         if known is not None:
-            return self._known(path, known)
+            return self._known(path, known, position, item)
         try:
             self._open_one(path, self._run.dag.definition.nodes[name], position, item, None)
         except ExpressionFault as error:
@@ -156,12 +156,23 @@ class Opener:
 
     def _refused(self, path: str, name: str, reason: str, **more: Any) -> list[Any]:
         known = self._known_nodes.get(path)
-        if known is not None:
+        if known is None:
+            self.batch.decide(path, name, "refused", by="gateway", reason=reason, **more)
+        elif not known["again"]:
             return self._known(path, known)
-        self.batch.decide(path, name, "refused", by="gateway", reason=reason, **more)
+        else:
+            self.batch.not_again.append((path, reason))
         return ["f"]
 
-    def _known(self, path: str, known: Mapping[str, Any]) -> list[Any]:
+    def _known(
+        self,
+        path: str,
+        known: Mapping[str, Any],
+        position: int | None = None,
+        item: Any = None,
+        *,
+        evaluates: bool = True,
+    ) -> list[Any]:
         """Decided before: by an earlier try of this step, by a person, or in an earlier start of the run."""
         if known["verdict"] == "expanded":
             return ["n", known["items"]]
@@ -169,13 +180,29 @@ class Opener:
             return [{"skipped": "s", "bypassed": "b", "refused": "f"}[known["verdict"]]]
         node = self._run.dag.definition.nodes[path.partition("[")[0]]
         if known["again"]:
-            self.batch.again.append((path, waits_for(node), longest_wait(node)))
+            try:
+                again = self._again(path, node, position, item) if evaluates else _as_before(path, node)
+            except ExpressionFault as error:
+                self.batch.not_again.append((path, str(error)))
+                return ["f"]
+            self.batch.again.append(again)
             state = "o"
         else:
             state = _ENDS.get(known["state"], "o")
         if state == "o" and node.signal is not None:
             self.batch.signals.append(path)  # the earlier try may have ended before it gave the signal
         return [state]
+
+    def _again(self, path: str, node: Node, position: int | None, item: Any) -> Again:
+        """Its input is computed anew: the results that it reads may be others now. Raises `ExpressionFault`."""
+        if node.approval is not None or node.signal is not None:
+            return _as_before(path, node)
+        payload = self._tasks.payload(node.type, node.input, item, position)
+        if node.dag is not None:
+            return Again(path, None, None, params=self._params(path.partition("[")[0], node, payload))
+        assert node.type is not None
+        task = self._tasks.task(task_id_of(self._run.run_id, path), node.type, payload, node, path)
+        return Again(path, None, None, task)
 
     def _condition(self, source: str) -> bool:
         try:
@@ -224,13 +251,22 @@ class Opener:
         self.batch.tasks.append(task)
 
     def _open_run(self, path: str, name: str, node: Node, payload: dict[str, Any], task_id: str) -> None:
-        sub = self._subs[name]
-        given = {key: payload[key] for key in node.input}
-        params, faults = bind(sub.definition.params, given, "/input")
-        if faults:
-            raise ExpressionFault(f"input of {sub.name}@{sub.version}: " + "; ".join(fault.message for fault in faults))
+        sub, params = self._subs[name], self._params(name, node, payload)
         priority = node.priority or self._run.priority
         self.batch.runs.append(ChildRun(task_id, sub.owner, sub.name, sub.version, params, path, priority))
+
+    def _params(self, name: str, node: Node, payload: dict[str, Any]) -> dict[str, Any]:
+        """The parameters of an inner run. Raises `ExpressionFault`."""
+        sub = self._subs[name]
+        params, faults = bind(sub.definition.params, {key: payload[key] for key in node.input}, "/input")
+        if faults:
+            raise ExpressionFault(f"input of {sub.name}@{sub.version}: " + "; ".join(fault.message for fault in faults))
+        return params
+
+
+def _as_before(path: str, node: Node) -> Again:
+    """With the input that it had."""
+    return Again(path, waits_for(node), longest_wait(node))
 
 
 Request = list[Any]

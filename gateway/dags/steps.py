@@ -23,6 +23,7 @@ from gateway.dags.snapshot import make, nodes_that_may_fail
 from gateway.dags.store import DagStore
 from gateway.storage.database import Database, type_Connection
 from gateway.submission.intake import Intake
+from gateway.submission.new_task import NewTask
 from gateway.tasks.lifecycle.transitions import DUE_CHANNEL, STOP_CHANNEL, ChangeNotifier
 
 #: Of a node that is added, beside its run.
@@ -181,14 +182,17 @@ class DagSteps:
 
     async def _write(self, run: RunFacts, batch: Batch, percent: int | None) -> None:
         """Everything of a batch, or nothing. Raises `RunOver`, `StepOutdated`."""
-        if any(covers_tenant(task.task_type, run.group_id, run.project_id) for task in batch.tasks):
+        again = [one.task for one in batch.again if one.task is not None]
+        if any(covers_tenant(task.task_type, run.group_id, run.project_id) for task in (*batch.tasks, *again)):
             covered = group_ids(await groups_of_tenant(self._db, run.tenant_id, run.group_id))
-            batch.tasks = [
-                replace(task, payload={**task.payload, **covered})
-                if covers_tenant(task.task_type, run.group_id, run.project_id)
-                else task
-                for task in batch.tasks
-            ]
+
+            def covering(task: NewTask) -> NewTask:
+                if not covers_tenant(task.task_type, run.group_id, run.project_id):
+                    return task
+                return replace(task, payload={**task.payload, **covered})
+
+            batch.tasks = [covering(task) for task in batch.tasks]
+            batch.again = [one if one.task is None else replace(one, task=covering(one.task)) for one in batch.again]
         columns = [list(column) for column in zip(*batch.nodes, strict=True)] or [[]] * NODE_COLUMNS
         plans = self._direct.plan(run, batch.tasks)
         is_due = bool(batch.again) or (bool(batch.tasks) and plans is None)
@@ -202,7 +206,10 @@ class DagSteps:
             for child in batch.runs:
                 await db.execute(SQL.add_run, *child.row_in(run))
             if batch.again:
-                await db.fetch(SQL.reopen, run.run_id, *(list(column) for column in zip(*batch.again, strict=True)))
+                columns_again = zip(*(one.columns() for one in batch.again), strict=True)
+                await db.fetch(SQL.reopen, run.run_id, *(list(column) for column in columns_again))
+            for path, reason in batch.not_again:
+                await db.execute(SQL.refuse_again, run.run_id, path, reason)
 
         async def after(db: type_Connection) -> None:
             if run.restored_epoch is not None:

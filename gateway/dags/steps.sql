@@ -58,18 +58,18 @@ WHERE run_id = $1
 RETURNING deadline_at
 
 -- name: want_again
--- A run that was started again: what failed or was stopped runs anew, unless its failure was to be lived with ($2), and what
--- was undone, too. Whatever was not opened is decided anew, but for what a person skipped.
+-- A run that was started again: what was stopped runs anew, what failed unless its failure was to be lived with ($2), and what
+-- was undone. Whatever was not opened is decided anew, but for what a person skipped.
 WITH undone AS (
     DELETE FROM taskgate.dag_node WHERE run_id = $1 AND undoes RETURNING node, position
 ), refused AS (
     DELETE FROM taskgate.dag_node
     WHERE run_id = $1 AND NOT undoes AND (verdict = 'refused' OR verdict = 'skipped') AND task_id IS NULL
 )
-UPDATE taskgate.dag_node n SET again = true, told = false, told_at = NULL
+UPDATE taskgate.dag_node n SET again = true, told = false, told_at = NULL, verdict = NULL, reason = NULL
 FROM taskgate.dispatch d
 WHERE n.run_id = $1 AND d.task_id = n.task_id AND n.verdict IS DISTINCT FROM 'bypassed' AND NOT n.undoes
-  AND ((d.state IN ('failed', 'stopped') AND n.node <> ALL ($2::text[]))
+  AND (d.state = 'stopped' OR (d.state = 'failed' AND n.node <> ALL ($2::text[]))
        OR EXISTS (SELECT 1 FROM undone u WHERE u.node = n.node AND u.position IS NOT DISTINCT FROM n.position))
 
 -- name: nodes
@@ -151,14 +151,16 @@ UPDATE taskgate.dispatch d SET timeout_seconds = t.seconds
 FROM unnest($1::text[], $2::float8[]) AS t (task_id, seconds) WHERE d.task_id = t.task_id
 
 -- name: reopen
--- Tasks of an earlier start of the run, wanted again. $3: what they wait for, if they are no handler's; $4: how long (seconds).
+-- Tasks of an earlier start of the run, wanted again. $3: what they wait for, if they are no handler's; $4: how long (seconds);
+-- $5: their payloads, $6: the parameters of inner runs; null: as they were.
 WITH wanted AS (
-    UPDATE taskgate.dag_node n SET again = false, told = false, told_at = NULL
-    FROM unnest($2::text[], $3::text[], $4::float8[]) AS g (path, held, seconds)
+    UPDATE taskgate.dag_node n SET again = false, told = false, told_at = NULL, answer = NULL
+    FROM unnest($2::text[], $3::text[], $4::float8[], $5::text[], $6::text[]) AS g (path, held, seconds, payload, params)
     WHERE n.run_id = $1 AND n.path = g.path AND n.again
-    RETURNING n.task_id, g.held, g.seconds
+    RETURNING n.task_id, g.held, g.seconds, g.payload, g.params
 ), over AS (
-    SELECT d.task_id, w.held, w.seconds FROM taskgate.dispatch d JOIN wanted w ON w.task_id = d.task_id
+    SELECT d.task_id, w.held, w.seconds, w.payload, w.params
+    FROM taskgate.dispatch d JOIN wanted w ON w.task_id = d.task_id
     WHERE d.state IN ('completed', 'failed', 'stopped')
     ORDER BY d.task_id FOR UPDATE OF d
 ), opened AS (
@@ -167,17 +169,25 @@ WITH wanted AS (
         claimed_at = NULL, queued_at = NULL, expires_at = now() + make_interval(secs => over.seconds), held = over.held,
         wanted_backend = NULL
     FROM over WHERE d.task_id = over.task_id
-    RETURNING d.task_id
+    RETURNING d.task_id, over.payload, over.params
+), inner_runs AS (
+    UPDATE taskgate.dag_run r SET params = o.params::json
+    FROM opened o WHERE r.run_id = o.task_id AND o.params IS NOT NULL
 )
 UPDATE task_logs t
-SET status = 'PROCESSING', error_message = NULL, started_at = NULL, completed_at = NULL, stopped_at = NULL, worker_id = NULL,
+SET payload = COALESCE(o.payload::json, t.payload), status = 'PROCESSING', error_message = NULL, started_at = NULL, completed_at = NULL, stopped_at = NULL, worker_id = NULL,
     progress = 0, retry_count = t.retry_count + 1
 FROM opened o WHERE t.id = o.task_id
 RETURNING t.id AS task_id
 
+-- name: refuse_again
+-- A node of an earlier start whose input cannot be computed now.
+UPDATE taskgate.dag_node SET again = false, told = true, told_at = now(), verdict = 'refused', reason = $3, decided_by = 'gateway'
+WHERE run_id = $1 AND path = $2 AND again
+
 -- name: failures
 -- What went wrong in a run, the first of it.
-SELECT n.path, COALESCE(t.error_message, n.reason) AS error
+SELECT n.path, COALESCE(CASE WHEN n.verdict = 'refused' THEN n.reason END, t.error_message) AS error
 FROM taskgate.dag_node n
 LEFT JOIN taskgate.dispatch d ON d.task_id = n.task_id
 LEFT JOIN task_logs t ON t.id = n.task_id

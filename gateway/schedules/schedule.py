@@ -95,7 +95,8 @@ class Schedule:
         if self.definition.paused or due.next_at is None:
             return due
         floor = now - timedelta(seconds=self.definition.catch_up_seconds)
-        if due.next_at < floor:
+        # By when it fires: a jitter is no reason to miss a time.
+        if self.timetable.fires_at(due.next_at) < floor:
             due.missed = (due.next_at, floor)
             due.next_at = self.timetable.after(floor - timedelta(microseconds=1))
         while due.next_at is not None and due.next_at <= now and len(due.times) < BATCH:

@@ -15,7 +15,7 @@ from gateway.storage.database import Database, type_Connection
 from gateway.storage.queries import Queries
 from gateway.submission.batch_writer import Acceptances
 from gateway.submission.idempotency import Idempotency, Replay, first_answer, recall
-from gateway.submission.new_task import MARK, NO_OVERRIDE, NewTask, wire_payload
+from gateway.submission.new_task import NO_OVERRIDE, NewTask, stored_payload
 from gateway.submission.start_plan import DispatcherPort, OnAccepted, StartPlan, Tracer, no_trace, plan_to_wait
 from gateway.submission.unique_keys import Holder, UniqueKeys, repeated_keys
 from gateway.submission.yielding import Yielding
@@ -268,14 +268,13 @@ class Intake:
                 rows, size = [], 0
 
     def _row(self, task: NewTask, plan: StartPlan) -> tuple[Any, ...]:
-        stored = wire_payload(task)
         retry = task.retry or NO_OVERRIDE
         return (
             task.task_id,
             task.group_id,
             task.task_type,
             task.created_at,
-            MARK + orjson.dumps(stored).decode(),
+            stored_payload(task),
             task.entity_id,
             task.entity_type,
             task.parent_task_id,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
+
 from backends.port import RetryPolicy, WorkflowRef
 from gateway.access.placement import Placement
 from gateway.submission.ids import new_task_id
@@ -81,6 +83,11 @@ def wire_payload(task: NewTask) -> dict[str, Any]:
         "task_id": task.task_id,
         "timestamp": task.created_at.timestamp(),
     }
+
+
+def stored_payload(task: NewTask) -> str:
+    """The text of `task_logs.payload`."""
+    return MARK + orjson.dumps(wire_payload(task)).decode()
 
 
 def first_ref(task: NewTask) -> WorkflowRef:

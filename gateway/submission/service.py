@@ -15,6 +15,7 @@ from gateway.access.on_behalf import OnBehalf
 from gateway.access.placement import Caller, Placement
 from gateway.callbacks.address import CallbackRules, check_callback
 from gateway.callbacks.callback import Callback
+from gateway.callbacks.errors import CallbackRefused
 from gateway.errors import Forbidden, InvalidRequest
 from gateway.moment import Moment
 from gateway.submission.new_task import NewTask, RetryOverride
@@ -151,6 +152,8 @@ class SubmissionService:
         covered = await self._groups_of(admission, submission.type, group_id)
         await self._check_payload(submission, admission, group_id, covered)
         if submission.callback is not None:
+            if admission.placement.tenant_id is None:  # nobody's secret could sign it
+                raise CallbackRefused("Tasks without a tenant cannot have callbacks.")
             check_callback(submission.callback.url, self._callback_rules)
         if self._capabilities is not None and not_before is None:
             await self._capabilities.check_priority(submission.priority, submission.type, admission.placement)

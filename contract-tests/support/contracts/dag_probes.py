@@ -17,7 +17,7 @@ GATES: dict[str, asyncio.Event] = {}
 
 
 class Echo(TaskHandler):
-    """Its result is `value` of its payload."""
+    """Its result is `value` of its payload, or, with `counts`, how often its mark has run."""
 
     @property
     def task_type(self) -> str:
@@ -35,7 +35,8 @@ class Echo(TaskHandler):
         if payload.get("bytes"):
             await context._update_task_log(payload["task_id"], "PROCESSING", result={"text": "x" * payload["bytes"]})
             return
-        await context._update_task_log(payload["task_id"], "PROCESSING", result={"value": payload.get("value")})
+        value = RAN[str(payload["tenant_id"])].count(mark) if payload.get("counts") else payload.get("value")
+        await context._update_task_log(payload["task_id"], "PROCESSING", result={"value": value})
 
 
 class Undo(Echo):

@@ -68,6 +68,28 @@ outputs: {{early: "${{ nodes.early.result }}", late: "${{ nodes.late.result.n }}
     assert (await dags.post(f"{run_id}/signals/late", {})).status_code == 409
 
 
+async def test_a_signal_that_came_early_reaches_one_node_and_the_next_one_another(dags: Dags) -> None:
+    gates = [f"gate-{secrets.token_hex(3)}" for _ in range(2)]
+    GATES.update({gate: asyncio.Event() for gate in gates})
+    await dags.apply(
+        "twice",
+        f"""
+nodes:
+  a: {{type: dag_echo, input: {{mark: {gates[0]}}}}}
+  one: {{signal: {{name: go}}, needs: [a]}}
+  b: {{type: dag_echo, input: {{mark: {gates[1]}}}, needs: [one]}}
+  two: {{signal: {{name: go}}, needs: [b]}}
+outputs: {{one: "${{ nodes.one.result }}", two: "${{ nodes.two.result }}"}}
+""",
+    )
+    run_id = await dags.start("twice")
+    for number, gate in enumerate(gates, 1):
+        await dags.until(run_id, "ab"[number - 1], "running")
+        assert (await dags.post(f"{run_id}/signals/go", number)).json() == {"nodes": []}
+        GATES[gate].set()
+    assert (await dags.ended(run_id))["result"] == {"one": 1, "two": 2}
+
+
 async def test_a_signal_whose_payload_is_sent_as_something_else_is_none(dags: Dags) -> None:
     await dags.apply("typed", "nodes: {go: {signal: {name: go}}}\noutputs: {ok: '${ nodes.go.result.ok }'}")
     run_id = await dags.start("typed")

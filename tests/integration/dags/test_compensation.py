@@ -126,3 +126,36 @@ nodes:
     assert sorted(ran[5:8]) == ["undo a", "undo b", "undo c"]
     assert ran[8:] == ["undo first"]
     assert {statuses(document)[f"book[{n}]~undo"] for n in range(3)} == {"completed"}
+
+
+async def test_a_retry_after_it_reads_the_results_of_the_new_start_in_the_order_of_the_nodes(dags: Dags) -> None:
+    FAILURES["use 1"] = 1
+    document = await dags.run(
+        """
+nodes:
+  create:
+    type: dag_echo
+    input: {mark: create, counts: true}
+    compensate: {type: dag_undo, input: {mark: "undo ${ nodes.create.result.value }"}}
+  book:
+    type: dag_echo
+    needs: [create]
+    for_each: "['x', 'y']"
+    input: {mark: "${ item } ${ nodes.create.result.value }"}
+    compensate: {type: dag_undo, input: {mark: "undo ${ item }"}}
+  use:
+    type: dag_echo
+    needs: [book]
+    input: {mark: "use ${ nodes.create.result.value }"}
+    retry: {attempts: 1}
+    on_failure: compensate
+"""
+    )
+    assert document["status"] == "failed"
+    assert (await dags.post(f"{document['run_id']}/retry")).status_code == 200
+    document = await dags.ended(document["run_id"])
+    assert document["status"] == "completed", document
+    ran = RAN[dags.home.tenant_id]
+    before, after = ran[:7], ran[7:]
+    assert (before[0], sorted(before[1:3]), before[3], before[6]) == ("create", ["x 1", "y 1"], "use 1", "undo 1")
+    assert (after[0], sorted(after[1:3]), after[3:]) == ("create", ["x 2", "y 2"], ["use 2"])

@@ -106,6 +106,28 @@ nodes:
     assert (await dags.post(f"{run_id}/retry")).status_code == 409
 
 
+async def test_a_node_whose_failure_is_lived_with_runs_anew_if_it_was_stopped_with_the_run(dags: Dags) -> None:
+    gate = f"gate-{secrets.token_hex(3)}"
+    GATES[gate] = asyncio.Event()
+    await dags.apply(
+        "cancelled",
+        f"""
+nodes:
+  a: {{type: dag_echo, input: {{mark: {gate}, value: 1}}, on_failure: continue}}
+  b: {{type: dag_echo, needs: [a], input: {{mark: b, value: "${{ nodes.a.result.value }}"}}}}
+outputs: {{b: "${{ nodes.b.result.value }}"}}
+""",
+    )
+    run_id = await dags.start("cancelled")
+    await dags.until(run_id, "a", "running")
+    assert (await dags.post(f"{run_id}/cancel")).status_code == 200
+    assert (await dags.ended(run_id))["status"] == "cancelled"
+    GATES[gate].set()
+    assert (await dags.post(f"{run_id}/retry")).status_code == 200
+    document = await dags.ended(run_id)
+    assert (document["status"], document["result"]) == ("completed", {"b": 1})
+
+
 async def test_compensation_undoes_what_was_completed_the_last_first(dags: Dags) -> None:
     FAILURES["c"] = 1
     document = await dags.run(

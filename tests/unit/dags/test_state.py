@@ -174,3 +174,22 @@ def test_what_was_undone_by_older_releases_is_what_they_took_for_completed() -> 
     assert state.next_undoing() == "a"
     state.undoing("a", [])
     assert state.next_undoing() is None
+
+
+def test_items_of_an_earlier_start_wait_for_what_runs_again_before_them() -> None:
+    def retried() -> RunState:
+        return state_of(
+            node("first", []),
+            node("book", [0], fan=True),
+            node("last", [1]),
+            states={"book": "o"},
+            fans={"book": [2, 2, [], [0, 1], 0]},
+        )
+
+    state = retried()
+    state.items_wait_for_needs = True
+    assert step(state) == [["first", "open"]]
+    state.ended([["first", None, "c", False]])
+    assert step(state, ["i", [], []]) == [["book", "again", [0, 1]]]
+    # Histories of older releases go on without this.
+    assert step(retried(), ["i", [], []], ["o"]) == [["book", "again", [0, 1]], ["first", "open"]]

@@ -67,6 +67,8 @@ class RunState:
         self.compensates = False
         self.undoes_items = False
         """Also a fan-out with a failed item is undone; histories of older releases go on without this."""
+        self.items_wait_for_needs = False
+        """Items of an earlier start wait for what their node needs and runs again; likewise."""
         self.is_failing = bool(snapshot.get("failing"))
         self._undone: set[str] = set(snapshot.get("undone", ()))
         self._undoing: set[tuple[str, int | None]] = {
@@ -125,7 +127,7 @@ class RunState:
         node = self._nodes[i]
         fan = node.fan
         assert fan is not None
-        if fan.asked:
+        if fan.asked or (node.unmet and self.items_wait_for_needs):
             return 0
         room = min(room, node.width - len(fan.open))
         if room <= 0:

@@ -65,6 +65,7 @@ class DagWorkflow:
     async def _carry_out(self, message: RunDag) -> dict[str, Any]:
         snapshot = await self._step(steps.BEGIN, message.run_id, message.epoch)
         state = RunState(snapshot)
+        state.items_wait_for_needs = workflow.patched("items-wait-for-needs")
         # Temporal warns at 10,240 events of a history, and ends a workflow at 51,200.
         self._most_events = workflow.info().get_current_history_length() + snapshot["most_events"]
         deadline = snapshot["deadline"] and datetime.fromisoformat(snapshot["deadline"])

@@ -166,3 +166,14 @@ async def test_a_submitted_callback_is_sent(client, gateway, receiver, secret) -
     hit = await receiver.hit()
     assert hit.content["data"]["task_id"] == answer.json()["task_id"]
     assert hit.content["data"]["labels"] == {"a": "b"}
+
+
+async def test_a_task_without_a_tenant_has_no_callback(serve, people, admin, database) -> None:
+    await people.add_user("loner")
+    headers = {"Authorization": f"Bearer {await people.add_key('loner')}"}
+    async with serve() as (client, _):
+        body = {"type": "probe", "callback": {"url": "https://example.com"}}
+        refused = await client.post("/gateway/v1/tasks", json=body, headers=headers)
+        assert (refused.status_code, refused.json()["detail"]) == (422, "Tasks without a tenant cannot have callbacks.")
+        accepted = await client.post("/gateway/v1/tasks", json={"type": "probe"}, headers=headers)
+        assert accepted.status_code == 202

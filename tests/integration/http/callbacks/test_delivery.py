@@ -242,3 +242,17 @@ async def test_whose_callbacks_change_is_told_and_no_more_often_than_needed(
             told += 1
     assert pieces == {Piece(Topic.CALLBACK, "t-ann")}
     assert 1 <= told <= 10, "they are gathered: there were 40 changes"
+
+
+async def test_the_operators_secret_signs_nothing_else(run_gateway, receiver, database) -> None:
+    await run_gateway(guardrail_webhook_secret=create_secret())
+    await database.execute(
+        "INSERT INTO taskgate.delivery (id, task_id, tenant_id, event, url, receiver, body)"
+        " VALUES ('msg_1', 'x', NULL, 'completed', $1, 'r', '{}')",
+        receiver.url("/hook"),
+    )
+    error = await eventually(
+        lambda: database.fetchval("SELECT error FROM taskgate.delivery WHERE id = 'msg_1'"), lambda found: found
+    )
+    assert "no webhook secret" in error
+    assert receiver.hits == []

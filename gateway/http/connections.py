@@ -87,7 +87,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.too_many is not None and limit is not None:
             self.limit_concurrency = None
             if max(len(self.connections), len(self.tasks)) >= limit:
-                self.app = self.too_many  # type: ignore[assignment]
+                self.app = self.too_many
         try:
             super().on_headers_complete()
         finally:

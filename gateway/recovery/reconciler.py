@@ -25,7 +25,7 @@ FULL_EVERY = 10
 ROWLESS_EVERY = 2
 #: Some comparisons read all tasks that engines hold, or all that were stopped in two hours: longest rest (seconds).
 LONGEST_REST = 30.0
-#: Legacy recovery puts back what lasts longer than its type's limit, within a minute. Only rebuilds it never puts back (R5):
+#: Legacy recovery puts back what lasts longer than its type's limit, within a minute. Rebuilds it never puts back (R5):
 #: such a run may still go on, so a day has to pass.
 STALLED_SECONDS = 120.0
 _DAY = 24 * 3600.0

@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute, APIRouter
 from fastapi_offline import FastAPIOffline
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.errors import TooManyConnections
 from gateway.http.batches import PATH as BATCH_PATH
 from gateway.http.bodies import Bodies
 from gateway.http.console import CONSOLE, Console
@@ -21,10 +23,11 @@ from gateway.http.guards import LEGACY_API, Guards
 from gateway.http.health import taskgate_version
 from gateway.http.openapi import describe
 from gateway.http.passthrough import Passthrough
-from gateway.http.problems import install
+from gateway.http.problems import error_answer, install
 from gateway.http.request_counts import RequestCounts
 from gateway.http.request_ids import RequestIds
 from gateway.http.session_cookies import SessionCookies
+from gateway.settings import Settings
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -119,13 +122,7 @@ def create_app(gateway: Gateway) -> FastAPI:
         larger_bodies={BATCH_PATH: settings.max_batch_bytes},
     )
     # The outermost, so that refusals of the guards and answers of the upstream are for pages of other origins, too.
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=settings.allowed_origins,
-        allow_credentials=True,
-        allow_methods=["*"],
-        allow_headers=["*"],
-    )
+    app.add_middleware(CORSMiddleware, **_cors(settings))
     if settings.console:
         console = Console(settings.console_files)
         app.router.routes += [Route(CONSOLE, console), Mount(CONSOLE, console)]
@@ -140,6 +137,29 @@ def create_app(gateway: Gateway) -> FastAPI:
         )
     describe(app)
     return app
+
+
+def too_many_connections(settings: Settings) -> ASGIApp:
+    """Answers every request beyond the limit of connections, also for pages of other origins."""
+
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        error = TooManyConnections()
+        headers = {"Retry-After": "1", "Connection": "close"}
+        answer = error_answer(scope["path"], error.http_status, error.message, code=error.code, headers=headers)
+        await answer(scope, receive, send)
+
+    return CORSMiddleware(refuse, **_cors(settings))
+
+
+def _cors(settings: Settings) -> dict[str, Any]:
+    """Pages of which origins may call; also from a public page to a gateway in a private network."""
+    return {
+        "allow_origins": settings.allowed_origins,
+        "allow_credentials": True,
+        "allow_methods": ["*"],
+        "allow_headers": ["*"],
+        "allow_private_network": True,
+    }
 
 
 def _own_paths(routes: Iterable[APIRoute]) -> Callable[[str, str], bool]:

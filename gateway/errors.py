@@ -151,6 +151,14 @@ class TooManyOpen(ApiError):
     grpc_status = "RESOURCE_EXHAUSTED"
 
 
+class TooManyConnections(ApiError):
+    """The gateway has too many connections; try again."""
+
+    code = "too_many_connections"
+    http_status = 503
+    grpc_status = "UNAVAILABLE"
+
+
 class TooMuchHeld(ApiError):
     """The gateway has too many large requests in memory; try again."""
 

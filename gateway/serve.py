@@ -10,10 +10,10 @@ import socket
 import uvicorn
 from sse_starlette.sse import AppStatus
 
-from gateway.app import create_app
+from gateway.app import create_app, too_many_connections
 from gateway.bootstrap import build_gateway
 from gateway.gateway import Gateway
-from gateway.http.connections import BoundedProtocol, cut_slow_clients, most_connections
+from gateway.http.connections import bounded, cut_slow_clients, most_connections
 from gateway.recovery.mark import check_mark
 from gateway.rpc.server import GrpcServer
 from gateway.settings import Settings
@@ -93,7 +93,7 @@ def http_config(gateway: Gateway) -> uvicorn.Config:
         create_app(gateway),
         host=settings.http_host,
         port=settings.http_port,
-        http=BoundedProtocol,
+        http=bounded(too_many_connections(settings)),
         ws="none",
         limit_concurrency=most_connections(settings.max_connections),
         forwarded_allow_ips=settings.trusted_proxies,

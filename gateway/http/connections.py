@@ -8,6 +8,7 @@ import resource
 from collections.abc import Iterable
 from typing import Any
 
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,11 @@ SLOWEST = 16 * 1024
 #: Connections beyond `limit_concurrency` that are still answered, with 503.
 _ANSWERED = 100
 
-_HEAD_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_TOO_LARGE = b'{"detail":"The head of the request is too large"}'
+_HEAD_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%s"
+) % (len(_TOO_LARGE), _TOO_LARGE)
 
 
 def most_connections(wanted: int) -> int:
@@ -35,8 +40,12 @@ def most_connections(wanted: int) -> int:
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's protocol, with limits of connections, of a request's head and of its time.
 
-    `limit_concurrency` of the configuration bounds the connections. `cut_slow_clients` has to be called now and then.
+    `limit_concurrency` of the configuration bounds the connections; `too_many` answers requests beyond it, because
+    uvicorn's own answer is no JSON, and not for pages of other origins. `cut_slow_clients` has to be called now and
+    then.
     """
+
+    too_many: ASGIApp | None = None
 
     _unread = 0
     """Bytes that came without giving the application anything."""
@@ -74,7 +83,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._unread = 0
-        super().on_headers_complete()
+        app, limit = self.app, self.limit_concurrency
+        if self.too_many is not None and limit is not None:
+            self.limit_concurrency = None
+            if max(len(self.connections), len(self.tasks)) >= limit:
+                self.app = self.too_many
+        try:
+            super().on_headers_complete()
+        finally:
+            self.app, self.limit_concurrency = app, limit
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0
@@ -97,6 +114,11 @@ class BoundedProtocol(HttpToolsProtocol):
         useful = 0 if self.cycle is not None and self.cycle.response_complete else self._body_bytes
         if now - self._since > seconds + useful / SLOWEST:
             self.transport.abort()
+
+
+def bounded(too_many: ASGIApp) -> type[BoundedProtocol]:
+    """The protocol, with what answers requests beyond the limit of connections."""
+    return type(BoundedProtocol.__name__, (BoundedProtocol,), {"too_many": staticmethod(too_many)})
 
 
 async def cut_slow_clients(connections: Iterable[Any], seconds: float) -> None:

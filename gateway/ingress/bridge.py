@@ -40,6 +40,9 @@ ROW_GRACE = 2.0
 #: since it may take one part in `SHARE` of the time.
 EVERYTHING_SECONDS = 10.0
 SHARE = 20
+#: Legacy recovery copies what waits for a minute (contract §5, rule 2). What was seen so many seconds ago is taken in a
+#: look at everything only, which sees its copies, too.
+COPIED_SECONDS = 45.0
 #: Payloads that are remembered between looks.
 _MOST_KNOWN = 100_000
 
@@ -113,12 +116,15 @@ class Bridge:
             self._known = {key: known for key, known in self._known.items() if key in seen}
         blocked = self._postponed.groups
         readable = [sighting for sighting in sightings if sighting.task_id is not None]
+        copies: dict[str | None, list[Sighting]] = {}
         for start in range(0, len(readable), 1000):
-            for sighting in await self._choose(readable[start : start + 1000], began):
-                await self._take(sighting, blocked)
+            for sighting in await self._choose(readable[start : start + 1000], began, everywhere=everywhere):
+                copies.setdefault(sighting.task_id, []).append(sighting)
+        for of_one_task in copies.values():
+            await self._take(of_one_task, blocked)
         for sighting in sightings:
             if sighting.task_id is None:
-                await self._take(sighting, blocked)
+                await self._take([sighting], blocked)
         if everywhere:
             took = time.monotonic() - began
             self._everything_at = time.monotonic() + max(EVERYTHING_SECONDS, SHARE * took)
@@ -133,8 +139,8 @@ class Bridge:
             known = self._known[key] = _Known(now, sighting)
         return known.sighting
 
-    async def _choose(self, sightings: Sequence[Sighting], now: float) -> list[Sighting]:
-        """Those whose tenant is on another backend now."""
+    async def _choose(self, sightings: Sequence[Sighting], now: float, *, everywhere: bool) -> list[Sighting]:
+        """Those whose tenant is on another backend now; of old ones none, unless this look has seen everything."""
         named = [_storable(sighting) for sighting in sightings]
         rows = await self._db.fetch(
             SQL.look,
@@ -149,6 +155,8 @@ class Bridge:
             is_fresh = known is not None and now - known.since < self._row_grace
             if row["is_redis_task"] or row["runs_elsewhere"] or (is_fresh and not row["has_row"]):
                 continue
+            if not everywhere and known is not None and now - known.since > COPIED_SECONDS:
+                continue
             route = self._router.route(
                 RouteQuery(
                     row["tenant_id"],
@@ -162,13 +170,21 @@ class Bridge:
                 chosen.append(sighting)
         return chosen
 
-    async def _take(self, sighting: Sighting, blocked: set[bytes]) -> None:
-        """Take it and settle it, unless its group is `blocked`; the group is from now on if the payload has to wait."""
-        if sighting.group in blocked:
-            return
-        collected = await self._ingress.collect(sighting)
-        if collected is None:
-            return
+    async def _take(self, of_one_task: Sequence[Sighting], blocked: set[bytes]) -> None:
+        """Take the payloads of one task, and settle them, unless their group is `blocked`.
+
+        All are taken before the first is settled, and the youngest first: a legacy worker takes from that end, and
+        would run a copy beside the task.
+        """
+        taken: list[tuple[Sighting, Collected]] = []
+        for sighting in reversed(of_one_task):
+            if sighting.group not in blocked and (collected := await self._ingress.collect(sighting)) is not None:
+                taken.append((sighting, collected))
+        for sighting, collected in reversed(taken):
+            await self._settle_taken(sighting, collected, blocked)
+
+    async def _settle_taken(self, sighting: Sighting, collected: Collected, blocked: set[bytes]) -> None:
+        """Its group is `blocked` from now on if the payload has to wait."""
         if sighting.task_id is None and (message := _message(collected)) is not None:
             # Redis could not read it, Python can: now it is known what it is, and can be judged like the others.
             known = replace(
@@ -178,7 +194,7 @@ class Bridge:
                 tenant_id=text_member(message.payload, "tenant_id"),
                 project_id=text_member(message.payload, "project_id"),
             )
-            self._known[sighting.group, sighting.digest] = _Known(0.0, known)
+            self._known[sighting.group, sighting.digest] = _Known(time.monotonic() - self._row_grace, known)
             await self._ingress.put_back(collected)
             return
         if not await self._settle(collected):

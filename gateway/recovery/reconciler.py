@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from backends.port import Capability, WorkflowEnginePort
+from backends.redis_queue.wire import TYPES
 from gateway.pacing.throttle import Throttle
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
@@ -24,6 +25,14 @@ FULL_EVERY = 10
 ROWLESS_EVERY = 2
 #: Some comparisons read all tasks that engines hold, or all that were stopped in two hours: longest rest (seconds).
 LONGEST_REST = 30.0
+#: Legacy recovery puts back what lasts longer than its type's limit, within a minute. Rebuilds it never puts back (R5):
+#: such a run may still go on, so a day has to pass.
+STALLED_SECONDS = 120.0
+_DAY = 24 * 3600.0
+_STALLED = {
+    name: _DAY if one.group_key != "group_id" else one.timeout.total_seconds() + STALLED_SECONDS
+    for name, one in TYPES.items()
+}
 
 
 async def _nobody(task_ids: Sequence[str]) -> None:
@@ -63,7 +72,7 @@ class Reconciler:
         changed: list[str] = []
 
         async def merge(what: str, query: str, *values: object) -> list[str]:
-            throttle = self._throttles[what, full]
+            throttle = self._throttles[query, full]
             if throttle.rest > 0:
                 return []
             with throttle.look():
@@ -76,6 +85,8 @@ class Reconciler:
             await merge("began", SQL.merge_started, self._unfenced, look_back)
             await self._on_ended(await merge("ended", SQL.merge_ended, self._unfenced, look_back))
             await merge("recovered", SQL.merge_recovered, self._unfenced)
+            if full:
+                await merge("recovered", SQL.take_back_stalled, self._unfenced, list(_STALLED), list(_STALLED.values()))
         await merge("stopped", SQL.restore_stopped)
         await merge("completed", SQL.restore_completed, full)
         if full or self._ticks % ROWLESS_EVERY == 0:

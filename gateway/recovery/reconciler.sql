@@ -25,17 +25,20 @@ SELECT task_id FROM started
 
 -- name: merge_ended
 -- A legacy worker ended it. A run that was never seen to begin, because it was short, is kept as an attempt, too: parity and guardrails
--- count it. Where no worker stands in the row a person has ended it, and there was no run.
+-- count it. Where no worker stands in the row a person has ended it, and there was no run. Of a row that somebody has written
+-- STOPPED into (contract §6), the start is cancelled: what waits in its group would wait behind it.
 WITH over AS (
     SELECT d.task_id, t.status, t.started_at, t.completed_at, t.worker_id, t.error_message
     FROM taskgate.dispatch d JOIN task_logs t ON t.id = d.task_id
     WHERE d.phase = 'open' AND d.backend = ANY($1::text[])
-      AND t.status IN ('COMPLETED', 'FAILED')
+      AND t.status IN ('COMPLETED', 'FAILED', 'STOPPED')
       AND ($2::float8 IS NULL OR t.completed_at > now() - make_interval(secs => $2))
     ORDER BY d.task_id FOR UPDATE OF d, t
 ), ended AS (
     UPDATE taskgate.dispatch d
     SET state = lower(t.status), finished_at = COALESCE(t.completed_at, now()), owner_id = NULL,
+        cancel_epoch = CASE WHEN t.status = 'STOPPED' THEN d.epoch ELSE d.cancel_epoch END,
+        cancel_backend = CASE WHEN t.status = 'STOPPED' THEN d.backend ELSE d.cancel_backend END,
         worker_id = COALESCE(t.worker_id, d.worker_id),
         attempt = d.attempt + CASE WHEN d.state <> 'running' AND t.started_at IS NOT NULL AND t.worker_id IS NOT NULL THEN 1 ELSE 0 END,
         claimed_at = CASE WHEN d.state <> 'running' AND t.worker_id IS NOT NULL THEN t.started_at ELSE d.claimed_at END
@@ -49,7 +52,7 @@ WITH over AS (
     ON CONFLICT (task_id, attempt) DO UPDATE
         SET ended_at = excluded.ended_at, outcome = excluded.outcome, error = excluded.error WHERE a.outcome IS NULL
 )
-SELECT task_id FROM ended
+SELECT task_id, CASE WHEN state = 'stopped' THEN pg_notify('taskgate_stop', task_id) END FROM ended
 
 -- name: merge_recovered
 -- A legacy recovery loop (contract §5, rule 1) put it back into its group: reserved again before rule 2 copies it (R2). That a
@@ -74,6 +77,38 @@ WITH pushed AS (
         SET ended_at = excluded.ended_at, outcome = excluded.outcome, error = excluded.error WHERE a.outcome IS NULL
 )
 SELECT task_id FROM again
+
+-- name: take_back_stalled
+-- Runs of legacy workers that began longer ago than they may last ($2: types, $3: seconds). Where a legacy worker is left, its recovery
+-- loop has put the payload back long before (contract §5, rule 1); where none is left, nobody would. The lists of Redis hold the payload
+-- still, or it is started again as lost.
+WITH stalled AS (
+    SELECT d.task_id, d.attempt, d.worker_id
+    FROM taskgate.attempt r
+    JOIN taskgate.dispatch d ON d.task_id = r.task_id AND d.attempt = r.attempt AND d.worker_id = r.worker_id
+    JOIN unnest($2::text[], $3::float8[]) AS k (task_type, seconds) ON k.task_type = d.task_type
+    JOIN task_logs t ON t.id = d.task_id AND t.worker_id = d.worker_id
+    WHERE NOT r.is_counted AND r.outcome IS NULL AND d.state || '' = 'running' AND d.backend = ANY($1::text[])
+      AND t.status = 'PROCESSING' AND d.claimed_at < now() - make_interval(secs => k.seconds)
+      AND NOT EXISTS (SELECT 1 FROM taskgate.process p WHERE p.process_id = d.worker_id)
+    ORDER BY d.task_id LIMIT 1000 FOR UPDATE OF d, t
+), back AS (
+    UPDATE taskgate.dispatch d SET state = 'queued', worker_id = NULL, queued_at = now()
+    FROM stalled s WHERE d.task_id = s.task_id
+    RETURNING d.task_id, d.attempt, d.epoch, d.backend, d.group_id, d.task_type, s.worker_id AS lost_worker
+), requeue AS (
+    INSERT INTO taskgate.engine_duty (kind, backend, subject, epoch, attempt, worker_id, group_id, task_type)
+    SELECT 'requeue', backend, task_id, epoch, attempt, lost_worker, group_id, task_type FROM back
+    ON CONFLICT DO NOTHING
+), log AS (
+    UPDATE task_logs t SET started_at = NULL, worker_id = NULL, progress = 0, retry_count = t.retry_count + 1
+    FROM back b WHERE t.id = b.task_id
+), history AS (
+    UPDATE taskgate.attempt a
+    SET ended_at = now(), outcome = 'lost', worker_lost = true, error = 'it lasted longer than a legacy worker may take'
+    FROM back b WHERE a.task_id = b.task_id AND a.attempt = b.attempt
+)
+SELECT task_id FROM back
 
 -- name: restore_stopped
 -- The late write of a legacy worker that did not hear of the stop (T2).

@@ -23,6 +23,13 @@ async def test_a_preflight_needs_no_key(serve: Any, path: str) -> None:
     assert answer.headers["access-control-allow-headers"] == "x-any"
 
 
+async def test_a_public_page_may_call_a_gateway_in_a_private_network(serve: Any) -> None:
+    async with serve() as (client, _):
+        answer = await client.options(PATHS[0], headers={**PREFLIGHT, "Access-Control-Request-Private-Network": "true"})
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-private-network"] == "true"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

@@ -8,6 +8,9 @@ import re
 
 import pytest
 
+from backends.redis_queue.ingress import Collected
+from gateway.ingress.bridge import Bridge
+
 TASK = {"task_id": "t1", "task_type": "add_episode", "tenant_id": "moved"}
 
 
@@ -118,6 +121,26 @@ async def test_another_payload_with_the_same_id(producer, bridge, tasks):
     await bridge.tick()
     assert await tasks.adopted() == [first["task_id"]]
     assert (await tasks.row(first["task_id"]))["payload"]["content"] == first["content"]
+    [reason] = await producer.dead()
+    assert reason.startswith("duplicate task_id")
+
+
+async def test_no_legacy_worker_gets_a_copy_of_what_is_becoming_a_task(producer, bridge, tasks, monkeypatch):
+    """Legacy recovery (contract §5, rule 2) pushed it to the end that workers take from."""
+    first = await producer.push()
+    for _ in range(5):
+        await producer.push()
+    await producer.push(task_id=first["task_id"])
+    settle, left = Bridge._settle, []
+
+    async def watched(self: Bridge, collected: Collected) -> bool:
+        left.append(await producer.waiting())
+        return await settle(self, collected)
+
+    monkeypatch.setattr(Bridge, "_settle", watched)
+    await bridge.tick()
+    assert first["task_id"] not in left[0]
+    assert len(await tasks.adopted()) == 6
     [reason] = await producer.dead()
     assert reason.startswith("duplicate task_id")
 

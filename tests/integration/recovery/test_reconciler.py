@@ -87,6 +87,45 @@ async def test_a_legacy_workers_run_is_merged(reconciler, database, legacy, new_
     assert set(changes.ids) == {task}
 
 
+async def test_what_the_last_legacy_worker_held_when_it_died_is_taken_back(
+    reconciler, database, legacy, new_task, new_worker, state
+):
+    """Where another one is left, its recovery loop does it (contract §5, rule 1)."""
+    dead, alive, ours = [await new_task() for _ in range(3)]
+    await database.execute("UPDATE taskgate.dispatch SET task_type = 'add_episode'")
+    for task, worker, seconds in ((dead, "old-1", 730), (alive, "old-2", 710), (ours, "own", 730)):
+        await start(legacy, task)
+        await database.execute(
+            "UPDATE task_logs SET started_at = now() - make_interval(secs => $3), worker_id = $2 WHERE id = $1",
+            task,
+            worker,
+            float(seconds),
+        )
+    await new_worker("own")
+    await reconciler.tick()
+    assert [await state(task) for task in (dead, alive, ours)] == ["queued", "running", "running"]
+    duties = await database.fetch("SELECT kind, subject, worker_id FROM taskgate.engine_duty")
+    assert [tuple(row) for row in duties] == [("requeue", dead, "old-1")]
+    row = await database.fetchrow(
+        "SELECT status, started_at, worker_id, retry_count FROM task_logs WHERE id = $1", dead
+    )
+    assert tuple(row) == ("PROCESSING", None, None, 1)
+
+
+async def test_a_row_that_somebody_has_stopped_is_a_stopped_task(reconciler, database, legacy, new_task, state):
+    """STOPPED is a status of the contract (§6). What waits in its group would wait behind it for ever."""
+    task = await new_task()
+    await start(legacy, task)
+    await database.execute("UPDATE task_logs SET status = 'STOPPED', stopped_at = now() WHERE id = $1", task)
+    await reconciler.tick()
+    assert await state(task) == "stopped"
+    duties = await database.fetch("SELECT kind, backend FROM taskgate.engine_duty WHERE subject = $1", task)
+    assert [tuple(row) for row in duties] == [("cancel", "redis")]
+    await reconciler.tick()
+    row = await database.fetchrow("SELECT status, error_message FROM task_logs WHERE id = $1", task)
+    assert tuple(row) == ("FAILED", "Task stopped by user")
+
+
 @pytest.mark.parametrize(("status", "outcome"), [("COMPLETED", "completed"), ("FAILED", "failed")])
 async def test_a_run_that_was_over_before_anybody_saw_it_begin_is_kept(reconciler, database, new_task, status, outcome):
     """The short tasks of a legacy worker: without their runs a tenant had no baseline (docs/parity.md)."""

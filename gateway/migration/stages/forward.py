@@ -1,9 +1,9 @@
-"""Where a change of the flag leads: the stage that guardrails are asked about. Pure functions."""
+"""Where a change of the flag leads: what guardrails are asked about, and who may newly be at a stage."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from gateway.routing.flag_document import Json, default_weights, reached_stages
 from gateway.routing.flag_edit import settings_of, with_stages
@@ -12,6 +12,8 @@ from gateway.routing.query import Scope
 from gateway.routing.stages import TEMPORAL, Stage, backend_of
 
 _ORDER: Final = tuple(Stage)
+#: Parts of a flag that are compared by what they mean.
+_OF_OUR_OWN: Final = frozenset({"version", "fallthrough", "variations"})
 
 
 def after_unset(before: Json, after: Json, scope: Scope) -> Stage | None:
@@ -22,8 +24,42 @@ def after_unset(before: Json, after: Json, scope: Scope) -> Stage | None:
 
 def after_rollout(before: Json, after: Json) -> Stage | None:
     """The stage on Temporal that more than before are given by the default; None: there is none."""
-    was = default_weights(before) if default_unit(before) in (None, default_unit(after)) else {}
-    return _furthest(stage for stage, weight in default_weights(after).items() if weight > was.get(stage, 0))
+    return _furthest(_given_more(before, after))
+
+
+def may_reach_more(before: Json, after: Json, flag_key: str, stage: Stage) -> bool:
+    """Whether somebody may be at this stage by the document `after` who is not by the one before."""
+    old, new = before["flags"][flag_key], after["flags"][flag_key]
+    was, becomes = settings_of(old), settings_of(new)
+    named = any(one is stage and was.get(scope) is not stage for scope, one in becomes.items())
+    follows_others = any(scope not in becomes and one is not stage for scope, one in was.items())
+    return named or follows_others or stage in _given_more(old, new) or _beside(before, old) != _beside(after, new)
+
+
+def _given_more(before: Json, after: Json) -> list[Stage]:
+    """The stages of which the default gives a larger part, or a part to others."""
+    was = default_weights(before) if _drawn(before) in (None, _drawn(after)) else {}
+    return [stage for stage, weight in default_weights(after).items() if weight > was.get(stage, 0)]
+
+
+def _drawn(flag: Json) -> tuple[Any, ...] | None:
+    """How it is drawn who belongs to a percentage of the default; None: it is one stage for all."""
+    if (unit := default_unit(flag)) is None:
+        return None
+    rollout = flag["fallthrough"]["rollout"]
+    order = [flag["variations"][one["variation"]] for one in rollout["variations"]]
+    return unit, rollout.get("bucketBy"), rollout.get("seed"), order
+
+
+def _beside(document: Json, flag: Json) -> list[Any]:
+    """What decides beside the default and the settings that taskgate writes: rules and targets by other hands, and what
+    they hang on."""
+    others = with_stages(flag, dict.fromkeys(settings_of(flag)))
+    said = [{name: part for name, part in others.items() if name not in _OF_OUR_OWN}]
+    if others["rules"] or others["contextTargets"] or others.get("targets"):
+        said.append(others["variations"])
+    rest = {key: one for key, one in document["flags"].items() if one is not flag}
+    return [*said, rest, document.get("segments") or {}]
 
 
 def _left_to(flag: Json, scope: Scope) -> set[Stage]:

@@ -142,14 +142,20 @@ class Stages:
         return await self._edit(who, asked, scope, lambda flag: without_stage(flag, scope), leads_to)
 
     async def roll_out(
-        self, who: str, asked: SetRollout, also: Also = nothing_else, *, is_back: bool = False
+        self,
+        who: str,
+        asked: SetRollout,
+        also: Also = nothing_else,
+        *,
+        is_back: bool = False,
+        others: Stage | None = None,
     ) -> Changed:
-        """Move a percentage of the default to a stage; `also` and `is_back` as of `move`."""
+        """Move a percentage of the default to a stage; `also`, `is_back` as of `move`, `others` of `with_rollout`."""
         stage = Stage(asked.stage)
 
         def change(flag: Json) -> Json:
             unit = asked.unit or default_unit(flag) or "tenant"
-            return with_rollout(flag, stage, asked.percent, by=unit, seed=secrets.randbelow(2**31))
+            return with_rollout(flag, stage, asked.percent, by=unit, seed=secrets.randbelow(2**31), others=others)
 
         changed = await self._edit(who, asked, Scope(), change, _nowhere if is_back else after_rollout, also)
         changed.notes[:0] = written_notes(stage, self._configured)

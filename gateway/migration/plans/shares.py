@@ -32,9 +32,10 @@ class Shares:
         self._stages = stages
 
     async def is_moved(self, progress: Progress, plan: Plan) -> bool:
-        """Whether the percentage of the wave is moved."""
+        """Whether the percentage of the wave is moved, or others moved more."""
         _, flag = await self._flag()
-        return _says(flag, {"stage": plan.stage_of(progress.wave), "percent": plan.waves[progress.wave].tasks_percent})
+        share = {"stage": plan.stage_of(progress.wave), "percent": plan.waves[progress.wave].tasks_percent}
+        return _says(flag, share) or _gives(flag, share)
 
     async def move(self, progress: Progress, plan: Plan) -> bool:
         """Move the percentage of the wave; False: it is moved."""
@@ -49,6 +50,8 @@ class Shares:
                 async with self._db.transaction() as db:
                     await put(db, replace(progress, share_after=[share]))
                 return True
+            return False
+        if _gives(flag, share):
             return False
         if progress.share_before is None:
             async with self._db.transaction() as db:
@@ -155,6 +158,13 @@ def _says(flag: Json, share: Mapping[str, Any]) -> bool:
     # What was written before there was `others` does not name them.
     is_between = share.get("others") is None or share["others"] in weights
     return default_unit(flag) == "task" and is_between and weights.get(share["stage"]) == weight
+
+
+def _gives(flag: Json, share: Mapping[str, Any]) -> bool:
+    """Whether the default gives so many tasks this stage, or a later one."""
+    stage = Stage(share["stage"])
+    given = sum(weight for one, weight in default_weights(flag).items() if one is stage or is_further(one, stage))
+    return default_unit(flag) in (None, "task") and given >= _weight(share)
 
 
 def _weight(share: Mapping[str, Any]) -> int:

@@ -146,6 +146,18 @@ async def test_a_rollback_of_a_percentage_that_a_gateway_before_this_version_beg
     assert (await world.stages.view())["default"] == "off 90 %, live 10 % by task"
 
 
+@pytest.mark.parametrize("stage", ["live", "rampdown"])
+async def test_a_percentage_of_tasks_takes_none_back(world: World, stage: StageName) -> None:
+    await share_out(world, 50, stage)
+    waves = f"[{{tasks_percent: 5, stage: live}}, {{tasks_percent: 100, stage: {stage}}}]"
+    await world.write(f"name: spring\nwhy: w\nbake: 1h\nwaves: {waves}\n")
+    await world.act("start")
+    await world.until("baking")
+    assert (await world.stages.view())["default"] == f"off 50 %, {stage} 50 % by task"
+    await world.until("done", minutes=20)
+    assert (await world.stages.view())["default"] == stage
+
+
 async def test_only_a_wave_that_names_its_tenants_moves_them_backwards(world: World) -> None:
     await world.write("name: far\nwhy: w\nstage: complete\nbake: '0'\nwaves: [{tenants: [acme, globex]}]\n")
     await world.act("start", "far")

@@ -186,7 +186,7 @@ async def test_a_setting_of_the_flag_that_ends_is_a_move_too(admin: httpx.AsyncC
     await admin.put(STAGES, json={**whose, "stage": "off", "based_on": 0})
     await admin.put(STAGES, json={"everything": True, "stage": "live", "why": "x", "based_on": 1})
     await database.execute("INSERT INTO taskgate.guardrail_freeze (why) VALUES ('9 of 20')")
-    gone = {**whose, "based_on": 2}
+    gone: dict[str, Any] = {**whose, "based_on": 2}
     assert error(await admin.delete(STAGES, params=gone)) == (409, "move_held")
     assert error(await admin.delete(STAGES, params={**gone, "force": True})) == (409, "move_held")
     back = await admin.put(STAGES, json={"everything": True, "stage": "shadow", "why": "x", "based_on": 2})

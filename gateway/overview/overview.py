@@ -13,6 +13,7 @@ from backends.port import WorkflowEnginePort
 from gateway.access.placement import Caller
 from gateway.dispatch.unserved import unserved
 from gateway.limits.pauses import Pauses
+from gateway.migration.guardrails.places import AUTHOR as GUARDRAIL
 from gateway.routing.router import Router
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
@@ -180,7 +181,7 @@ class Overview:
         away, idle, taken, frozen, plans = await asyncio.gather(
             asyncio.gather(*(self._away(name) for name in self._engines)),
             unserved(self._db),
-            self._db.fetch(SQL.taken_back, MOST_NAMED),
+            self._db.fetch(SQL.taken_back, MOST_NAMED, GUARDRAIL),
             self._db.fetch(SQL.frozen),
             self._db.fetch(SQL.held_plans, MOST_NAMED),
         )

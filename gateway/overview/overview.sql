@@ -73,16 +73,27 @@ FROM (SELECT d.backend, d.died_at FROM taskgate.dead_letter d
 GROUP BY 1
 
 -- name: taken_back
--- Tenants that a guardrail took back and that have not begun anew, the last one first.
+-- Tenants that a guardrail took back, the last one first: those that are locked, and those that its override ($2: who sets those) keeps there.
 SELECT g.tenant_id, g.rolled_back_at AS since, e.why AS says
 FROM taskgate.guardrail g
 LEFT JOIN LATERAL (SELECT why FROM taskgate.guardrail_event e
                    WHERE e.tenant_id = g.tenant_id AND e.kind = 'rolled_back' ORDER BY e.id DESC LIMIT 1) AS e ON true
-WHERE g.phase IN ('rolled_back', 'locked')
+WHERE g.phase = 'locked'
+   OR g.phase = 'rolled_back' AND EXISTS (
+        SELECT 1 FROM taskgate.route_override o
+        WHERE o.tenant_id = g.tenant_id AND o.project_id IS NULL AND o.task_type IS NULL AND o.set_by = $2)
 ORDER BY g.rolled_back_at DESC LIMIT $1
 
 -- name: frozen
 SELECT since, why AS says FROM taskgate.guardrail_freeze
 
 -- name: held_plans
-SELECT name AS plan, says, moved_at AS since FROM taskgate.plan WHERE state = 'held' ORDER BY moved_at LIMIT $1
+-- Since the first step of them all that held it; older ones may be gone from the ledger.
+SELECT p.name AS plan, p.says, l.since
+FROM taskgate.plan p
+CROSS JOIN LATERAL (
+    SELECT min(e.at) AS since FROM taskgate.ledger e
+    WHERE e.scope = 'plan:' || p.name AND e.kind = 'plan' AND e.id > (
+        SELECT COALESCE(max(b.id), 0) FROM taskgate.ledger b
+        WHERE b.scope = e.scope AND b.kind = 'plan' AND b.evidence->>'state' <> 'held')) AS l
+WHERE p.state = 'held' ORDER BY l.since LIMIT $1

@@ -147,6 +147,18 @@ def reached_stages(flag: Mapping[str, Any]) -> dict[Stage, list[str]]:
     return reached
 
 
+def default_weights(flag: Mapping[str, Any]) -> dict[Stage, int]:
+    """What the default gives to whom nothing else is set for: each stage's part of `FULL_WEIGHT`."""
+    branch = flag.get("fallthrough") or {}
+    if branch.get("variation") is not None:
+        return {Stage(flag["variations"][branch["variation"]]): FULL_WEIGHT}
+    found: dict[Stage, int] = {}
+    for item in branch["rollout"]["variations"]:
+        stage = Stage(flag["variations"][item["variation"]])
+        found[stage] = found.get(stage, 0) + item["weight"]
+    return found
+
+
 def describe_clauses(rule: Mapping[str, Any]) -> str:
     """`tenant acme, globex and task type backup`: whom a rule is about."""
     parts = []

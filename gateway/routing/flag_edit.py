@@ -85,11 +85,12 @@ def without_stage(flag: Json, scope: Scope) -> Json:
     return _with_settings(deepcopy(flag), settings)
 
 
-def with_rollout(flag: Json, stage: Stage, percent: float, *, by: str, seed: int) -> Json:
+def with_rollout(flag: Json, stage: Stage, percent: float, *, by: str, seed: int, others: Stage | None = None) -> Json:
     """The flag with this stage for a percentage of those that nothing else is set for, the rest staying where it was.
 
     `by` is `tenant` or `task`. Raising the percentage only ever adds to those who have the stage, lowering it only
     takes away, as long as `by` stays the same. `seed` decides who is first; a seed that stands already is kept.
+    `others`: where the default is one stage for all, the rest goes to this one.
     Raises `FlagChangeRefused` when more than two stages would be involved, or the percentage is none.
     """
     if not 0 <= percent <= 100:
@@ -98,7 +99,7 @@ def with_rollout(flag: Json, stage: Stage, percent: float, *, by: str, seed: int
     target, current = _index(changed, stage), changed.get("fallthrough") or {}
     rollout = current.get("rollout") if current.get("variation") is None else None
     if rollout is None:
-        base = current["variation"]
+        base = current["variation"] if others is None else _index(changed, others)
         if base == target:
             raise FlagChangeRefused(f"the default is {stage} for all already; name the stage that a part shall go to")
         order = [base, target]

@@ -48,9 +48,8 @@ class Scope:
     @property
     def rank(self) -> int:
         """Larger is more specific; scopes that can match the same task never share a rank."""
-        fields = self.project_id, self.tenant_id, self.task_type
         return 8 * self.width + sum(
-            weight for weight, field in zip((4, 2, 1), fields, strict=True) if field is not None
+            weight for weight, field in zip((4, 2, 1), self._fields, strict=True) if field is not None
         )
 
     def covers(self, query: RouteQuery) -> bool:
@@ -59,6 +58,18 @@ class Scope:
             and (self.project_id is None or self.project_id == query.project_id)
             and (self.task_type is None or self.task_type == query.task_type)
         )
+
+    def overlaps(self, other: Scope) -> bool:
+        """Whether a task may belong to both."""
+        return all(a is None or b is None or a == b for a, b in zip(self._fields, other._fields, strict=True))
+
+    def includes(self, other: Scope) -> bool:
+        """Whether every task of the other belongs to it."""
+        return all(a is None or a == b for a, b in zip(self._fields, other._fields, strict=True))
+
+    @property
+    def _fields(self) -> tuple[str | None, ...]:
+        return self.project_id, self.tenant_id, self.task_type
 
     def __str__(self) -> str:
         fields = (("project", self.project_id), ("tenant", self.tenant_id), ("type", self.task_type))

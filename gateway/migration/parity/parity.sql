@@ -2,7 +2,8 @@
 
 -- name: last_move
 -- When these scopes ($1, the most specific first) were last moved from an engine of the stages $2 to one of the stages $3. An override
--- that is cleared leaves what it held back to the flag.
+-- that is cleared leaves what it held back to the flag. A change that was not made after all is no move, nor is the entry that takes it
+-- back (`gateway.migration.ledger.changes.undone`).
 SELECT l.id, l.at
 FROM unnest($1::text[]) WITH ORDINALITY AS s (scope, n)
 CROSS JOIN LATERAL (
@@ -10,6 +11,11 @@ CROSS JOIN LATERAL (
     WHERE e.scope = s.scope AND e.kind = 'flip' AND e.source <> 'genesis'
       AND (e.after = ANY ($3) AND (e.before IS NULL OR e.before = ANY ($2))
            OR e.after IS NULL AND e.before = ANY ($2) AND e.source = 'override')
+      AND e.why NOT LIKE 'not made: %'
+      AND NOT EXISTS (
+        SELECT 1 FROM taskgate.ledger u
+        WHERE u.scope = e.scope AND u.id > e.id AND u.source = e.source AND u.version = e.version AND u.why LIKE 'not made: %'
+          AND u.before IS NOT DISTINCT FROM e.after AND u.after IS NOT DISTINCT FROM e.before)
     ORDER BY e.id DESC LIMIT 1) AS l
 ORDER BY s.n LIMIT 1
 

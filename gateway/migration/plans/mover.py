@@ -45,6 +45,8 @@ class Mover:
         self._detour = detour
         self._shares = Shares(database, stages)
         self._known = known
+        self._at_once = TENANTS_AT_ONCE
+        """One after a change that failed: each try is written to the ledger, and taken back there."""
 
     async def has_more(self, progress: Progress, plan: Plan) -> bool:
         """Whether somebody of the wave is not moved."""
@@ -56,7 +58,7 @@ class Mover:
         """Move the next tenants of the wave; False: all are moved."""
         if plan.waves[progress.wave].tasks_percent is not None:
             return await self._shares.move(progress, plan)
-        rows = await self._db.fetch(SQL.to_move, progress.name, progress.wave, TENANTS_AT_ONCE)
+        rows = await self._db.fetch(SQL.to_move, progress.name, progress.wave, self._at_once)
         if not rows:
             return False
         stage = Stage(plan.stage_of(progress.wave))
@@ -80,12 +82,12 @@ class Mover:
 
     async def take_back(self, progress: Progress, plan: Plan) -> bool:
         """Put the last tenants that were moved where they were; False: all are. Who was moved by others since stays."""
-        rows = await self._db.fetch(SQL.to_take_back, progress.name, TENANTS_AT_ONCE)
+        rows = await self._db.fetch(SQL.to_take_back, progress.name, self._at_once)
         why = f"plan {progress.name} is rolled back"
         if not rows:
             return await self._shares.take_back(progress, why)
         try:
-            version, settings = await self._flag()
+            settings, wanted = await self._put_back(progress, plan, rows, why)
         except FlagStoreUnavailable as error:
             in_force = self._known()
             if in_force is None or not self._stages.may_detour:
@@ -95,6 +97,20 @@ class Mover:
             if not stuck:
                 raise
             raise FlagStoreUnavailable(f"{error.message}; {_stay(stuck)}", retry_after=error.retry_after) from error
+        detoured = [row["tenant_id"] for row in rows if row["by_override"]]
+        known = settings_of(self._known() or {}) if detoured else {}
+        if (wanted and detoured) or any(known.get(Scope(one)) is not settings.get(Scope(one)) for one in detoured):
+            return True  # their overrides go when the flag is in force
+        await self._detour.end(progress, detoured, why)
+        for state, names in _ends(rows, settings, plan, wanted).items():
+            await self._mark(progress, names, state)
+        return True
+
+    async def _put_back(
+        self, progress: Progress, plan: Plan, rows: Sequence[asyncpg.Record], why: str
+    ) -> tuple[Mapping[Scope, Stage], Mapping[str, Stage | None]]:
+        """Change the flag for these; what it said before, and what was changed."""
+        version, settings = await self._flag()
         wanted = {
             row["tenant_id"]: _stage(row["before"])
             for row in rows
@@ -105,18 +121,11 @@ class Mover:
         if wanted:
             await self._change(progress, wanted, why, version, lambda db: check_unchanged(db, progress), is_back=True)
         fault_points.passing("after_plan_move")
-        detoured = [row["tenant_id"] for row in rows if row["by_override"]]
-        known = settings_of(self._known() or {}) if detoured else {}
-        if (wanted and detoured) or any(known.get(Scope(one)) is not settings.get(Scope(one)) for one in detoured):
-            return True  # their overrides go when the flag is in force
-        await self._detour.end(progress, detoured, why)
-        for state, names in _ends(rows, settings, plan, wanted).items():
-            await self._mark(progress, names, state)
-        return True
+        return settings, wanted
 
     async def fold(self, progress: Progress, plan: Plan) -> None:
         """Let the flag say what overrides said while it could not be changed, then clear them."""
-        rows = await self._db.fetch(SQL.by_override, progress.name, TENANTS_AT_ONCE)
+        rows = await self._db.fetch(SQL.by_override, progress.name, self._at_once)
         if not rows:
             return
         version, settings = await self._flag()
@@ -181,7 +190,12 @@ class Mover:
     ) -> None:
         asked = MoveTenants(stages=dict(wanted), why=why[:1000], based_on=version)
         who = progress.started_by or progress.created_by
-        await self._stages.move(who, asked, also, is_back=is_back, despite_holds=despite_holds)
+        try:
+            await self._stages.move(who, asked, also, is_back=is_back, despite_holds=despite_holds)
+        except FlagStoreUnavailable:
+            self._at_once = 1
+            raise
+        self._at_once = TENANTS_AT_ONCE
 
     def _marked(self, progress: Progress, names: Sequence[str], state: str) -> Also:
         """Where the flag is in the database, flip and step are one transaction."""

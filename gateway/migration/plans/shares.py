@@ -13,7 +13,7 @@ from gateway.migration.plans.document import Plan
 from gateway.migration.plans.progress import Progress, check_unchanged, put
 from gateway.migration.stages.door import Stages
 from gateway.migration.stages.requests import SetRollout, SetStage
-from gateway.routing.flag_document import FULL_WEIGHT, OFF_VARIATION, Json
+from gateway.routing.flag_document import FULL_WEIGHT, OFF_VARIATION, Json, default_weights
 from gateway.routing.flag_edit import settings_of
 from gateway.routing.flag_text import default_unit, describe_default
 from gateway.routing.query import Scope
@@ -32,9 +32,10 @@ class Shares:
         self._stages = stages
 
     async def is_moved(self, progress: Progress, plan: Plan) -> bool:
-        """Whether the percentage of the wave is moved."""
+        """Whether the percentage of the wave is moved, or others moved more."""
         _, flag = await self._flag()
-        return _says(flag, {"stage": plan.stage_of(progress.wave), "percent": plan.waves[progress.wave].tasks_percent})
+        share = {"stage": plan.stage_of(progress.wave), "percent": plan.waves[progress.wave].tasks_percent}
+        return _says(flag, share) or _gives(flag, share)
 
     async def move(self, progress: Progress, plan: Plan) -> bool:
         """Move the percentage of the wave; False: it is moved."""
@@ -49,6 +50,8 @@ class Shares:
                 async with self._db.transaction() as db:
                     await put(db, replace(progress, share_after=[share]))
                 return True
+            return False
+        if _gives(flag, share):
             return False
         if progress.share_before is None:
             async with self._db.transaction() as db:
@@ -87,7 +90,8 @@ class Shares:
             await self._stages.set(who, SetStage.model_validate({**common, "everything": True}), also, is_back=is_back)
         else:
             asked = SetRollout.model_validate({**common, "percent": share["percent"], "unit": "task"})
-            await self._stages.roll_out(who, asked, also, is_back=is_back)
+            others = None if share.get("others") is None else Stage(share["others"])
+            await self._stages.roll_out(who, asked, also, is_back=is_back, others=others)
 
     async def _flag(self) -> tuple[int, Json]:
         version, document = await self._stages.document()
@@ -148,21 +152,35 @@ def left_alone(settings: Mapping[Scope, Stage], tenant: str, stage: Stage, *, is
 
 def _says(flag: Json, share: Mapping[str, Any]) -> bool:
     """Whether the default is this share."""
-    fallthrough, weight = flag.get("fallthrough") or {}, round(share["percent"] * FULL_WEIGHT / 100)
-    if (variation := fallthrough.get("variation")) is not None:
-        return bool(flag["variations"][variation] == share["stage"] and weight == FULL_WEIGHT)
-    weights = {flag["variations"][one["variation"]]: one["weight"] for one in fallthrough["rollout"]["variations"]}
-    return default_unit(flag) == "task" and weights.get(share["stage"]) == weight
+    weights, weight = default_weights(flag), _weight(share)
+    if default_unit(flag) is None:
+        return weight == FULL_WEIGHT and weights.get(share["stage"]) == weight
+    # What was written before there was `others` does not name them.
+    is_between = share.get("others") is None or share["others"] in weights
+    return default_unit(flag) == "task" and is_between and weights.get(share["stage"]) == weight
+
+
+def _gives(flag: Json, share: Mapping[str, Any]) -> bool:
+    """Whether the default gives so many tasks this stage, or a later one."""
+    stage = Stage(share["stage"])
+    given = sum(weight for one, weight in default_weights(flag).items() if one is stage or is_further(one, stage))
+    return default_unit(flag) in (None, "task") and given >= _weight(share)
+
+
+def _weight(share: Mapping[str, Any]) -> int:
+    percent: float = share["percent"]
+    return round(percent * FULL_WEIGHT / 100)
 
 
 def _share(flag: Json, stage: str) -> dict[str, Any]:
-    """The default as a stage for all, or as a percentage of tasks at this stage."""
-    fallthrough = flag.get("fallthrough") or {}
-    if fallthrough.get("variation") is not None:
-        return {"stage": str(flag["variations"][fallthrough["variation"]]), "percent": 100}
+    """The default as a stage for all, or as a percentage of tasks at this stage, with the stage of the others."""
+    weights = default_weights(flag)
+    if default_unit(flag) is None:
+        return {"stage": str(next(iter(weights))), "percent": 100}
     if default_unit(flag) != "task":
         raise StageChangeRefused(f"the default is a percentage of tenants: {_END_IT}")
-    weights = {flag["variations"][one["variation"]]: one["weight"] for one in fallthrough["rollout"]["variations"]}
     if stage not in weights:
         raise StageChangeRefused(f"the default is a percentage between {' and '.join(weights)}: {_END_IT}")
-    return {"stage": stage, "percent": round(100 * weights[stage] / FULL_WEIGHT, 3)}
+    others = [str(one) for one in weights if one != stage]
+    share = {"stage": stage, "percent": round(100 * weights[Stage(stage)] / FULL_WEIGHT, 3)}
+    return {**share, "others": others[0]} if len(others) == 1 else share

@@ -72,7 +72,7 @@ def _resolve(document: Document, plan: Plan, world: World, faults: list[Fault]) 
     named = _named(document, plan, world, faults)
     rest = sorted((one for one in world.tiers if one not in named), key=lambda one: _turn(plan, one))
     claimed: set[str] = set()
-    shares = 0.0
+    shares, shared = 0.0, ""
     waves: list[list[str]] = []
     for number, wave in enumerate(plan.waves):
         place = f"/waves/{number}"
@@ -83,7 +83,13 @@ def _resolve(document: Document, plan: Plan, world: World, faults: list[Fault]) 
             if wave.tasks_percent <= shares:
                 message = f"an earlier wave moves {shares:g} % of the tasks already"
                 faults.append(document.fault("overlap", f"{place}/tasks_percent", message))
-            shares = wave.tasks_percent
+            elif wave.tasks_percent < 100 and shared not in ("", plan.stage_of(number)):
+                message = (
+                    f"earlier waves move a percentage of the tasks to {shared}, and there can be only one such stage:"
+                    f" move this one to {shared}, too, or all (100) to {plan.stage_of(number)}"
+                )
+                faults.append(document.fault("overlap", f"{place}/tasks_percent", message))
+            shares, shared = wave.tasks_percent, plan.stage_of(number)
             waves.append([])
             continue
         tenants = _share(wave, [one for one in rest if wave.tier in (None, world.tiers[one])], claimed)

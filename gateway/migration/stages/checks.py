@@ -11,6 +11,7 @@ from backends.port import WorkflowEnginePort
 from gateway.errors import DatabaseUnavailable
 from gateway.ingress.foreign import resolve
 from gateway.migration.flags.errors import StageChangeRefused, TasksStranded
+from gateway.migration.stages.forward import may_reach_more
 from gateway.routing.flag_document import Json, reached_stages
 from gateway.routing.overrides import SQL, Executor
 from gateway.routing.query import Scope
@@ -71,17 +72,13 @@ async def check_flag_stranding(
 
     Redis is asked, too, what producers pushed past the gateway; only where somebody is at `complete` afterwards.
     """
-    was, becomes = _at_complete(before, flag_key), _at_complete(after, flag_key)
-    if not becomes:
+    if Stage.COMPLETE not in reached_stages(after["flags"][flag_key]):
         return
-    try:
-        left = await _left(db, redis)
-    except (DatabaseUnavailable, EngineError, *BARE) as error:
-        if becomes - was:
-            raise unseen(error) from None
-        return
+    left, unknown_why = await _left(db, redis)
     if left and (found := await newly_stranded(left, before, after, flag_key)):
         raise _stranding(found)
+    if unknown_why is not None and may_reach_more(before, after, flag_key, Stage.COMPLETE):
+        raise unseen(unknown_why)
 
 
 async def check_override_stranding(
@@ -91,22 +88,23 @@ async def check_override_stranding(
     scopes = [scope for scope, stage in stages.items() if stage is Stage.COMPLETE]
     if not scopes:
         return
+    left, unknown_why = await _left(db, redis)
+    if found := [one for one in left if any(scope.covers(one.query) for scope in scopes)]:
+        raise _stranding(found)
+    if unknown_why is not None:
+        raise unseen(unknown_why) if isinstance(unknown_why, EngineError) else unknown_why
+
+
+async def _left(db: Database, redis: WorkflowEnginePort | None) -> tuple[list[Left], Exception | None]:
+    """What is known to be left on Redis, and why that may not be all."""
+    left: list[Left] = []
     try:
-        left = [one for one in await _left(db, redis) if any(scope.covers(one.query) for scope in scopes)]
-    except EngineError as error:
-        raise unseen(error) from None
-    if left:
-        raise _stranding(left)
-
-
-async def _left(db: Database, redis: WorkflowEnginePort | None) -> list[Left]:
-    beside = [] if redis is None else of_foreign(await resolve(db, await redis.take_stock()))
-    return await open_on_redis(db) + beside
-
-
-def _at_complete(document: Json, flag_key: str) -> set[str]:
-    flag = document["flags"].get(flag_key, {})
-    return {*reached_stages(flag).get(Stage.COMPLETE, ())} if flag else set()
+        left += await open_on_redis(db)
+        if redis is not None:
+            left += of_foreign(await resolve(db, await redis.take_stock()))
+    except (DatabaseUnavailable, EngineError, *BARE) as error:
+        return left, error
+    return left, None
 
 
 def unseen(error: Exception) -> StageChangeRefused:

@@ -23,13 +23,8 @@ from gateway.migration.flags.store import Also, FlagStore, Held, nothing_else
 from gateway.migration.guardrails.holds import check_holds
 from gateway.migration.ledger.flips import flips_of_change
 from gateway.migration.stages.changes import MEANWHILE, Changed
-from gateway.migration.stages.checks import (
-    BARE,
-    check_flag_stranding,
-    check_known,
-    unfollowed,
-    why_unseen,
-)
+from gateway.migration.stages.checks import BARE, check_flag_stranding, check_known, unfollowed, why_unseen
+from gateway.migration.stages.forward import after_rollout, after_unset
 from gateway.migration.stages.overrides import OverrideDoor
 from gateway.migration.stages.requests import (
     ImportFlags,
@@ -136,26 +131,33 @@ class Stages:
     async def set(self, who: str, asked: SetStage, also: Also = nothing_else, *, is_back: bool = False) -> Changed:
         """Put a scope, or the default, at a stage; `also` and `is_back` as of `move`."""
         stage, scope = Stage(asked.stage), asked.scope
-        held = None if is_back else stage
-        changed = await self._edit(who, asked, scope, lambda flag: with_stage(flag, scope, stage), held, also)
+        leads_to = _nowhere if is_back else lambda *_: stage
+        changed = await self._edit(who, asked, scope, lambda flag: with_stage(flag, scope, stage), leads_to, also)
         changed.notes[:0] = written_notes(stage, self._configured)
         return changed
 
     async def unset(self, who: str, asked: UnsetStage) -> Changed:
         """Take the stage of a scope away."""
-        return await self._edit(who, asked, asked.scope, lambda flag: without_stage(flag, asked.scope))
+        scope, leads_to = asked.scope, partial(after_unset, scope=asked.scope)
+        return await self._edit(who, asked, scope, lambda flag: without_stage(flag, scope), leads_to)
 
     async def roll_out(
-        self, who: str, asked: SetRollout, also: Also = nothing_else, *, is_back: bool = False
+        self,
+        who: str,
+        asked: SetRollout,
+        also: Also = nothing_else,
+        *,
+        is_back: bool = False,
+        others: Stage | None = None,
     ) -> Changed:
-        """Move a percentage of the default to a stage; `also` and `is_back` as of `move`."""
+        """Move a percentage of the default to a stage; `also`, `is_back` as of `move`, `others` of `with_rollout`."""
         stage = Stage(asked.stage)
 
         def change(flag: Json) -> Json:
             unit = asked.unit or default_unit(flag) or "tenant"
-            return with_rollout(flag, stage, asked.percent, by=unit, seed=secrets.randbelow(2**31))
+            return with_rollout(flag, stage, asked.percent, by=unit, seed=secrets.randbelow(2**31), others=others)
 
-        changed = await self._edit(who, asked, Scope(), change, None if is_back else stage, also)
+        changed = await self._edit(who, asked, Scope(), change, _nowhere if is_back else after_rollout, also)
         changed.notes[:0] = written_notes(stage, self._configured)
         return changed
 
@@ -203,20 +205,21 @@ class Stages:
         asked: Insisting,
         scope: Scope,
         change: Callable[[Json], Json],
-        stage: Stage | None = None,
+        leads_to: Callable[[Json, Json], Stage | None],
         also: Also = nothing_else,
     ) -> Changed:
-        """`stage`: what guardrails are asked about."""
+        """`leads_to`: what guardrails are asked about, of the flag before and after; None: nothing."""
         self._check_writable()
         held = await self._store.held()
         document = deepcopy(self._sound(held))
         warnings = await check_known(self._db, scope, force=asked.force)
-        if stage is not None:
-            warnings += await self._held(scope, stage, force=asked.force)
+        before = document["flags"][self._flag_key]
         try:
-            document["flags"][self._flag_key] = change(document["flags"][self._flag_key])
+            document["flags"][self._flag_key] = after = change(before)
         except FlagChangeRefused as error:
             raise StageChangeRefused(error.message) from None
+        if (stage := leads_to(before, after)) is not None:
+            warnings += await self._held(scope, stage, force=asked.force)
         describe = partial(describe_scope, scope=scope)
         return await self._change(who, asked, held, document, str(scope), describe, warnings, also)
 
@@ -286,6 +289,10 @@ def _translated() -> Iterator[None]:
         yield
     except FlagFileBusy as error:
         raise FlagStoreUnavailable(error.message, retry_after=1) from None
+
+
+def _nowhere(before: Json, after: Json) -> None:
+    """A rollback, which guardrails do not stop."""
 
 
 def _empty(flag_key: str) -> Json:

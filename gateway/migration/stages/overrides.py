@@ -21,7 +21,7 @@ from gateway.routing.flag_document import Json
 from gateway.routing.flag_file import FlagChange
 from gateway.routing.overrides import SQL, Override, clear_override, load_overrides, lock_overrides, set_override
 from gateway.routing.query import Scope
-from gateway.routing.stages import Stage
+from gateway.routing.stages import REDIS, Stage, backend_of
 from gateway.storage.database import Database
 
 
@@ -44,6 +44,8 @@ class OverrideDoor:
         lasts = None if asked.minutes is None else timedelta(minutes=asked.minutes)
         async with self._db.transaction() as connection:
             before = await self._seen(connection, scope, asked.based_on)
+            if lasts is not None and before is not None and before.expires_at is None:
+                await self._check_end(connection, before)
             row = await set_override(connection, scope, stage, by=who, why=asked.why, lasts=lasts)
             was = None if before is None else before.stage
             await append(connection, override_flip(scope, was, stage, who, asked.why, row.version))
@@ -55,7 +57,7 @@ class OverrideDoor:
             before = await self._seen(connection, asked.scope, asked.based_on)
             if before is None:
                 raise StageChangeRefused(f"there is no override for {asked.scope}")
-            if before.set_by == AUTHOR:
+            if backend_of(before.stage) == REDIS:
                 await check_holds(connection, asked.scope, None, force=False)
             await clear_override(connection, asked.scope, by=who, why=asked.why)
             await append(connection, override_flip(asked.scope, before.stage, None, who, asked.why, before.version))
@@ -63,6 +65,21 @@ class OverrideDoor:
     async def all(self) -> list[Json]:
         """Every override in force."""
         return [override_view(row) for row in await load_overrides(self._db)]
+
+    async def _check_end(self, connection: Any, before: Override) -> None:
+        """Whether an override that ends by itself may replace this one, which does not.
+
+        It would move forward whom this one keeps on Redis, and nobody would look. Raises `StageChangeRefused`,
+        `MoveHeld`.
+        """
+        if backend_of(before.stage) != REDIS:
+            return
+        if before.set_by == AUTHOR:
+            raise StageChangeRefused(
+                f"a guardrail keeps {before.scope} at {before.stage} until a person clears that: set an override"
+                " without an end (leave minutes out), or keep this one"
+            )
+        await check_holds(connection, before.scope, None, force=False)
 
     async def _flag_if_known(self) -> Json | None:
         """An override does not wait for what holds the flag."""

@@ -96,7 +96,7 @@ def override_notes(flag: Mapping[str, Any] | None, scope: Scope, stage: Stage) -
     """What an override means for tasks that are moved from Redis because the flag says `rampdown`."""
     if flag is None or stage is Stage.RAMPDOWN:
         return []
-    stages = {str(one): str(stage) for one, stage in settings_of(flag).items() if _overlap(one, scope)}
+    stages = {str(one): str(stage) for one, stage in settings_of(flag).items() if one.overlaps(scope)}
     stages |= {} if str(scope) in stages else {"default": describe_default(flag)}
     moving = [name for name, text in stages.items() if text == Stage.RAMPDOWN]
     return [
@@ -104,16 +104,6 @@ def override_notes(flag: Mapping[str, Any] | None, scope: Scope, stage: Stage) -
         " begun), and goes on when the override ends"
         for name in moving
     ]
-
-
-def _overlap(one: Scope, other: Scope) -> bool:
-    """Whether a task may belong to both."""
-    pairs = (
-        (one.tenant_id, other.tenant_id),
-        (one.project_id, other.project_id),
-        (one.task_type, other.task_type),
-    )
-    return all(a is None or b is None or a == b for a, b in pairs)
 
 
 async def _stranded(

@@ -9,6 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.migration.guardrails.places import AUTHOR
+from gateway.routing.overrides import set_override
+from gateway.routing.query import Scope
+from gateway.routing.stages import Stage
 from gateway.storage.database import Database
 
 PATH = "/gateway/v1/migration/guardrails"
@@ -132,6 +136,74 @@ async def test_a_freeze_ends_when_a_person_has_looked(admin: httpx.AsyncClient, 
     assert error(await admin.put(f"{STAGES}/overrides", json=move)) == (409, "move_held")
     assert (await admin.post(f"{PATH}/unfreeze", json={"why": "temporal is back"})).json()["frozen"] is None
     assert (await admin.put(f"{STAGES}/overrides", json=move)).status_code == 200
+
+
+@pytest.mark.parametrize("why", ["locked", "frozen"])
+async def test_an_override_of_a_person_is_no_way_around_a_lock_or_a_freeze(
+    admin: httpx.AsyncClient, database: Database, why: str
+) -> None:
+    """The flag has the tenant on Temporal; a person may always keep it on Redis, but not have that end by itself."""
+    overrides, whose = f"{STAGES}/overrides", {"tenant_id": "t-ann", "why": "errors"}
+    await admin.put(STAGES, json={**whose, "stage": "live", "based_on": 0})
+    await database.execute(
+        LOCKED if why == "locked" else "INSERT INTO taskgate.guardrail_freeze (why) VALUES ('9 of 20')"
+    )
+    back = await admin.put(overrides, json={**whose, "stage": "off", "based_on": 0})
+    assert back.status_code == 200, back.text
+    based_on = back.json()["version"]
+    refused = await admin.put(overrides, json={**whose, "stage": "shadow", "minutes": 60, "based_on": based_on})
+    assert error(refused) == (409, "move_held")
+    refused = await admin.delete(overrides, params={**whose, "based_on": based_on})
+    assert error(refused) == (409, "move_held")
+    again = await admin.put(overrides, json={**whose, "stage": "shadow", "based_on": based_on})
+    assert again.status_code == 200
+    [row] = (await admin.get(STAGES)).json()["overrides"]
+    assert (row["stage"], row["by"], row["expires_at"]) == ("shadow", "root", None)
+
+
+async def test_in_a_freeze_everybody_may_be_put_on_redis_for_a_while(
+    admin: httpx.AsyncClient, database: Database
+) -> None:
+    await database.execute("INSERT INTO taskgate.guardrail_freeze (why) VALUES ('9 of 20')")
+    everybody = {"everything": True, "stage": "off", "minutes": 60, "why": "Temporal is down", "based_on": 0}
+    assert (await admin.put(f"{STAGES}/overrides", json=everybody)).status_code == 200
+
+
+async def test_what_a_guardrail_took_back_does_not_go_forward_by_itself(
+    admin: httpx.AsyncClient, database: Database
+) -> None:
+    row = await set_override(database, Scope("t-ann"), Stage.SHADOW, by=AUTHOR, why="rolled back from temporal")
+    asked = {"tenant_id": "t-ann", "stage": "off", "why": "look", "based_on": row.version}
+    refused = await admin.put(f"{STAGES}/overrides", json={**asked, "minutes": 60})
+    assert error(refused) == (409, "stage_change_refused")
+    assert refused.json()["detail"].startswith("a guardrail keeps tenant t-ann at shadow until a person clears that")
+    kept = await admin.put(f"{STAGES}/overrides", json=asked)
+    assert (kept.status_code, kept.json()["expires_at"]) == (200, None)
+
+
+async def test_a_setting_of_the_flag_that_ends_is_a_move_too(admin: httpx.AsyncClient, database: Database) -> None:
+    whose = {"tenant_id": "t-ann", "why": "x"}
+    await admin.put(STAGES, json={**whose, "stage": "off", "based_on": 0})
+    await admin.put(STAGES, json={"everything": True, "stage": "live", "why": "x", "based_on": 1})
+    await database.execute("INSERT INTO taskgate.guardrail_freeze (why) VALUES ('9 of 20')")
+    gone: dict[str, Any] = {**whose, "based_on": 2}
+    assert error(await admin.delete(STAGES, params=gone)) == (409, "move_held")
+    assert error(await admin.delete(STAGES, params={**gone, "force": True})) == (409, "move_held")
+    back = await admin.put(STAGES, json={"everything": True, "stage": "shadow", "why": "x", "based_on": 2})
+    assert back.status_code == 200
+    assert (await admin.delete(STAGES, params={**whose, "based_on": 3})).status_code == 200
+
+
+async def test_in_a_freeze_a_percentage_goes_back_only(admin: httpx.AsyncClient, database: Database) -> None:
+    rollout = {"stage": "live", "percent": 50, "why": "x"}
+    await admin.put(f"{STAGES}/rollout", json={**rollout, "based_on": 0})
+    await database.execute("INSERT INTO taskgate.guardrail_freeze (why) VALUES ('9 of 20')")
+    more = ({**rollout, "percent": 60}, {**rollout, "stage": "off", "percent": 40}, {**rollout, "unit": "task"})
+    for one in more:
+        answer = await admin.put(f"{STAGES}/rollout", json={**one, "based_on": 1})
+        assert error(answer) == (409, "move_held")
+    fewer = await admin.put(f"{STAGES}/rollout", json={**rollout, "percent": 10, "based_on": 1})
+    assert fewer.json()["after"] == "off 90 %, live 10 % by tenant"
 
 
 async def test_for_administrators_only(admin: httpx.AsyncClient, key: str) -> None:

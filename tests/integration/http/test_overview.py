@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -11,7 +12,12 @@ import pytest
 
 from backends.errors import EngineUnavailable
 from backends.memory.engine import MemoryEngine
+from gateway.migration.guardrails.places import AUTHOR
+from gateway.migration.ledger.writer import append_step
 from gateway.overview.overview import MOST, SQL, WINDOW_SECONDS
+from gateway.routing.overrides import set_override
+from gateway.routing.query import Scope
+from gateway.routing.stages import Stage
 from gateway.storage.database import Database
 
 #: id, tenant, backend, state, due in so many seconds, began so many after that, ended so many ago, why it is held
@@ -118,8 +124,10 @@ async def test_a_tenant_s_waiting_tasks_are_counted_for_it(serve: Any, root: str
 async def test_what_needs_attention_first(serve: Any, root: str, database: Database) -> None:
     await database.execute(
         "INSERT INTO taskgate.guardrail (tenant_id, phase, redis_stage, since, rollbacks, rolled_back_at, concerns)"
-        " VALUES ('t-ann', 'rolled_back', 'off', '{}', 1, now(), '{}')"
+        " SELECT t, 'rolled_back', 'off', '{}', 1, now(), '{}' FROM unnest('{t-ann,t-bob}'::text[]) AS t"
     )
+    # A person has cleared the override of t-bob, and keeps it on Redis by the flag.
+    await set_override(database, Scope("t-ann"), Stage.OFF, by=AUTHOR, why="it failed")
     await database.execute(
         "INSERT INTO taskgate.guardrail_event (tenant_id, kind, why, who, evidence)"
         " VALUES ('t-ann', 'rolled_back', 'it failed', '', '{}')"
@@ -129,6 +137,10 @@ async def test_what_needs_attention_first(serve: Any, root: str, database: Datab
         "INSERT INTO taskgate.plan (name, document, state, says, created_by, moved_at, summary)"
         " VALUES ('spring', 'x', 'held', 'wave 2 is held', 'root', now(), '{}')"
     )
+    async with database.transaction() as connection:
+        for state in ("held", "running", "held", "held"):
+            await append_step(connection, "spring", "root", "x", {"state": state})
+    entries = await database.fetch("SELECT at FROM taskgate.ledger WHERE scope = 'plan:spring' ORDER BY id")
     await database.execute(
         "INSERT INTO taskgate.pause (pause_id, task_type, why, set_by) VALUES ('p', 'noop', 'x', 'root')"
     )
@@ -145,6 +157,8 @@ async def test_what_needs_attention_first(serve: Any, root: str, database: Datab
         ("dead_letters_grow", "temporal", None),
         ("paused", None, "noop"),
     ]
+    [plan] = [one for one in concerns if one["kind"] == "plan_held"]
+    assert datetime.fromisoformat(plan["since"]) == entries[2]["at"]
     says = {one["kind"]: one["says"] for one in concerns}
     assert (says["tenant_taken_back"], says["plan_held"], says["paused"]) == ("it failed", "wave 2 is held", "x")
 

@@ -122,6 +122,46 @@ async def test_complete_is_refused_while_redis_does_not_answer(run: Run, monkeyp
     assert (await run("set", "--tenant", "umbrella", "--stage", "complete", "--why", "x")).exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("before", "more", "fewer"),
+    [
+        (
+            (("set", "--default", "--stage", "complete"), ("set", "--tenant", "umbrella", "--stage", "live")),
+            ("unset", "--tenant", "umbrella"),
+            ("set", "--tenant", "umbrella", "--stage", "off"),
+        ),
+        (
+            (("rollout", "--stage", "complete", "--percent", "10"),),
+            ("rollout", "--stage", "complete", "--percent", "50"),
+            ("rollout", "--stage", "complete", "--percent", "5"),
+        ),
+    ],
+)
+async def test_while_redis_does_not_answer_complete_reaches_no_further_by_the_default(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    before: tuple[tuple[str, ...], ...],
+    more: tuple[str, ...],
+    fewer: tuple[str, ...],
+) -> None:
+    for arguments in before:
+        assert (await run(*arguments, "--why", "x")).exit_code == 0
+    monkeypatch.setenv("TASKGATE_REDIS_URL", "redis://127.0.0.1:1/0")
+    refused = await run(*more, "--why", "x")
+    assert (refused.exit_code, "redis does not answer (TASKGATE_REDIS_URL)" in refused.stderr) == (2, True)
+    assert (await run(*fewer, "--why", "x")).exit_code == 0
+
+
+@pytest.mark.usefixtures("left")
+async def test_while_redis_does_not_answer_what_postgresql_knows_is_named(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKGATE_REDIS_URL", "redis://127.0.0.1:1/0")
+    for command in (("set",), ("route", "override", "set")):
+        refused = await run(*command, "--tenant", "umbrella", "--stage", "complete", "--why", "x")
+        assert (refused.exit_code, LEFT in refused.stderr) == (2, True)
+
+
 @pytest.mark.usefixtures("left")
 async def test_what_was_pushed_past_the_gateway_is_left_too(run: Run, database: Database, redis_server: str) -> None:
     await database.execute(

@@ -110,14 +110,16 @@ class History:
         )
         await Recorder(self._db).tick()
 
-    async def flip(self, before: str | None, after: str | None, *, hours_ago: float, scope: str = "tenant:acme") -> int:
+    async def flip(
+        self, before: str | None, after: str | None, *, hours_ago: float, scope: str = "tenant:acme", why: str = ""
+    ) -> int:
         """An entry of the ledger. Returns its id."""
         entry_id: int = await self._db.fetchval(
             """
             INSERT INTO taskgate.ledger (id, at, kind, source, scope, before, after, who, why, version, evidence,
                                          previous_hash, hash)
             SELECT COALESCE(max(id), 0) + 1, now() - make_interval(secs => $1::float8 * 3600), 'flip', 'file', $2, $3,
-                   $4, 'ada', '', '', '{}', '', ''
+                   $4, 'ada', $5, '', '{}', '', ''
             FROM taskgate.ledger
             RETURNING id
             """,
@@ -125,6 +127,7 @@ class History:
             scope,
             before,
             after,
+            why,
         )
         return entry_id
 

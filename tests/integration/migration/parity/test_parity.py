@@ -134,6 +134,20 @@ async def test_a_stage_that_went_back_and_forth_counts_from_its_last_move(histor
     assert report.types[0].sides.before.over == 1200
 
 
+async def test_a_change_that_was_not_made_is_no_move(history: Any, read: ReadReport) -> None:
+    """It is in the ledger before it is tried, and taken back there (`recorded_first`)."""
+    entry = await history.flip("off", "live", hours_ago=5)
+    await history.flip("live", "off", hours_ago=3)
+    await history.flip("off", "live", hours_ago=3, why="not made: LaunchDarkly fails")
+    assert (await read()).moved_by == entry
+    globex = {"scope": "tenant:globex", "hours_ago": 2}
+    await history.flip("off", "live", **globex)
+    await history.flip("live", "off", **globex, why="not made: LaunchDarkly fails")
+    assert (await read("globex")).moved_by is None
+    again = await history.flip("off", "live", **globex)
+    assert (await read("globex")).moved_by == again
+
+
 async def test_what_ends_on_redis_since_the_move_is_no_baseline(history: Any, read: ReadReport) -> None:
     """Tasks that were queued before run to their end there, and a stage may move a part only."""
     await history.ended(1000, failed=10, hours_ago=2)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.migration.flags.errors import FlagStoreUnavailable
-from gateway.migration.flags.store import Also, Held, TableStore, nothing_else
+from gateway.migration.flags.store import Also, Held, TableStore, nothing_else, recorded_first
 from gateway.migration.ledger.writer import Flip
 from gateway.routing.flag_document import Json
 from gateway.routing.flag_file import FlagChange
@@ -20,7 +20,7 @@ class Elsewhere(TableStore):
     source = "launchdarkly"
     is_away = False
     breaks_off = False
-    """The step is written, then the flag cannot be."""
+    """It can be read, but not changed: the step is written to the ledger, and taken back there."""
 
     async def held(self) -> Held:
         self._check()
@@ -31,9 +31,8 @@ class Elsewhere(TableStore):
     ) -> FlagChange:
         self._check()
         if Elsewhere.breaks_off:
-            async with self._db.transaction() as db:
-                await also(db)
-            raise FlagStoreUnavailable("LaunchDarkly asks to wait")
+            async with recorded_first(self._db, flips, also):
+                raise FlagStoreUnavailable("LaunchDarkly asks to wait")
         return await super().write(held, document, change, flips, also)
 
     def _check(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.migration.plans.checking import Written
 from gateway.migration.plans.errors import PlanInvalid, PlanNotFound, PlanRefused, PlanStale
-from gateway.migration.stages.requests import SetStage
+from gateway.migration.stages.requests import SetRollout, SetStage, StageName
 from gateway.tasks import fault_points
 from tests.integration.migration.plans.conftest import THREE
 
@@ -115,6 +115,47 @@ async def test_a_percentage_of_tasks_moves_the_default_and_back(world: World) ->
     await world.act("rollback")
     await world.until("aborted", minutes=1)
     assert (await world.stages.view())["default"] == "off"
+
+
+async def share_out(world: World, percent: float, stage: StageName = "live") -> None:
+    """A person gives this percentage of everybody's tasks to a stage."""
+    version, _ = await world.stages.document()
+    asked = SetRollout(stage=stage, percent=percent, unit="task", why="w", based_on=version)
+    await world.stages.roll_out("eve", asked)
+
+
+@pytest.mark.parametrize("percent", [25, 100])
+async def test_a_percentage_that_was_there_before_is_there_after_a_rollback(world: World, percent: int) -> None:
+    await share_out(world, 10)
+    await world.write(f"name: spring\nwhy: w\nbake: '0'\nwaves: [{{tasks_percent: {percent}}}]\n")
+    await world.act("start")
+    await world.until("done", minutes=1)
+    await world.act("rollback")
+    await world.until("aborted", minutes=1)
+    assert (await world.stages.view())["default"] == "off 90 %, live 10 % by task"
+
+
+async def test_a_rollback_of_a_percentage_that_a_gateway_before_this_version_began(world: World) -> None:
+    await share_out(world, 10)
+    await world.write("name: spring\nwhy: w\nbake: '0'\nwaves: [{tasks_percent: 25}]\n")
+    await world.act("start")
+    await world.until("done", minutes=1)
+    await world.database.execute("UPDATE taskgate.plan SET share_before = share_before - 'others'")
+    await world.act("rollback")
+    await world.until("aborted", minutes=1)
+    assert (await world.stages.view())["default"] == "off 90 %, live 10 % by task"
+
+
+@pytest.mark.parametrize("stage", ["live", "rampdown"])
+async def test_a_percentage_of_tasks_takes_none_back(world: World, stage: StageName) -> None:
+    await share_out(world, 50, stage)
+    waves = f"[{{tasks_percent: 5, stage: live}}, {{tasks_percent: 100, stage: {stage}}}]"
+    await world.write(f"name: spring\nwhy: w\nbake: 1h\nwaves: {waves}\n")
+    await world.act("start")
+    await world.until("baking")
+    assert (await world.stages.view())["default"] == f"off 50 %, {stage} 50 % by task"
+    await world.until("done", minutes=20)
+    assert (await world.stages.view())["default"] == stage
 
 
 async def test_only_a_wave_that_names_its_tenants_moves_them_backwards(world: World) -> None:

@@ -134,6 +134,30 @@ async def test_a_rollback_does_not_wait_for_a_flag_that_is_away(
     assert (await world.settings(), await overrides(world)) == ({}, [])
 
 
+async def test_a_rollback_does_not_wait_for_a_flag_that_can_be_read_but_not_changed(
+    elsewhere: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = elsewhere
+    await world.write(PLAN)
+    await world.act("start")
+    await world.until("done", minutes=1)
+    await until(lambda: len(targets(world)) == 2)
+    monkeypatch.setattr(Elsewhere, "breaks_off", True)
+    await world.act("rollback")
+    await world.tick(minutes=1)
+    assert await overrides(world) == [("acme", "off", "taskgate plan"), ("globex", "off", "taskgate plan")]
+    assert (await world.plan())["says"] == "LaunchDarkly asks to wait"
+    # Each further try is one change and its end in the ledger, of however many tenants.
+    before = await world.database.fetchval("SELECT count(*) FROM taskgate.ledger")
+    await world.tick(3, minutes=1)
+    assert await world.database.fetchval("SELECT count(*) FROM taskgate.ledger") == before + 3 * 2
+    monkeypatch.setattr(Elsewhere, "breaks_off", False)
+    await world.tick(2, minutes=1)
+    await until(lambda: not targets(world))
+    await world.until("aborted", minutes=1)
+    assert (await world.settings(), await overrides(world)) == ({}, [])
+
+
 async def test_a_rollback_that_is_aborted_while_the_flag_is_away_leaves_tenants_where_they_were(
     elsewhere: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,6 +120,12 @@ def test_overlapping_waves_are_named() -> None:
     ]
 
 
+def test_percentages_of_tasks_have_one_stage_until_all_are_moved() -> None:
+    first = "waves:\n- {tasks_percent: 25}\n"
+    assert faults(f"{first}- {{tasks_percent: 50, stage: rampdown}}\n") == [("overlap", "/waves/1/tasks_percent", 5)]
+    checked(f"{first}- {{tasks_percent: 50}}\n- {{tasks_percent: 100, stage: rampdown}}\n")
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [

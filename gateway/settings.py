@@ -499,6 +499,11 @@ class Settings(BaseSettings):
             if file.read() == self._plain(name):
                 self._files[name] = file
 
+    @property
+    def by_file(self) -> frozenset[str]:
+        """The settings whose value is a file's content, `TASKGATE_…_FILE`."""
+        return frozenset(self._files)
+
     def follow(self, name: str) -> Secret:
         """The secret of a setting that is set; where it came by file, what returns the file's content of now."""
         file = self._files.get(name)

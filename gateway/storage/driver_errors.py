@@ -10,15 +10,23 @@ import asyncpg
 
 from gateway.errors import DatabaseReadOnly, DatabaseUnavailable, OutcomeUnknown
 
+#: The server's answers where it can do nothing for now: whatever was asked is undone, and can be repeated.
+_NOT_NOW = (
+    asyncpg.InvalidAuthorizationSpecificationError,  # a password that is being replaced
+    asyncpg.InsufficientResourcesError,  # a full disk, no memory, too many connections
+    asyncpg.QueryCanceledError,  # `statement_timeout`, or a person
+    asyncpg.PostgresSystemError,  # of its files
+)
+#: Of these, those that may be meant for this one statement.
+_CUT_SHORT = (asyncpg.QueryCanceledError, asyncpg.OutOfMemoryError, asyncpg.ConfigurationLimitExceededError)
+
 #: What asyncpg raises when the server is away, restarting or full.
 _AWAY = (
+    *_NOT_NOW,
     OSError,
     asyncio.TimeoutError,
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.OperatorInterventionError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InterfaceError,
@@ -29,7 +37,7 @@ _AWAY = (
 )
 
 #: Of these, errors after which certainly nothing was done.
-_UNDONE = (asyncpg.DataError, asyncpg.ReadOnlySQLTransactionError, asyncpg.DeadlockDetectedError)
+_UNDONE = (*_NOT_NOW, asyncpg.DataError, asyncpg.ReadOnlySQLTransactionError, asyncpg.DeadlockDetectedError)
 
 #: All errors of asyncpg itself.
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -51,8 +59,21 @@ def _is_away(error: BaseException | None) -> bool:
     return any(frame.f_code.co_filename.startswith(_DRIVER) for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
+def was_cut_short(error: BaseException | None) -> bool:
+    """Whether PostgreSQL gave up this statement, cancelled or beyond a limit, and may well carry out others."""
+    while isinstance(error, DatabaseUnavailable):
+        error = error.__cause__
+    return isinstance(error, _CUT_SHORT)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether nothing else would fare better. Who repeats one thing until PostgreSQL is back keeps others waiting."""
+    return (isinstance(error, DatabaseUnavailable) or _is_away(error)) and not was_cut_short(error)
+
+
 class translated:
-    """Raises `DatabaseUnavailable` in place of the driver's connection errors; other errors inside stay as they are."""
+    """Raises `DatabaseUnavailable` in place of the driver's errors that a repetition may mend, with the error as its
+    cause; other errors inside stay as they are."""
 
     def __enter__(self) -> None:
         return None

@@ -191,6 +191,8 @@ class Lease:
             await self._hold(connection)
         except (DatabaseUnavailable, OSError, TimeoutError, *DRIVER_ERRORS) as error:
             log.debug("lease connection: %s", type(error).__name__)
+        except Exception:  # the thread must not end: nobody would notice until others take the tasks over
+            log.exception("lease connection")
         finally:
             if connection is not None:
                 connection.terminate()

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import os
+import time
 import traceback
 
 import asyncpg
 
 from gateway.errors import DatabaseReadOnly, DatabaseUnavailable, OutcomeUnknown
+
+log = logging.getLogger(__name__)
+
+#: How often the same reason of the server is logged (seconds).
+SAY_SECONDS = 10.0
+_said_at: dict[type[BaseException], float] = {}
 
 #: The server's answers where it can do nothing for now: whatever was asked is undone, and can be repeated.
 _NOT_NOW = (
@@ -71,6 +80,14 @@ def is_outage(error: BaseException) -> bool:
     return (isinstance(error, DatabaseUnavailable) or _is_away(error)) and not was_cut_short(error)
 
 
+def _say(error: BaseException) -> None:
+    """The server is there, and does nothing: somebody has to know why. Each reason once in a while."""
+    now = time.monotonic()
+    if now - _said_at.get(type(error), -math.inf) >= SAY_SECONDS:
+        _said_at[type(error)] = now
+        log.warning("PostgreSQL does not do it: %s", error)
+
+
 class translated:
     """Raises `DatabaseUnavailable` in place of the driver's errors that a repetition may mend, with the error as its
     cause; other errors inside stay as they are."""
@@ -81,6 +98,8 @@ class translated:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
             raise DatabaseReadOnly(retry_after=2) from error
+        if isinstance(error, _NOT_NOW):
+            _say(error)
         if _is_away(error):
             raise DatabaseUnavailable(retry_after=2) from error
 

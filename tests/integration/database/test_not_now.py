@@ -6,11 +6,12 @@ import asyncpg
 import pytest
 
 from gateway.errors import DatabaseUnavailable, OutcomeUnknown
+from gateway.storage import driver_errors
 from gateway.storage.database import Database
 from gateway.storage.driver_errors import is_outage
 from gateway.storage.preflight import DatabaseUnfit, check_database
 
-REFUSE = "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{}'; END $$"
+REFUSE = "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{0}', MESSAGE = 'no: {0}'; END $$"
 #: Refuses at the commit.
 REFUSE_AT_END = """
 CREATE TABLE written ();
@@ -37,6 +38,19 @@ async def test_it_may_be_repeated(code: str, others_fare_better: bool, database:
     for raised in (alone.value, within.value):
         assert not isinstance(raised, OutcomeUnknown), "it was undone"
         assert is_outage(raised) is not others_fare_better
+
+
+async def test_why_is_said_once_in_a_while(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(driver_errors, "_said_at", {})
+    for code in ("53100", "53100", "58030"):
+        with pytest.raises(DatabaseUnavailable):
+            await database.execute(REFUSE.format(code))
+    assert [record.getMessage() for record in caplog.records if record.name == driver_errors.__name__] == [
+        "PostgreSQL does not do it: no: 53100",
+        "PostgreSQL does not do it: no: 58030",
+    ]
 
 
 async def test_at_a_commit_nothing_was_done(database: Database) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, get_args
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -66,6 +67,8 @@ _SCHEMES: Final = {
     "launchdarkly_api_url": _WEB,
     "guardrail_webhook_url": _WEB,
 }
+#: What a driver takes for host and port.
+_PLACE: Final = re.compile(r"(\[[^\[\]]+\]|[^\[\]:@]*)(?::(\d{0,5}))?")
 _LOG_LEVELS: Final = tuple(logging.getLevelNamesMapping())
 
 
@@ -499,6 +502,11 @@ class Settings(BaseSettings):
             if file.read() == self._plain(name):
                 self._files[name] = file
 
+    @property
+    def by_file(self) -> frozenset[str]:
+        """The settings whose value is a file's content, `TASKGATE_…_FILE`."""
+        return frozenset(self._files)
+
     def follow(self, name: str) -> Secret:
         """The secret of a setting that is set; where it came by file, what returns the file's content of now."""
         file = self._files.get(name)
@@ -537,6 +545,8 @@ class Settings(BaseSettings):
     def _with_known_scheme(name: str, value: str) -> str:
         if value.partition("://")[0] not in _SCHEMES[name]:
             raise ValueError(f"not an address that begins with {' or '.join(f'{each}://' for each in _SCHEMES[name])}")
+        if name in _URLS_WITH_PASSWORDS and not _is_whole(name, value):  # without a word of it
+            raise ValueError("not an address: in a password, write / as %2F, ? as %3F, # as %23 and @ as %40")
         return value
 
     @field_validator("temporal_address")
@@ -679,6 +689,28 @@ SECRETS = frozenset(
     if f"{name}_file" not in Settings.model_fields
 )
 """The settings that may come by file, `TASKGATE_…_FILE`; a codec's keys are followed by the codec itself."""
+
+
+def _is_whole(name: str, address: str) -> bool:
+    """Whether the setting's driver can take it apart, which otherwise raises whatever it comes upon.
+
+    A `/`, `?` or `#` in a password ends the host there, and leaves the rest, with its `@`, behind.
+    """
+    is_database = name == "database_url"
+    try:
+        parts = urlsplit(address)
+        if is_database and parts.query:
+            parse_qsl(parts.query, strict_parsing=True)
+    except ValueError:
+        return False
+    if parts.fragment or (parts.netloc and "@" in parts.path):
+        return False
+    places = [parts.netloc.rpartition("@")[2]]
+    if is_database:  # of several hosts, and ends the password at the first @
+        _, separator, place = parts.netloc.partition("@")
+        places = (place if separator else parts.netloc).split(",")
+    found = [_PLACE.fullmatch(unquote(each)) for each in places]
+    return all(one and int(one[2] or 0) <= 65535 for one in found) and (len(places) == 1 or all(places))
 
 
 def _named_files() -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""Writes that must survive an outage of PostgreSQL."""
+"""Writes that must survive an outage of PostgreSQL, or a time in which it takes none."""
 
 from __future__ import annotations
 

@@ -249,17 +249,25 @@ class Supervisor:
                     await old.process.wait()
 
     async def _watch_memory(self) -> None:
-        while self._memory:
-            await asyncio.sleep(MEMORY_SECONDS)
-            for place in self._places:
-                child = place.child
-                if child is None or (used := child.memory()) <= self._memory:
-                    continue
-                log.warning("worker process %d uses %d MB of %d", child.pid, used >> 20, self._memory >> 20)
-                if used > self._memory * MEMORY_HARD:
-                    child.send(signal.SIGKILL)
-                else:
-                    await self._renew(place)
+        renewals: dict[Place, asyncio.Task[bool]] = {}
+        try:
+            while self._memory:
+                await asyncio.sleep(MEMORY_SECONDS)
+                for place in self._places:
+                    child, renewal = place.child, renewals.get(place)
+                    if child is None or (used := child.memory()) <= self._memory:
+                        continue
+                    is_too_much = used > self._memory * MEMORY_HARD
+                    if not is_too_much and renewal is not None and not renewal.done():
+                        continue
+                    log.warning("worker process %d uses %d MB of %d", child.pid, used >> 20, self._memory >> 20)
+                    if is_too_much:
+                        child.send(signal.SIGKILL)
+                    else:  # beside: the others are watched meanwhile, and this one too
+                        renewals[place] = asyncio.create_task(self._renew(place))
+        finally:
+            for renewal in renewals.values():
+                renewal.cancel()
 
     async def _until_wanted(self, place: Place) -> None:
         """Or until the end."""

@@ -94,12 +94,13 @@ class Link:
         self._source = url
         self._size = connections
         self._url = url() if callable(url) else url
-        self._pool = self._open_pool()
+        self._pool = self._open_pool(self._url)
         self._taken: dict[AbstractConnection, BlockingConnectionPool] = {}
 
-    def _open_pool(self) -> BlockingConnectionPool:
+    def _open_pool(self, url: str) -> BlockingConnectionPool:
+        """Raises `ValueError` for a URL that cannot be taken apart."""
         pool = BlockingConnectionPool.from_url(
-            self._url,
+            url,
             max_connections=self._size,
             timeout=self._timeout,
             # The limits are set around whole exchanges: the driver's own for sending loses cancellations (bpo-37658).
@@ -132,13 +133,18 @@ class Link:
             raise EngineUnavailable(f"Redis does not accept connections: {error}") from error
         except (exceptions.RedisError, *_NO_CONTACT) as error:
             raise EngineUnavailable(f"Redis cannot be reached: {type(error).__name__}") from error
+        except (ValueError, TypeError):  # its words may have the password in them
+            raise EngineUnavailable("Redis cannot be reached: its address cannot be used") from None
         return connection
 
     async def _current_pool(self) -> BlockingConnectionPool:
-        """The pool for the URL of now; connections of another one are closed, those in use when they are released."""
+        """The pool for the URL of now; connections of another one are closed, those in use when they are released.
+
+        Raises `ValueError`, also next time, while the URL of now cannot be taken apart.
+        """
         if callable(self._source) and (url := self._source()) != self._url:
-            self._url, left = url, self._pool
-            self._pool = self._open_pool()
+            pool = self._open_pool(url)
+            self._url, left, self._pool = url, self._pool, pool
             await left.disconnect(inuse_connections=False)
         return self._pool
 

@@ -22,7 +22,7 @@ AnyConnection: TypeAlias = "type_Connection | asyncpg.Connection"
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """What PostgreSQL refuses inside is `LedgerUnwritable`; a lost connection `DatabaseUnavailable`."""
+    """What PostgreSQL refuses inside is `LedgerUnwritable`; a database that is away `DatabaseUnavailable`."""
     try:
         with translated():
             yield

@@ -83,8 +83,11 @@ class OpenStarts:
             await self._db.execute(query, ref.task_id, ref.epoch, self._owner_id(), value)
         except DatabaseUnavailable:
             log.warning("PostgreSQL is away; the start of task %s is repeated", ref.task_id)
-        self._begun_at.pop((ref.task_id, ref.epoch), None)
-        self._ended(ref.task_id)
+        except Exception:
+            log.exception("the outcome of the start of task %s was not written; it is repeated", ref.task_id)
+        finally:  # or this process would own it, and nobody repeat it, for as long as it lives
+            self._begun_at.pop((ref.task_id, ref.epoch), None)
+            self._ended(ref.task_id)
 
     async def run(self) -> None:
         """Write outcomes and renew the rest, until cancelled."""

@@ -112,7 +112,7 @@ class Starter:
         except (ValueError, TypeError):
             log.exception("the payload of task %s cannot be sent to %s", ref.task_id, lane.engine.name)
             await self._refuse(lane, plan, "The payload cannot be sent to the workflow engine")
-        except EngineError:
+        except Exception:
             log.exception("start of task %s on %s failed", ref.task_id, lane.engine.name)
             await self.open.repeat_later(ref, 2.0)
         else:
@@ -131,7 +131,8 @@ class Starter:
         try:
             async with asyncio.timeout(ENGINE_SECONDS):
                 known = plan.repeated and await lane.engine.get_workflow_status(ref) is not None
-        except (EngineError, TimeoutError):
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody knows now
+            log.warning("whether %s has task %s is not known: %s", lane.engine.name, ref.task_id, type(error).__name__)
             await self.open.repeat_later(ref, 1.0)
             return
         if known:

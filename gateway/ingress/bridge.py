@@ -21,11 +21,12 @@ import asyncpg
 from backends.errors import EngineError
 from backends.redis_queue import wire
 from backends.redis_queue.ingress import Collected, Ingress, Sighting
+from gateway.errors import DatabaseUnavailable
 from gateway.ingress.postponed import Postponed
 from gateway.routing.router import RouteQuery, Router
 from gateway.routing.stages import REDIS
 from gateway.storage.database import Database
-from gateway.storage.driver_errors import UNSTORABLE
+from gateway.storage.driver_errors import UNSTORABLE, is_outage
 from gateway.storage.queries import Queries
 from gateway.tasks.lifecycle.transitions import ChangeNotifier
 from gateway.tasks.payload import text_member
@@ -213,13 +214,15 @@ class Bridge:
             log.warning("a payload in Redis was set aside: %s", type(error).__name__)
             await self._ingress.set_aside(collected, f"cannot be stored: {type(error).__name__}")
             return True
-        except asyncpg.PostgresError as error:
+        except (asyncpg.PostgresError, DatabaseUnavailable) as error:
+            if is_outage(error):
+                raise
             # It may be stored later, and must not stand in the way of other groups until then.
             log.warning("a payload from Redis waits: %s", type(error).__name__)
             self._postponed.postpone(collected.entry_id, collected.group)
             return False
         await self._ingress.drop(collected)
-        with contextlib.suppress(asyncpg.PostgresError):  # then `forget_old` does it
+        with contextlib.suppress(asyncpg.PostgresError, DatabaseUnavailable):  # then `forget_old` does it
             await self._db.execute(SQL.forget, collected.entry_id)
         if task_id is not None:
             log.info("task %s, pushed into Redis by its producer, was adopted", task_id)

@@ -16,6 +16,7 @@ from gateway.access.placement import Caller
 from gateway.errors import DatabaseUnavailable, TaskNotFound, TaskNotRetryable, TaskNotStoppable, UniqueKeyTaken
 from gateway.operations.operations import ACTIONABLE, SQL, TaskSelection, upto
 from gateway.storage.database import Database, type_Connection
+from gateway.storage.driver_errors import is_outage
 from gateway.storage.paging import Place
 from gateway.tasks.lifecycle.transitions import ChangeNotifier, Transitions
 from gateway.tasks.queries.task_log import Position
@@ -115,9 +116,9 @@ class OperationRunner:
                 return False
             try:
                 await self._advance(db, operation)
-            except DatabaseUnavailable:
-                raise
             except Exception as error:
+                if is_outage(error):
+                    raise
                 # An operation that cannot be carried out must not delay the others for ever.
                 log.exception("operation %s cannot be carried out", operation["operation_id"])
                 await db.execute(SQL.give_up, operation["operation_id"], type(error).__name__)

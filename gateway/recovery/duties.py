@@ -16,6 +16,7 @@ from backends.port import Capability, WorkflowEnginePort, WorkflowRef, WorkflowS
 from gateway.errors import DatabaseUnavailable
 from gateway.recovery.reaper import SQL as REAPER_SQL
 from gateway.storage.database import Database
+from gateway.storage.driver_errors import is_outage
 from gateway.storage.queries import Queries
 
 log = logging.getLogger(__name__)
@@ -162,9 +163,9 @@ class EngineDuties:
                 return True
         except (EngineError, TimeoutError) as error:
             return error
-        except DatabaseUnavailable:
-            raise
         except Exception as error:
+            if is_outage(error):
+                raise
             log.exception("%s of %s failed at %s", kind, row["subject"], engine.name)
             return error
 

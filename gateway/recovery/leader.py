@@ -16,7 +16,7 @@ from gateway.errors import DatabaseUnavailable
 from gateway.recovery.fenced_database import SQL, TERM_KEY, FencedDatabase, LeadershipLost
 from gateway.recovery.lease import LOCK_CLASS
 from gateway.storage.database import Database
-from gateway.storage.driver_errors import translated
+from gateway.storage.driver_errors import translated, was_cut_short
 
 log = logging.getLogger(__name__)
 
@@ -111,8 +111,9 @@ class Leader:
                 self._done_at[chore.name] = time.monotonic()
             except LeadershipLost:
                 raise
-            except DatabaseUnavailable:
-                log.debug("%s waits for PostgreSQL", chore.name)
+            except DatabaseUnavailable as error:
+                level = logging.WARNING if was_cut_short(error) else logging.DEBUG
+                log.log(level, "%s waits for PostgreSQL: %s", chore.name, error.__cause__)
             except Exception:
                 log.exception("%s failed; it is done again", chore.name)
             await asyncio.sleep(chore.seconds)

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import random
 import secrets
 import socket
 import threading
@@ -43,6 +44,10 @@ RENEW_SECONDS = 3.0
 FENCE_AT, KILL_AT = 0.9, 0.95
 #: How long a process that was declared lost may take to cancel its runs (seconds).
 CLEAR_SECONDS = 1.0
+#: Pauses between attempts to reach PostgreSQL (seconds): the first, doubled up to the last, times a random factor, so
+#: that a fleet spreads out. A reaper waits longer for others to come back (`gateway.recovery.reaper.RETURN_SECONDS`).
+FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
+_SPREAD = (0.75, 1.25)
 
 
 def renewal_seconds(limit: float) -> float:
@@ -126,6 +131,7 @@ class Lease:
         self._locked: ProcessIdentity | None = None
         """The identity whose lock was ours at least once."""
         self._renewed = clock()
+        self._retry_in = FIRST_PAUSE
 
     @property
     def process_id(self) -> str:
@@ -178,10 +184,13 @@ class Lease:
         database = Database(self._url, acquire_timeout=2.0, name="taskgate lease", alert=True)
         while not self._ending.is_set():
             self._lose_if_late()
+            pause = FIRST_PAUSE
             if self._clear.is_set():
                 await self._connect(database)
+                pause = self._retry_in * random.uniform(*_SPREAD)
+                self._retry_in = min(2 * self._retry_in, LAST_PAUSE, max(self._limit / 15, FIRST_PAUSE))
             if not self._ending.is_set():
-                await self._pause(0.05)
+                await self._pause(pause)
         watching.cancel()
 
     async def _connect(self, database: Database) -> None:
@@ -191,6 +200,8 @@ class Lease:
             await self._hold(connection)
         except (DatabaseUnavailable, OSError, TimeoutError, *DRIVER_ERRORS) as error:
             log.debug("lease connection: %s", type(error).__name__)
+        except Exception:  # the thread must not end: nobody would notice until others take the tasks over
+            log.exception("lease connection")
         finally:
             if connection is not None:
                 connection.terminate()
@@ -266,6 +277,7 @@ class Lease:
     def _renew(self, asked: float) -> None:
         """The lease holds from the moment when it was asked for, because the answer may have been late."""
         self._renewed = asked
+        self._retry_in = FIRST_PAUSE
         if self._guard is not None:
             self._guard.extend(asked + self._limit * KILL_AT)
 

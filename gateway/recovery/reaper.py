@@ -29,6 +29,10 @@ GAP_SECONDS = 1.0
 RETURN_SECONDS = 3.0
 #: At every tenth tick, look for runs that a process began while it was declared lost.
 TAKE_BACK_EVERY = 10
+#: Tasks that are taken back in one transaction, so that it takes a fraction of what a statement may take.
+BATCH = 1000
+#: So long are they taken back at one tick (seconds): a longer gap between two looks would begin all counting anew.
+BACK_SECONDS = GAP_SECONDS / 2
 
 
 class Reaper:
@@ -66,6 +70,8 @@ class Reaper:
         self._came_at = 0.0
         self._missing: dict[str, float] = {}
         self._ticks = 0
+        self._has_more = False
+        """There may be something to take back."""
 
     async def tick(self) -> None:
         """Declare processes lost, and record the duties for their engines. Raises `DatabaseUnavailable`."""
@@ -81,8 +87,11 @@ class Reaper:
         self._missing = {key: since for key, since in self._missing.items() if key in seen}
         self._silent = {key: since for key, since in self._silent.items() if key in seen}
         lost = [row for row in suspects if self._is_lost(row)]
-        if lost or self._ticks % TAKE_BACK_EVERY == 1:
+        self._has_more = self._has_more or bool(lost) or self._ticks % TAKE_BACK_EVERY == 1
+        if lost:
             await self._declare_lost(lost)
+        if self._has_more:
+            await self._take_back()
 
     def _is_lost(self, row: asyncpg.Record) -> bool:
         if row["retired"] or self._is_silent(row):
@@ -109,7 +118,7 @@ class Reaper:
         return now - since > self._limit
 
     async def _declare_lost(self, lost: Sequence[asyncpg.Record]) -> None:
-        """Declare them lost and record the duties, in one transaction: the next leader finds all of it or nothing."""
+        """Committed before their runs are taken back: what comes in the way of that does not make them alive again."""
         starts = 0
         gone: list[asyncpg.Record] = []
         async with self._db.transaction() as db:
@@ -120,14 +129,23 @@ class Reaper:
                 if counts["lost"] and not row["retired"]:
                     log.warning("%s %s is lost", row["kind"], row["process_id"])
                     gone.append(row)
-            back = await db.fetch(SQL.take_back, self._losses)
         for row in gone:
             self._on_lost(row["kind"], row["backend"])
-        for task in back:
-            self._notifier.changed(task["task_id"])
-            if task["is_over"]:
-                log.error("task %s ends: the workers that ran it were lost", task["task_id"])
         if starts:
             self._wake()
-        if lost or back:
-            self._on_duty()
+        self._on_duty()
+
+    async def _take_back(self) -> None:
+        """Their tasks, with the duties for their engines. What is left waits for the next tick."""
+        began = time.monotonic()
+        while True:
+            back = await self._db.fetch(SQL.take_back, self._losses, BATCH)
+            self._has_more = len(back) == BATCH
+            for task in back:
+                self._notifier.changed(task["task_id"])
+                if task["is_over"]:
+                    log.error("task %s ends: the workers that ran it were lost", task["task_id"])
+            if back:
+                self._on_duty()
+            if not self._has_more or time.monotonic() - began >= BACK_SECONDS:
+                return

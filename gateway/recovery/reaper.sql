@@ -35,7 +35,8 @@ SELECT (SELECT count(*) FROM lost) AS lost, (SELECT count(*) FROM starts) AS sta
 
 -- name: take_back
 -- The runs of lost workers: their attempts end, the tasks wait again (fenced by their next attempt), and requeues are recorded for
--- their engines. If $1 workers in a row were lost while they ran a task, it becomes a dead letter, because it may be the cause.
+-- their engines; $2 of them at most. If $1 workers in a row were lost while they ran a task, it becomes a dead letter, because it may
+-- be the cause.
 WITH runs AS (
     SELECT d.task_id, d.attempt, d.worker_id,
            1 + (SELECT count(*) FROM taskgate.attempt a
@@ -46,7 +47,7 @@ WITH runs AS (
     FROM taskgate.attempt r JOIN taskgate.process p ON p.process_id = r.worker_id
     JOIN taskgate.dispatch d ON d.task_id = r.task_id AND d.attempt = r.attempt
     WHERE NOT r.is_counted AND r.outcome IS NULL AND p.lost_at IS NOT NULL AND d.worker_id = r.worker_id AND d.state = 'running'
-    ORDER BY d.task_id FOR UPDATE OF d
+    ORDER BY d.task_id LIMIT $2::int FOR UPDATE OF d
 ), back AS (
     UPDATE taskgate.dispatch d
     SET state = CASE WHEN r.is_over THEN 'failed' ELSE 'queued' END,

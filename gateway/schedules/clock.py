@@ -32,6 +32,7 @@ from gateway.schedules.overlap import Overlaps, Pending, Verdict
 from gateway.schedules.retiming import retime_all
 from gateway.schedules.schedule import BATCH, Due, Schedule
 from gateway.storage.database import Database, type_Connection
+from gateway.storage.driver_errors import is_outage
 from gateway.storage.queries import Queries
 from gateway.submission.intake import Intake
 from gateway.submission.new_task import NewTask
@@ -138,9 +139,9 @@ class Clock:
             try:
                 await self.note(schedule_id)
                 await self.settle(schedule_id)
-            except DatabaseUnavailable:
-                raise
-            except Exception as error:  # noqa: BLE001 (whatever it is, the others go on)
+            except Exception as error:
+                if is_outage(error):
+                    raise
                 log.error("schedule %s cannot be fired now: %s", schedule_id, type(error).__name__)
                 return False
             return True

@@ -92,7 +92,12 @@ async def _dial(url: Secret, **options: Any) -> asyncpg.Connection:
     text = text_of(url)
     # A standby refuses writes, and its reads are out of date.
     target = None if "target_session_attrs=" in text else "read-write"
-    return await asyncpg.connect(text, **{"target_session_attrs": target, **options})
+    try:
+        return await asyncpg.connect(text, **{"target_session_attrs": target, **options})
+    except asyncpg.ClientConfigurationError:
+        raise
+    except ValueError:  # of what the address is taken apart with; its words may have the password in them
+        raise asyncpg.ClientConfigurationError("the address of the database cannot be taken apart") from None
 
 
 def _session(*, name: str, alert: bool) -> dict[str, Any]:

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import os
+import time
 import traceback
 
 import asyncpg
 
 from gateway.errors import DatabaseReadOnly, DatabaseUnavailable, OutcomeUnknown
 
+log = logging.getLogger(__name__)
+
+#: How often the same reason of the server is logged (seconds).
+SAY_SECONDS = 10.0
+_said_at: dict[type[BaseException], float] = {}
+
+#: The server's answers where it can do nothing for now: whatever was asked is undone, and can be repeated.
+_NOT_NOW = (
+    asyncpg.InvalidAuthorizationSpecificationError,  # a password that is being replaced
+    asyncpg.InsufficientResourcesError,  # a full disk, no memory, too many connections
+    asyncpg.QueryCanceledError,  # `statement_timeout`, or a person
+    asyncpg.PostgresSystemError,  # of its files
+)
+#: Of these, those that may be meant for this one statement.
+_CUT_SHORT = (asyncpg.QueryCanceledError, asyncpg.OutOfMemoryError, asyncpg.ConfigurationLimitExceededError)
+
 #: What asyncpg raises when the server is away, restarting or full.
 _AWAY = (
+    *_NOT_NOW,
     OSError,
     asyncio.TimeoutError,
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.OperatorInterventionError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InterfaceError,
@@ -29,7 +46,7 @@ _AWAY = (
 )
 
 #: Of these, errors after which certainly nothing was done.
-_UNDONE = (asyncpg.DataError, asyncpg.ReadOnlySQLTransactionError, asyncpg.DeadlockDetectedError)
+_UNDONE = (*_NOT_NOW, asyncpg.DataError, asyncpg.ReadOnlySQLTransactionError, asyncpg.DeadlockDetectedError)
 
 #: All errors of asyncpg itself.
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -51,8 +68,29 @@ def _is_away(error: BaseException | None) -> bool:
     return any(frame.f_code.co_filename.startswith(_DRIVER) for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
+def was_cut_short(error: BaseException | None) -> bool:
+    """Whether PostgreSQL gave up this statement, cancelled or beyond a limit, and may well carry out others."""
+    while isinstance(error, DatabaseUnavailable):
+        error = error.__cause__
+    return isinstance(error, _CUT_SHORT)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether nothing else would fare better. Who repeats one thing until PostgreSQL is back keeps others waiting."""
+    return (isinstance(error, DatabaseUnavailable) or _is_away(error)) and not was_cut_short(error)
+
+
+def _say(error: BaseException) -> None:
+    """The server is there, and does nothing: somebody has to know why. Each reason once in a while."""
+    now = time.monotonic()
+    if now - _said_at.get(type(error), -math.inf) >= SAY_SECONDS:
+        _said_at[type(error)] = now
+        log.warning("PostgreSQL does not do it: %s", error)
+
+
 class translated:
-    """Raises `DatabaseUnavailable` in place of the driver's connection errors; other errors inside stay as they are."""
+    """Raises `DatabaseUnavailable` in place of the driver's errors that a repetition may mend, with the error as its
+    cause; other errors inside stay as they are."""
 
     def __enter__(self) -> None:
         return None
@@ -60,6 +98,8 @@ class translated:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
             raise DatabaseReadOnly(retry_after=2) from error
+        if isinstance(error, _NOT_NOW):
+            _say(error)
         if _is_away(error):
             raise DatabaseUnavailable(retry_after=2) from error
 

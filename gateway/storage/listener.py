@@ -11,9 +11,9 @@ from typing import Final
 import asyncpg
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
-from gateway.errors import DatabaseReadOnly, DatabaseUnavailable
+from gateway.errors import DatabaseReadOnly
 from gateway.storage.database import IS_WRITABLE, Database
-from gateway.storage.driver_errors import DRIVER_ERRORS, translated
+from gateway.storage.driver_errors import translated
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,8 @@ class Listener:
 
     async def _run(self) -> None:
         connecting = AsyncRetrying(
-            retry=retry_if_exception_type((DatabaseUnavailable, *DRIVER_ERRORS)),
+            # Whatever it is: a task that ends is missed by nobody, and what is told with it.
+            retry=retry_if_exception_type(Exception),
             wait=wait_exponential_jitter(initial=_FIRST_PAUSE, max=_LAST_PAUSE, jitter=_FIRST_PAUSE),
             before_sleep=_complain,
         )
@@ -85,7 +86,7 @@ class Listener:
             connection: asyncpg.Connection = await connecting(self._connect)
             try:
                 await self._follow(connection)
-            except (DatabaseUnavailable, *DRIVER_ERRORS) as error:
+            except Exception as error:  # noqa: BLE001 - as above
                 log.warning("the connection that listens to PostgreSQL was lost: %s", type(error).__name__)
             finally:
                 self._listening.clear()

@@ -56,10 +56,10 @@ async def check_database(url: str) -> None:
                 unfinished = await connection.fetchval(_UNFINISHED) if found["may_be_behind"] else None
             finally:
                 await connection.close()
-    except (DatabaseUnavailable, TimeoutError, OSError):
+    except (DatabaseUnavailable, TimeoutError, OSError) as error:
+        if isinstance(refusal := error.__cause__, asyncpg.InvalidAuthorizationSpecificationError):
+            raise DatabaseUnfit(f"the database refuses the user: {refusal}; see TASKGATE_DATABASE_URL") from error
         return
-    except asyncpg.InvalidAuthorizationSpecificationError as error:
-        raise DatabaseUnfit(f"the database refuses the user: {error}; see TASKGATE_DATABASE_URL") from error
     except asyncpg.InsufficientPrivilegeError as error:
         raise DatabaseUnfit(f"rights are missing in the database: {error}") from error
     if unfinished is not None:

@@ -65,13 +65,57 @@ def test_what_cannot_be_read_later_leaves_the_last_value(
     assert text_of(secret) == "open"
 
 
-def test_an_address_that_cannot_be_meant_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TASKGATE_REDIS_URL", raising=False)
-    monkeypatch.setenv("TASKGATE_REDIS_URL_FILE", str(tmp_path / "secret"))
-    (tmp_path / "secret").write_text("redis://one")
-    secret = read_settings().follow("redis_url")
-    replace(tmp_path / "secret", "nonsense")
-    assert text_of(secret) == "redis://one"
+MALFORMED = [
+    ("redis_url", "nonsense"),
+    *(("redis_url", f"redis://:hush{sign}12@host:6379/0") for sign in "/?#"),
+    ("redis_url", "redis://:12/hush@host:6379/0"),
+    ("redis_url", "redis://user:hush@[::1/0"),
+    *(("database_url", f"postgresql://u:hush{sign}12@host:5432/db") for sign in "/?#"),
+    *(("database_url", f"postgresql://u:12{sign}hush@host:5432/db") for sign in "/?#"),
+    ("database_url", "postgresql://u:hush@one:5432,two:none/db"),
+    ("database_url", "postgresql://u:hush@one:65536/db"),
+    ("graph_url", "bolt://neo4j:hush/12@host:7687"),
+]
+WELL_FORMED = [
+    *(("redis_url", f"redis://{rest}") for rest in ("host", "u:a%2Fb@host:6379/0?protocol=3", "[::1]:6379")),
+    *(("redis_url", url) for url in ("unix:///run/redis@1.sock?db=2", "rediss://:p@ss@host:1/0")),
+    *(("database_url", f"postgresql://{rest}") for rest in ("u:a%2Fb%23@one:1,two:2/db?sslmode=require", "h/db")),
+    *(("database_url", f"postgresql://{rest}") for rest in ("/db?host=/run/pg", "u@%2Frun%2Fpg/db", "[::1]:1/db")),
+    *(("graph_url", f"neo4j+s://{rest}") for rest in ("one.neo4j.io", "neo4j:a%2Fb@host:7687/db")),
+]
+
+
+@pytest.mark.parametrize(("name", "malformed"), MALFORMED)
+def test_an_address_that_cannot_be_meant_leaves_the_last_one(
+    name: str, malformed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv(f"TASKGATE_{name.upper()}", raising=False)
+    monkeypatch.setenv(f"TASKGATE_{name.upper()}_FILE", str(tmp_path / "secret"))
+    first = {"redis_url": "redis", "database_url": "postgresql", "graph_url": "bolt"}[name] + "://one"
+    (tmp_path / "secret").write_text(first)
+    secret = read_settings().follow(name)
+    replace(tmp_path / "secret", malformed)
+    assert text_of(secret) == first
+    assert "not an address" in caplog.text
+    assert "hush" not in caplog.text
+
+
+@pytest.mark.parametrize(("name", "malformed"), MALFORMED)
+def test_an_address_that_cannot_be_meant_is_refused_at_first(
+    name: str, malformed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(f"TASKGATE_{name.upper()}", malformed)
+    with pytest.raises(SystemExit):
+        read_settings()
+    said = capsys.readouterr().err
+    assert said.startswith(f"taskgate: TASKGATE_{name.upper()}: not an address")
+    assert "hush" not in said
+
+
+@pytest.mark.parametrize(("name", "address"), WELL_FORMED)
+def test_these_are_addresses(name: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"TASKGATE_{name.upper()}", address)
+    assert getattr(read_settings(), name) == address
 
 
 def test_a_value_that_was_given_in_code_is_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from gateway.recovery.host_process import resident_bytes
-from gateway.settings import Settings
+from gateway.settings import PREFIX, SECRETS, Settings
 from gateway.tasks.lifecycle.claim import Claim
 from workers.execution.messages import (
     CANCEL,
@@ -97,7 +97,7 @@ class IsolatedExecution:
     """Keeps idle processes for the next tasks. `memory` in bytes, 0: no limit."""
 
     def __init__(self, settings: Settings) -> None:
-        self._environment = {**os.environ, **as_environment(settings)}
+        self._environment = environment_for(settings)
         self._memory = settings.isolated_memory_mb << 20
         self._types = frozenset(name.strip() for name in settings.isolated_types.split(",") if name.strip())
         self._idle: list[_Process] = []
@@ -244,10 +244,12 @@ class IsolatedExecution:
         return answer is not None and answer["kind"] in (DONE, FAILED, CANCELLED)
 
 
-def as_environment(settings: Settings) -> dict[str, str]:
-    """The settings that differ from their defaults, as a child process reads them."""
-    found = {}
-    for name in settings.model_fields_set:
+def environment_for(settings: Settings) -> dict[str, str]:
+    """What a child process reads the same settings from. It reads a secret's file, and follows it, by itself."""
+    found = dict(os.environ)
+    for name in SECRETS - settings.by_file:  # both would be one too many
+        found.pop(f"{PREFIX}{name.upper()}_FILE", None)
+    for name in settings.model_fields_set - settings.by_file:
         value = getattr(settings, name)
         if value is None:
             continue
@@ -255,5 +257,5 @@ def as_environment(settings: Settings) -> dict[str, str]:
             value = value.get_secret_value()
         elif isinstance(value, dict | list | tuple):
             value = settings.model_dump_json(include={name})[len(name) + 4 : -1]
-        found[f"TASKGATE_{name.upper()}"] = str(value).lower() if isinstance(value, bool) else str(value)
+        found[f"{PREFIX}{name.upper()}"] = str(value).lower() if isinstance(value, bool) else str(value)
     return found

@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import EqualJitterBackoff, NoBackoff
-from redis.exceptions import RedisError
 
 from backends.redis_queue import wire
 
@@ -51,15 +50,8 @@ class WakeListener:
         """Wake for each message on the channel, reconnecting for ever."""
         failures = 0
         while True:
-            client = Redis.from_url(
-                self._url() if callable(self._url) else self._url,
-                socket_timeout=None,
-                socket_connect_timeout=min(self._timeout, 2.0),
-                socket_keepalive=True,
-                retry=Retry(NoBackoff(), 0),
-            )
             try:
-                async with client.pubsub(ignore_subscribe_messages=True) as channel:
+                async with self._open() as client, client.pubsub(ignore_subscribe_messages=True) as channel:
                     async with asyncio.timeout(self._timeout):
                         await channel.subscribe(wire.WAKE)
                     while True:
@@ -67,12 +59,19 @@ class WakeListener:
                         failures = 0
                         if message["type"] == "message":
                             self.wake()
-            except (RedisError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - of a URL that cannot be used, too; nobody misses a listener
                 log.debug("wake channel lost: %s", type(error).__name__)
-            finally:
-                await client.aclose()
             failures += 1
             await asyncio.sleep(BACKOFF.compute(failures))
+
+    def _open(self) -> Redis:
+        return Redis.from_url(
+            self._url() if callable(self._url) else self._url,
+            socket_timeout=None,
+            socket_connect_timeout=min(self._timeout, 2.0),
+            socket_keepalive=True,
+            retry=Retry(NoBackoff(), 0),
+        )
 
     async def _hear(self, channel: PubSub) -> dict[str, Any]:
         """What comes next; after a while the answer to a question. Raises `TimeoutError` without one."""

@@ -22,6 +22,7 @@ from gateway.migration.plans.trouble import Gates, Trouble
 from gateway.recovery.fenced_database import LeadershipLost
 from gateway.routing.overrides import PLAN_AUTHOR as AUTHOR
 from gateway.storage.database import Database
+from gateway.storage.driver_errors import is_outage
 from gateway.tasks import fault_points
 
 log = logging.getLogger(__name__)
@@ -73,8 +74,13 @@ class Runner:
                 await self._look(progress)
             except (PlanChanged, StageVersionStale, TooMuchHeld) as error:
                 log.debug("plan %s: %s; it is looked at again", row["name"], error.message)
-            except (DatabaseUnavailable, LeadershipLost):
+            except LeadershipLost:
                 raise
+            except DatabaseUnavailable as error:
+                if is_outage(error):
+                    raise
+                self._rest(row["name"], REST_SECONDS)
+                log.warning("plan %s: %s; it is looked at again", row["name"], error.__cause__)
             except ApiError as error:
                 self._rest(row["name"], error.retry_after or REST_SECONDS)
                 await self._refused(row["name"], error.message)

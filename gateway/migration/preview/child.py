@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from gateway.errors import DatabaseUnavailable
 from gateway.fleet.signals import SQL as FLEET_SQL
 from gateway.migration.preview.errors import NothingRecorded, PreviewTooLarge
 from gateway.migration.preview.flag_view import flag_view
@@ -20,7 +21,7 @@ from gateway.routing.overrides import Override
 from gateway.routing.query import Scope
 from gateway.routing.stages import TEMPORAL
 from gateway.storage.database import connect
-from gateway.storage.driver_errors import translated
+from gateway.storage.driver_errors import translated, was_cut_short
 from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.migration.preview", "preview.sql")
@@ -65,8 +66,10 @@ async def _look(question: Question) -> Found:
     try:
         with translated():
             return await _Look(question, connection).whole()
-    except asyncpg.QueryCanceledError:
-        raise PreviewTooLarge from None
+    except DatabaseUnavailable as error:
+        if was_cut_short(error):
+            raise PreviewTooLarge from None
+        raise
     finally:
         connection.terminate()
 

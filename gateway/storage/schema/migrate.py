@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import asyncpg
 from alembic import command
@@ -11,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from gateway.storage.database import connect
@@ -19,8 +20,21 @@ from gateway.storage.driver_errors import translated
 from gateway.storage.preflight import DatabaseUnfit, check_migratable
 from gateway.storage.schema.statements import read
 
+log = logging.getLogger(__name__)
+
 #: Advisory lock: two gateways that start together migrate one after the other.
 _LOCK = 0x7461736B
+#: After a lock that was not to be had, until the migration is tried again (seconds): the first, doubled up to the last.
+FIRST_PAUSE, LAST_PAUSE = 2.0, 30.0
+#: Whoever holds a lock for long has been at it for long.
+_OLDEST = """
+SELECT format(
+    '%s (pid %s, since %s)', COALESCE(NULLIF(application_name, ''), usename), pid, date_trunc('second', xact_start)
+)
+FROM pg_stat_activity
+WHERE datname = current_database() AND xact_start < now() - interval '1 s' AND backend_type = 'client backend'
+ORDER BY xact_start LIMIT 1
+"""
 
 
 def known_revisions() -> list[str]:
@@ -69,17 +83,39 @@ async def migrate(database_url: str, revision: str = "head") -> str | None:
                     await asyncio.sleep(0.1)
                 await connection.execute(text("CREATE SCHEMA IF NOT EXISTS taskgate"))
                 await connection.commit()
-                reached = await connection.run_sync(_upgrade, revision)
-                await connection.commit()
-                return reached
+                return await _upgraded(connection, guard, revision)
     except DBAPIError as error:
-        # The driver's error is the cause of two of SQLAlchemy's.
-        cause = error.orig and error.orig.__cause__
-        if isinstance(cause, asyncpg.InsufficientPrivilegeError):
+        if isinstance(cause := _cause(error), asyncpg.InsufficientPrivilegeError):
             raise DatabaseUnfit(f"rights are missing in the database: {cause}") from error
         raise
     finally:
         await engine.dispose()
+
+
+async def _upgraded(connection: AsyncConnection, guard: AsyncConnection, revision: str) -> str | None:
+    """The revision that was reached. A migration that does not get a lock soon is undone, and made again after a pause:
+    it would wait behind whoever reads a table for long, as a backup does, and everybody else behind it."""
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            reached = await connection.run_sync(_upgrade, revision)
+            await connection.commit()
+            return reached
+        except DBAPIError as error:
+            if not isinstance(_cause(error), asyncpg.LockNotAvailableError):
+                raise
+            await connection.rollback()
+            statement = " ".join((error.statement or "").split())[:100]
+            oldest = (await guard.execute(text(_OLDEST))).first()
+            holder = "" if oldest is None else f"; the oldest transaction there is that of {oldest[0]}"
+            log.warning("the migration waits for a lock (%s)%s; again in %g s", statement, holder, pause)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LAST_PAUSE)
+
+
+def _cause(error: DBAPIError) -> BaseException | None:
+    """The driver's error is the cause of two of SQLAlchemy's."""
+    return error.orig and error.orig.__cause__
 
 
 async def create_legacy_tables(database_url: str) -> None:

@@ -30,12 +30,21 @@ def read(name: str) -> str:
     return (place if place.is_file() else package / name).read_text(encoding="utf-8")
 
 
+#: How long a statement of a migration may wait for a lock (seconds). Whoever comes after it for the same table waits
+#: behind it: shorter than the renewal of a lease may take.
+LOCK_SECONDS = 1
+
+
 def run_file(name: str) -> None:
-    """Run a migration's file; one named `*.autocommit.sql` outside of a transaction (`CREATE INDEX CONCURRENTLY`)."""
+    """Run a migration's file; one named `*.autocommit.sql` outside of a transaction (`CREATE INDEX CONCURRENTLY`).
+
+    That waits for locks for as long as it takes: nobody waits behind it.
+    """
     if name.endswith(".autocommit.sql"):
         with op.get_context().autocommit_block():
             for statement in split(read(name)):
                 op.execute(statement)
     else:
+        op.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
         for statement in split(read(name)):
             op.execute(statement)

@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from backends.errors import StartUncertain
 from backends.memory.engine import MemoryEngine
+from backends.port import WorkflowStart
 from contracts.least import least
 from contracts.slow_engines import ClosedEngine, ParallelEngine, SerialEngine
 from gateway.access.placement import Placement
@@ -20,6 +22,7 @@ from gateway.routing.testing import StaticFlags
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.submission.new_task import NewTask
+from gateway.submission.start_plan import REPEAT_SECONDS
 from workers.testing.waiting import eventually, until
 
 BURST, LATER = 512, 100
@@ -139,6 +142,53 @@ async def test_what_was_never_sent_waits_again(database: Database) -> None:
         assert engine.asked < 20
     rows = await database.fetch("SELECT DISTINCT state, epoch, owner_id FROM taskgate.dispatch")
     assert [tuple(row) for row in rows] == [("waiting", 0, None)]
+
+
+class OnceEngine(MemoryEngine):
+    """Raises `first` at the first start, which it does not take."""
+
+    def __init__(self, first: Exception) -> None:
+        super().__init__(name="redis")
+        self.first: Exception | None = first
+
+    async def start_workflow(self, start: WorkflowStart) -> None:
+        if self.first is not None:
+            first, self.first = self.first, None
+            raise first
+        await super().start_workflow(start)
+
+
+#: Refuses to write the first outcome; a sequence remembers it beyond the transaction that is rolled back.
+REFUSE_ONCE = """
+CREATE SEQUENCE refusals;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF nextval('refusals') = 1 THEN RAISE EXCEPTION USING ERRCODE = '{}'; END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER refuse BEFORE UPDATE ON taskgate.dispatch
+    FOR EACH ROW WHEN (OLD.state = 'starting' AND NEW.owner_id IS NULL) EXECUTE FUNCTION refuse()
+"""
+
+
+@pytest.mark.parametrize("code", ["57014", "XX000"])
+async def test_a_start_whose_outcome_could_not_be_written_is_repeated(code: str, database: Database) -> None:
+    await database.execute(REFUSE_ONCE.format(code))
+    engine = OnceEngine(StartUncertain())
+    async with running(database, engine) as gateway:
+        await gateway.intake.submit([task("one")])
+        await eventually(lambda: _count_open(gateway), lambda found: not found)
+        assert await database.fetchval("SELECT last_value FROM refusals") == 1, "it was refused"
+        await pass_time(database, REPEAT_SECONDS + 1)
+        await until(lambda: len(engine.starts) == 1)
+
+
+async def test_a_start_that_fails_as_nobody_foresaw_is_repeated(database: Database) -> None:
+    engine = OnceEngine(RuntimeError("unforeseen"))
+    async with running(database, engine) as gateway:
+        await gateway.intake.submit([task("one")])
+        await eventually(lambda: _count_open(gateway), lambda found: not found)
+        await pass_time(database, REPEAT_SECONDS + 1)
+        await until(lambda: len(engine.starts) == 1)
 
 
 def _open_starts(gateway: Gateway) -> OpenStarts:

@@ -42,6 +42,30 @@ async def test_what_is_reported_while_postgresql_is_away_fails_no_run(disturbed,
     assert handler.ran == 1
 
 
+#: Refuses the first such change; a sequence remembers it beyond the transaction that is rolled back.
+REFUSE_ONCE = """
+CREATE SEQUENCE refusals;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF nextval('refusals') = 1 THEN RAISE EXCEPTION USING ERRCODE = '{code}'; END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER refuse BEFORE UPDATE ON task_logs FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refuse()
+"""
+
+
+@pytest.mark.parametrize("code", ["28P01", "53100", "57014", "58030"])
+@pytest.mark.parametrize("when", ["NEW.progress = 40", "NEW.status = 'COMPLETED'"], ids=["progress", "end"])
+async def test_what_postgresql_does_not_take_now_is_reported_again_and_not_run_again(
+    when, code, database, runner, handler, new_task, log_row
+):
+    await database.execute(REFUSE_ONCE.format(code=code, when=when))
+    task = await new_task()
+    assert await runner.run(assignment(task)) == Completed({"n": 1})
+    assert handler.ran == 1
+    assert (await log_row(task))["status"] == "COMPLETED"
+    assert await database.fetchval("SELECT last_value FROM refusals") > 1, "it was refused"
+
+
 async def test_a_claim_whose_answer_is_lost_is_taken_up(database, disturbed, runner, handler, new_task):
     disturbed.answers_lost = 2
     assert await runner.run(assignment(await new_task())) == Completed({"n": 1})

@@ -294,3 +294,24 @@ async def test_what_a_key_for_another_tenant_began_is_not_listed(served: Any, pe
     headers = {"Authorization": made.json()["key"]}
     assert (await client.get(f"{URL}/{operation['operation_id']}", headers=headers)).status_code == 404
     assert (await client.get(URL, headers=headers)).json() == {"operations": []}
+
+
+async def test_an_operation_whose_statements_postgresql_gives_up_does_not_hold_up_others(
+    served: Any, database: Database
+) -> None:
+    """Each is cancelled by `statement_timeout`, say; otherwise it would be tried again for ever."""
+    client, gateway = served
+    await submit(client, 1, labels={"run": "1"})
+    await submit(client, 1, labels={"run": "2"})
+    await database.execute(
+        """
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION USING ERRCODE = '57014'; END $$;
+        CREATE TRIGGER refuse BEFORE UPDATE ON taskgate.dispatch
+            FOR EACH ROW WHEN (OLD.labels ->> 'run' = '1') EXECUTE FUNCTION refuse()
+        """
+    )
+    refused = await begin(client, "cancel", {"labels": {"run": "1"}}, why="wrong input")
+    other = await begin(client, "cancel", {"labels": {"run": "2"}}, why="wrong input")
+    assert counts(await finish(client, gateway, other)) == ("completed", 1, 1, 0, 0)
+    assert (await finish(client, gateway, refused))["state"] == "aborted"

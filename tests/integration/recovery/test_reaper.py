@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from gateway.errors import DatabaseUnavailable
 from gateway.recovery.lease import LOCK_CLASS, host_identity
 from gateway.recovery.reaper import Reaper
 from gateway.storage.database import Database
@@ -152,6 +153,73 @@ async def test_a_task_that_ends_worker_after_worker_is_a_dead_letter(
     assert [r["outcome"] for r in outcomes] == ["lost", "lost", "failed"]
     state = await database.fetchrow("SELECT state, cancel_epoch, cancel_backend FROM taskgate.dispatch")
     assert tuple(state) == ("failed", 1, "redis")
+
+
+#: Notes which transaction takes a task back.
+NOTE = """
+CREATE TABLE taken_back (transaction_id xid8);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN INSERT INTO taken_back VALUES (pg_current_xact_id()); RETURN NEW; END $$;
+CREATE TRIGGER note BEFORE UPDATE ON taskgate.dispatch
+    FOR EACH ROW WHEN (OLD.state = 'running' AND NEW.state = 'queued') EXECUTE FUNCTION note()
+"""
+#: Refuses the first; a sequence remembers it beyond the transaction that is rolled back.
+REFUSE_ONCE = """
+CREATE SEQUENCE refusals;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF nextval('refusals') = 1 THEN RAISE EXCEPTION USING ERRCODE = '40P01'; END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER refuse BEFORE UPDATE ON taskgate.dispatch
+    FOR EACH ROW WHEN (OLD.state = 'running' AND NEW.state = 'queued') EXECUTE FUNCTION refuse()
+"""
+
+
+async def running(database: Database) -> int:
+    return int(await database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state = 'running'"))
+
+
+@pytest_asyncio.fixture
+async def held(transitions: Transitions, new_task: NewRow, new_lease: NewRow) -> int:
+    """So many tasks run on a worker that is gone."""
+    worker = await new_lease(host=host_identity(), pid=2**22 + 1)
+    for _ in range(7):
+        assert await transitions.claim(await new_task(), "redis", 1, worker, with_payload=False) is not None
+    return 7
+
+
+async def test_many_tasks_are_taken_back_a_few_at_a_time(
+    held: int, database: Database, reaper: Reaper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.recovery.reaper.BATCH", 3, raising=False)
+    await database.execute(NOTE)
+    await reaper.tick()
+    assert await running(database) == 0
+    sizes = await database.fetch("SELECT count(*) FROM taken_back GROUP BY transaction_id ORDER BY transaction_id")
+    assert [row["count"] for row in sizes] == [3, 3, 1]
+
+
+async def test_what_is_left_when_the_time_for_it_is_over_is_taken_back_at_the_next_tick(
+    held: int, database: Database, reaper: Reaper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.recovery.reaper.BATCH", 3)
+    monkeypatch.setattr("gateway.recovery.reaper.BACK_SECONDS", 0)
+    left = []
+    for _ in range(3):
+        await reaper.tick()
+        left.append(await running(database))
+    assert left == [held - 3, held - 6, 0]
+
+
+async def test_a_worker_stays_lost_while_its_tasks_cannot_be_taken_back(
+    held: int, database: Database, reaper: Reaper
+) -> None:
+    await database.execute(REFUSE_ONCE)
+    with pytest.raises(DatabaseUnavailable):
+        await reaper.tick()
+    assert await lost(database)
+    await reaper.tick()
+    assert await running(database) == 0
 
 
 async def test_losses_count_only_in_a_row(

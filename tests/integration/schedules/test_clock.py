@@ -209,3 +209,18 @@ async def test_the_clock_wakes_for_the_next_time(world: Any) -> None:
         await eventually(world.tasks)
     finally:
         running.cancel()
+
+
+async def test_a_schedule_whose_statements_postgresql_gives_up_does_not_hold_up_others(world: Any) -> None:
+    refused, other = await world.create(name="refused"), await world.create(name="other")
+    await world.database.execute(
+        f"""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION USING ERRCODE = '57014'; END $$;
+        CREATE TRIGGER refuse BEFORE UPDATE ON taskgate.schedule
+            FOR EACH ROW WHEN (OLD.schedule_id = '{refused}') EXECUTE FUNCTION refuse()
+        """
+    )
+    await world.pass_time(hours=1)
+    assert await world.history(refused) == []
+    assert await world.history(other) == [("01:00", "fired")]

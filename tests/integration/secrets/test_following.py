@@ -16,9 +16,12 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from backends.errors import EngineUnavailable
+from backends.redis_queue import wire
 from backends.redis_queue.engine import RedisQueueEngine
 from backends.redis_queue.link import Link
 from gateway.engines import build_engines
+from gateway.errors import DatabaseUnavailable
+from gateway.recovery.lease import Lease, ProcessIdentity
 from gateway.routing.flag_edit import new_flag, with_stage
 from gateway.routing.flags import FlagSource
 from gateway.routing.query import RouteQuery, Scope
@@ -26,9 +29,19 @@ from gateway.routing.stages import Stage
 from gateway.secret_files import SecretFile
 from gateway.settings import Settings, read_settings
 from gateway.storage.database import Database
+from gateway.storage.listener import Listener
 from tests.integration.routing.conftest import LaunchDarklyServer, connected
 from workers.graph.graphiti_client import build_graphiti
+from workers.redis_queue.wake_listener import WakeListener
 from workers.testing.waiting import eventually, until
+
+END = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND datname = current_database()
+"""
+HELD = """
+SELECT count(*) FROM pg_locks l JOIN taskgate.process p ON l.objid = p.lock_key::oid
+WHERE l.locktype = 'advisory' AND l.granted AND p.lost_at IS NULL
+"""
 
 
 def by_file(monkeypatch: pytest.MonkeyPatch, name: str, path: Path) -> Settings:
@@ -90,6 +103,117 @@ async def test_redis(queue: Redis, redis_server: str, tmp_path: Path, monkeypatc
         await engine.close()
     finally:
         await queue.execute_command("ACL", "DELUSER", "first", "second")
+
+
+class Unsound:
+    """An address that is not whole for a while, as in a file that was written half."""
+
+    def __init__(self, sound: str, unsound: str | None) -> None:
+        self.sound = sound
+        self.unsound = unsound
+        self.is_sound = True
+        self.asked = 0
+        """While it was not."""
+
+    def __call__(self) -> str:
+        if self.is_sound:
+            return self.sound
+        self.asked += 1
+        if self.unsound is None:
+            raise KeyError("unforeseen")
+        return self.unsound
+
+
+async def test_a_redis_address_that_cannot_be_taken_apart_is_a_redis_that_is_away(
+    queue: Redis, redis_server: str
+) -> None:
+    address = Unsound(redis_server, "redis://:hush/cd@h:6379/0")
+    link = Link(address, timeout=5)
+    try:
+        assert await link.call("PING") == b"PONG"
+        address.is_sound = False
+        for _ in range(2):
+            with pytest.raises(EngineUnavailable) as raised:
+                await link.call("PING")
+            assert "hush" not in raised.value.message
+        address.is_sound = True
+        assert await link.call("PING") == b"PONG"
+    finally:
+        await link.close()
+
+
+async def test_wake_ups_of_redis_go_on_after_such_an_address(queue: Redis, redis_server: str) -> None:
+    address = Unsound(redis_server, "redis://:hush/cd@h:6379/0")
+    address.is_sound = False
+    wakes = WakeListener(address, timeout=5)
+    listening = asyncio.create_task(wakes.listen())
+    try:
+        await until(lambda: address.asked > 1)
+        address.is_sound = True
+        await eventually(lambda: queue.publish(wire.WAKE, "1"))
+        async with asyncio.timeout(5):
+            await wakes.wait(5)
+    finally:
+        listening.cancel()
+
+
+#: What cannot be taken apart, and what nobody foresaw.
+DATABASES = pytest.mark.parametrize("unsound", ["postgresql://u:hush/cd@h:5432/db", None], ids=["malformed", "other"])
+
+
+async def test_a_database_address_that_cannot_be_taken_apart_is_a_database_that_is_away(database_url: str) -> None:
+    address = Unsound(database_url, "postgresql://u:hush/cd@h:5432/db")
+    address.is_sound = False
+    database = Database(address)
+    try:
+        with pytest.raises(DatabaseUnavailable) as raised:
+            await database.fetchval("SELECT 1")
+        assert "hush" not in str(raised.value.__cause__)
+        address.is_sound = True
+        assert await database.fetchval("SELECT 1") == 1
+    finally:
+        await database.close()
+
+
+@DATABASES
+async def test_a_lease_is_held_again_after_such_an_address(
+    unsound: str | None, database: Database, database_url: str
+) -> None:
+    address = Unsound(database_url, unsound)
+    lease = Lease(address, ProcessIdentity("worker", "0", backend="redis", slots=1), limit=15)
+    await lease.start()
+    try:
+        address.is_sound = False
+        await database.execute(END, "taskgate lease")
+        await until(lambda: address.asked > 1)
+        address.is_sound = True
+        assert await eventually(lambda: database.fetchval(HELD))
+    finally:
+        await lease.close()
+
+
+@DATABASES
+async def test_listening_goes_on_after_such_an_address(
+    unsound: str | None, database: Database, database_url: str
+) -> None:
+    address = Unsound(database_url, unsound)
+    apart = Database(address, name="taskgate listener")
+    listener, heard = Listener(apart), asyncio.Event()
+    listener.subscribe("a", lambda _: heard.set())
+    listener.start()
+    try:
+        await listener.wait_listening()
+        address.is_sound = False
+        await database.execute(END, "taskgate listener")
+        await until(lambda: address.asked > 1)
+        address.is_sound = True
+        await until(lambda: listener.is_listening)
+        await database.execute("SELECT pg_notify('a', '')")
+        async with asyncio.timeout(5):
+            await heard.wait()
+    finally:
+        await listener.close()
+        await apart.close()
 
 
 async def test_launchdarklys_sdk_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

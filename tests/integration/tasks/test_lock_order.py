@@ -67,7 +67,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "due_now": lambda: Case(DISPATCH.due_now, ("redis",), {"state": "waiting", "due_at": LATER}),
     "evacuate": lambda: Case(DISPATCH.evacuate, ("redis",)),
     "declare_lost": lambda: Case(REAPER.declare_lost, ("owner",), STARTING),
-    "take_back": lambda: Case(REAPER.take_back, (3,), {"state": "running", "worker_id": "lost", "attempt": 1}),
+    "take_back": lambda: Case(REAPER.take_back, (3, 1000), {"state": "running", "worker_id": "lost", "attempt": 1}),
     "start_again": lambda: Case(REAPER.start_again, (DOWNWARDS, EPOCHS)),
     "merge_started": lambda: Case(
         RECONCILER.merge_started, (["redis"], None), log={"started_at": BEFORE, "worker_id": "legacy"}

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
+import pytest
 import pytest_asyncio
 
 from gateway.recovery.lease import LOCK_CLASS, Lease, ProcessIdentity
+from gateway.recovery.reaper import RETURN_SECONDS
 from gateway.storage.database import Database
 from workers.testing.waiting import eventually
 
@@ -63,6 +65,39 @@ async def test_a_lock_that_is_taken_is_left_alone(database: Database, database_u
             await lease.start()
         assert await alive(database) == {lease.process_id} != {one.process_id}
         assert await other.fetchval("SELECT pg_advisory_unlock($1::int, $2::int)", LOCK_CLASS, one.lock_key)
+
+
+async def test_while_postgresql_is_away_it_is_tried_ever_less_often(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And at once again after the lease was held."""
+    pauses: list[float] = []
+    address, held_after = "postgresql://127.0.0.1:1/nobody", 10
+
+    def url() -> str:
+        return database_url if len(pauses) == held_after else address
+
+    async def pause(lease: Lease, seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) > held_after + 3:
+            assert lease._ending is not None
+            lease._ending.set()
+
+    monkeypatch.setattr(Lease, "_pause", pause)
+    lease = Lease(url, identity(), limit=15)
+    keeping = asyncio.create_task(lease._keep())
+    await lease.held()
+    await database.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'taskgate lease' AND datname = current_database()"
+    )
+    async with asyncio.timeout(20):
+        await keeping
+    doubled = [min(0.05 * 2**n, 1.0) for n in range(held_after)]
+    for seconds, about in zip(pauses, [*doubled, *doubled[:4]], strict=True):
+        assert about * 0.75 <= seconds <= about * 1.25
+    assert len(set(pauses)) > 10, "a fleet spreads out"
+    assert max(pauses) < RETURN_SECONDS / 2
 
 
 async def test_what_was_declared_lost_comes_back_under_a_new_name_once_nothing_runs(

@@ -35,6 +35,13 @@ if sys.argv[2] == "renews":
     line.extend(clock() + 0.4)
 if sys.argv[2] == "eats":
     eaten = bytearray(int(sys.argv[3]))
+if sys.argv[2] == "hungry":  # a signal says how much it eats; it is not ready any more once there is a file
+    eaten = []
+    eat = lambda number, _: eaten.append(bytearray(int(sys.argv[3 if number == signal.SIGUSR2 else 4])))
+    signal.signal(signal.SIGUSR2, eat)
+    signal.signal(signal.SIGHUP, eat)
+    while os.path.exists(sys.argv[5]):
+        time.sleep(60)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 signal.signal(signal.SIGUSR1, lambda *_: sys.exit(os.EX_TEMPFAIL))
 line.ready()
@@ -187,6 +194,21 @@ async def test_what_uses_too_much_memory_is_replaced(start: Start) -> None:
     supervised = await start("eats", str(60 * megabyte), memory=40 * megabyte)
     await until(lambda: len(supervised.children) >= 2)
     assert supervised.process.returncode is None
+
+
+async def test_the_others_are_watched_while_one_is_replaced(start: Start, tmp_path: Path) -> None:
+    """The new process of one place is not ready; the process of the other one eats far too much."""
+    megabyte, slow = 1 << 20, tmp_path / "slow"
+    portions = (str(200 * megabyte), str(400 * megabyte))
+    supervised = await start("hungry", *portions, str(slow), processes=2, memory=200 * megabyte)
+    await until(supervised.ready_file.exists)
+    slow.touch()
+    first, other = supervised.children
+    os.kill(first, signal.SIGUSR2)
+    await until(lambda: len(supervised.children) == 3)
+    os.kill(other, signal.SIGHUP)
+    await until(lambda: not is_alive(other))
+    assert is_alive(first), "it goes on until the new one is ready"
 
 
 async def test_it_ends_when_its_process_says_that_it_cannot_start(start: Start) -> None:

@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 
 from gateway.dags.run_reader import RunOver, StepOutdated
 from gateway.dags.steps import DagSteps
-from gateway.errors import DatabaseUnavailable
+from gateway.storage.driver_errors import is_outage
 from workers.temporal.dag import step_names as steps
 
 log = logging.getLogger(__name__)
@@ -53,9 +53,9 @@ async def _told(step: Awaitable[T]) -> Any:
         return await step
     except RunOver:
         return {"over": True}
-    except (DatabaseUnavailable, StepOutdated):
-        raise  # tried again for as long as it takes
     except Exception as error:
+        if isinstance(error, StepOutdated) or is_outage(error):
+            raise  # tried again for as long as it takes
         tried_enough = activity.info().attempt >= MOST_TRIES
         log.exception("a step of DAG run failed")
         raise ApplicationError(

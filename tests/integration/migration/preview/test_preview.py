@@ -11,7 +11,9 @@ from pydantic import ValidationError
 from gateway.errors import TenantNotFound
 from gateway.migration.plans.checking import Written
 from gateway.migration.plans.errors import PlanInvalid, PlanNotFound
-from gateway.migration.preview.errors import NothingRecorded, PreviewBusy, PreviewRefused
+from gateway.migration.preview import child
+from gateway.migration.preview.child import Question
+from gateway.migration.preview.errors import NothingRecorded, PreviewBusy, PreviewRefused, PreviewTooLarge
 from gateway.migration.preview.requests import ProposedChange
 from tests.performance.preview import fill
 
@@ -250,3 +252,14 @@ async def test_a_plan_of_two_thousand_tenants_in_twelve_waves(world: World) -> N
     moved = [step["to_temporal"]["tasks"] for step in found["steps"]]
     assert (len(moved), sum(moved), found["contexts"]) == (12, 6000, 6000)
     assert [step["pools"][0]["tasks"] for step in found["steps"]] == [sum(moved[: n + 1]) for n in range(12)]
+
+
+async def test_one_that_takes_too_long_is_too_large(
+    world: World, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(child.SQL._blocks, "session", child.SQL.session.replace("'90s'", "'100ms'"))
+    question = Question(database_url, "task-backend", {"flags": {}}, {}, [], hours=1, inline_bytes=1)
+    async with world.database.transaction() as other:
+        await other.execute("LOCK TABLE taskgate.dispatch IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(PreviewTooLarge):
+            await child._look(question)

@@ -5,12 +5,14 @@ DELETE FROM taskgate.engine_duty WHERE backend = 'redis' AND kind = 'release'
 -- name: release
 -- At most $1 tasks: what Redis holds, or would get, becomes an ordinary pending row of the legacy system, whose recovery loop
 -- pushes what is in no list (contract §5, rule 2): what a lost worker of ours held is in none. Open tasks of other backends are
--- left alone. Group by group, because each page reads the lists of its groups.
+-- left alone, and so is what the legacy system must not start: DAG runs and their nodes, also approvals and signals, and what a person
+-- has to decide about after a restore. Group by group, because each page reads the lists of its groups.
 WITH page AS (
     SELECT d.task_id FROM taskgate.dispatch d
-    WHERE (d.phase = 'open' AND d.state = 'queued' AND d.backend = 'redis')
-       OR (d.state IN ('waiting', 'starting') AND COALESCE(d.backend, 'redis') = 'redis'
-           AND d.due_at <= now() + interval '1 minute')
+    WHERE ((d.phase = 'open' AND d.state = 'queued' AND d.backend = 'redis')
+           OR (d.state IN ('waiting', 'starting') AND COALESCE(d.backend, 'redis') = 'redis'
+               AND d.due_at <= now() + interval '1 minute'))
+      AND d.dag_run_id IS NULL AND d.held IS DISTINCT FROM 'recovery'
     ORDER BY d.group_id, d.task_id LIMIT $1 FOR UPDATE
 ), released AS (
     DELETE FROM taskgate.dispatch d USING page WHERE d.task_id = page.task_id
@@ -32,9 +34,10 @@ SELECT payload::text FROM task_logs WHERE id = $1
 -- name: to_release
 -- How many tasks `release` would give back.
 SELECT count(*) FROM taskgate.dispatch d
-WHERE (d.phase = 'open' AND d.state = 'queued' AND d.backend = 'redis')
-   OR (d.state IN ('waiting', 'starting') AND COALESCE(d.backend, 'redis') = 'redis'
-       AND d.due_at <= now() + interval '1 minute')
+WHERE ((d.phase = 'open' AND d.state = 'queued' AND d.backend = 'redis')
+       OR (d.state IN ('waiting', 'starting') AND COALESCE(d.backend, 'redis') = 'redis'
+           AND d.due_at <= now() + interval '1 minute'))
+  AND d.dag_run_id IS NULL AND d.held IS DISTINCT FROM 'recovery'
 
 -- name: living
 -- Processes whose lease was renewed in the last $1 seconds and not given back.

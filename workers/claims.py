@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from gateway.tasks.lifecycle.claim import Claim, ClaimStatus
 from gateway.tasks.lifecycle.foreign import ForeignTasks, PayloadUnstorable
@@ -101,17 +102,30 @@ class Claims:
         if (claim := await ask()) is not None:
             return claim
         status = await transitions.claim_status(task_id, worker_id)
-        if status is None and pushed is not None:
-            try:
-                adopted = await self._foreign.adopt(task_id, group_id, assignment.task_type, pushed)
-            except PayloadUnstorable as error:
-                return Refused(error.message, set_aside=True)
+        if status is None and assignment.payload is not None:
+            adopted = await self._adopt(assignment, assignment.payload)
+            if isinstance(adopted, Refused):
+                return adopted
             if adopted and (claim := await ask()) is not None:
                 return claim
             status = await transitions.claim_status(task_id, worker_id)
         if status is not None and status.expired and await transitions.expire(task_id=task_id):
             return Refused("its deadline has passed", retry_in=None)
         return self._refusal(assignment, status)
+
+    async def _adopt(self, assignment: Assignment, payload: dict[str, Any]) -> bool | Refused:
+        """Take a task without a dispatch row into the gateway's care: a legacy producer's, or one given back."""
+        task_id, group_id, tasks = assignment.task_id, assignment.group_id, self._foreign
+        if assignment.epoch is None:
+            try:
+                return await tasks.adopt(task_id, group_id, assignment.task_type, payload)
+            except PayloadUnstorable as error:
+                return Refused(error.message, set_aside=True)
+        if assignment.backend != "redis" or not await tasks.is_given_back(task_id):
+            return False
+        if (wrong := await tasks.judge(task_id, group_id, payload)) is not None:
+            return Refused(wrong, set_aside=True)
+        return await tasks.take_again(task_id, group_id, assignment.task_type, assignment.epoch)
 
     def _refusal(self, assignment: Assignment, status: ClaimStatus | None) -> Outcome:
         if status is None:

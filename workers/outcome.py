@@ -21,7 +21,7 @@ class Assignment:
     producer's). `payload` is the task's JSON object as handlers know it (on Redis with `task_type`, `task_id` and
     `timestamp`, never with `dispatch_epoch`); None means that the runner reads it from PostgreSQL when it claims the
     task. `engine_attempt` counts the engine's own offers of this start. `trace` is the context of
-    the task's trace.
+    the task's trace. `limit_seconds`: a run that takes longer is cut off by the engine (None: it lets it run).
     """
 
     task_id: str
@@ -32,6 +32,7 @@ class Assignment:
     group_id: str
     engine_attempt: int = 1
     trace: Mapping[str, str] = field(default_factory=dict)
+    limit_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,13 +26,12 @@ from workers.persistence import until_stored
 from workers.progress import ProgressReporter
 from workers.reports import Reports
 from workers.slots import FixedSlots
+from workers.time_limit import TimeLimit, time_limit
 
 log = logging.getLogger(__name__)
 
 #: How long a handler may take to react to its cancellation before it is abandoned (and fenced off).
 CANCEL_GRACE = 0.8
-#: Timers cannot be set for longer (seconds).
-LONGEST_TIMEOUT = 365 * 86400.0
 TIMED_OUT = "timeout"
 
 
@@ -47,6 +46,7 @@ class _Run:
     """A task under way in this process."""
 
     claim: Claim
+    limit: TimeLimit
     work: asyncio.Task[None]
     reason: str | None = None
     """Why it was cancelled: `stopped`, `fenced`, `drain` or `timeout`."""
@@ -108,6 +108,8 @@ class Runner:
             return await self._run(assignment, offer)
 
     async def _run(self, assignment: Assignment, offer: Offered) -> Outcome:
+        loop = asyncio.get_running_loop()
+        offered = loop.time()
         claiming = asyncio.create_task(self._claims.claim(assignment))
         try:
             claim = await asyncio.shield(claiming)
@@ -124,9 +126,11 @@ class Runner:
         fault_points.passing("after_claim")
         payload = assignment.payload if assignment.payload is not None else claim.payload or {}
         reporter = ProgressReporter(self._transitions, claim)
-        run = _Run(claim, asyncio.create_task(self._handle(claim, payload, reporter), name=f"task {claim.task_id}"))
-        self._runs[claim.task_id] = run
-        limit = asyncio.get_running_loop().call_later(self._timeout_of(claim), self._cancel, run, TIMED_OUT)
+        left = assignment.limit_seconds and assignment.limit_seconds - (loop.time() - offered)
+        limit = time_limit(self._registry.get_handler(claim.task_type), claim, left)
+        work = asyncio.create_task(self._handle(claim, payload, reporter), name=f"task {claim.task_id}")
+        run = self._runs[claim.task_id] = _Run(claim, limit, work)
+        timer = loop.call_later(limit.seconds, self._cancel, run, TIMED_OUT)
         self._works.add(run.work)
         run.work.add_done_callback(self._works.discard)
         try:
@@ -135,7 +139,7 @@ class Runner:
             await offer.finish(self._leave(run, reporter))
             raise
         finally:
-            limit.cancel()
+            timer.cancel()
             if self._runs.get(claim.task_id) is run:
                 del self._runs[claim.task_id]
 
@@ -217,15 +221,6 @@ class Runner:
         else:
             await reporter.returned(await self._inline.run(handler, full, self._context(claim, reporter)))
 
-    def _timeout_of(self, claim: Claim) -> float:
-        """The time limit in seconds. A foreign handler may define anything, and must not break the run."""
-        try:
-            own = float(getattr(self._registry.get_handler(claim.task_type), "timeout_seconds", 600) or 600)
-        except Exception:  # noqa: BLE001
-            own = 600.0
-        own = min(own, LONGEST_TIMEOUT) if own > 0 else 600.0
-        return own if claim.timeout_seconds is None else min(own, claim.timeout_seconds)
-
     async def _leave(self, run: _Run, reporter: ProgressReporter) -> None:
         """The engine takes the slot back. A run that has ended is reported; another one is handed back when its handler
         has ended.
@@ -269,7 +264,7 @@ class Runner:
             else:
                 return None
         if run.reason == TIMED_OUT:
-            late = TimeoutError(f"Task timed out after {self._timeout_of(run.claim):.12g} seconds")
+            late = TimeoutError(run.limit.error)
             late.__cause__ = error
             return late
         return error

@@ -125,19 +125,21 @@ class RedisQueueEngine:
         return await self._lists.requeue(ref, keep=_KEEP)
 
     async def list_held(self, worker_id: str) -> Sequence[str]:
-        """Payloads without an epoch, which others pushed, are left out."""
+        """A payload without an epoch, which others pushed, stands for the first start: so it was adopted, if it was."""
         with _reading():
-            return sorted(name for name in await self._lists.held_by(worker_id) if not name.endswith("*"))
+            return sorted({name.removesuffix("*") for name in await self._lists.held_by(worker_id)})
 
     async def release_worker(self, worker_id: str, ended: Mapping[WorkflowRef, WorkflowStatus] | None = None) -> int:
         """Put back all payloads of a dead worker, as the next of their groups, and free its locks. Returns how many.
 
-        The results of `ended` are not known. Raises `AnswerLost` when it may have happened; to ask again is harmless.
+        A payload without an epoch is not put back if the first start of its task is in `ended`. The results of `ended`
+        are not known. Raises `AnswerLost` when it may have happened; to ask again is harmless.
         """
         for ref, end in (ended or {}).items():
             await self._end(ref, end)
             await self._lists.remove(ref)
-        return await sign_off(self._link, worker_id, keep=_KEEP)
+        over = [ref.task_id for ref in ended or {} if ref.epoch == 1]
+        return await sign_off(self._link, worker_id, keep=_KEEP, over=over)
 
     async def withdraw_not_begun(self, refs: Sequence[WorkflowRef]) -> list[WorkflowRef]:
         """A worker's payloads are in its own list, or in the list of legacy workers; neither is looked at.

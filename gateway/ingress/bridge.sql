@@ -49,5 +49,7 @@ ON CONFLICT (id) DO UPDATE
 
 -- name: adopt
 INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_id, project_id, user_id, state, due_at,
-                               max_attempts)
-SELECT $1, $2, $3, COALESCE(t.created_at, now()), $4, $5, $6, 'waiting', now(), $7 FROM task_logs t WHERE t.id = $1
+                               attempt, max_attempts)
+SELECT $1, $2, $3, COALESCE(t.created_at, now()), $4, $5, $6, 'waiting', now(),
+       COALESCE((SELECT max(a.attempt) FROM taskgate.attempt a WHERE a.task_id = $1), 0), $7
+FROM task_logs t WHERE t.id = $1

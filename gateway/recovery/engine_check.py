@@ -21,6 +21,7 @@ from backends.errors import EngineError
 from backends.port import Capability, WorkflowEnginePort, WorkflowRef, WorkflowState, WorkflowStatus, possible_starts
 from gateway.recovery.ended_lists import EndedLists
 from gateway.recovery.reaper import SQL as REAPER_SQL
+from gateway.recovery.unclaimed import Unclaimed
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 from gateway.tasks.lifecycle.transitions import STOP_CHANNEL, ChangeNotifier
@@ -85,6 +86,7 @@ class EngineCheck:
         """Where the last page ended: of all open starts, and of those that were there when a worker was lost."""
         self._ended = EndedLists(engine)
         self._suspected: dict[WorkflowRef, datetime] = {}
+        self._unclaimed = Unclaimed(database, engine)
 
     async def check_open(self) -> None:
         """Compare a page of starts that have been open for a while."""
@@ -92,6 +94,7 @@ class EngineCheck:
         async with self._look():
             if not self._is_down(self._engine.name):
                 await self._check_page()
+                await self._unclaimed.requeue()
 
     async def merge_ended(self) -> None:
         """Note the open tasks that the engine lists as ended; `settle` ends them."""
@@ -246,8 +249,8 @@ class EngineCheck:
             and row["state"] == "queued"
             and Capability.FENCED in self._engine.capabilities
         ):
-            # It was given to a worker that died before its claim.
-            await self._engine.requeue_workflow(ref, "nobody claimed it")
+            # A worker is just receiving it, or died before its claim.
+            self._unclaimed.note(ref, row["attempt"], status.attempt)
 
     def _suspect(self, ref: WorkflowRef) -> None:
         """The engine ended it, and it is open here; its worker may be about to report it."""

@@ -22,7 +22,7 @@ ORDER BY task_id LIMIT $4
 -- The next $6 open starts of an engine, in the order of `dispatch_open`, behind the place $2 to $5. `is_silent`: it has been open for $7
 -- seconds, and is to be compared with the engine; without $8 only if it waited already when a worker was lost, because the engine may have
 -- given it to that one.
-SELECT task_id, epoch, group_id, task_type, state, worker_id, COALESCE(tenant_id, '-') AS tenant, priority, created_at,
+SELECT task_id, epoch, attempt, group_id, task_type, state, worker_id, COALESCE(tenant_id, '-') AS tenant, priority, created_at,
        state IN ('queued', 'running') AND COALESCE(GREATEST(queued_at, claimed_at), created_at) < now() - make_interval(secs => $7)
        AND ($8 OR state = 'queued' AND (queued_at IS NULL OR queued_at < (SELECT max(lost_at) FROM taskgate.process WHERE kind = 'worker')))
            AS is_silent

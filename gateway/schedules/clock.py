@@ -28,7 +28,7 @@ from gateway.errors import (
     UniqueKeyTaken,
 )
 from gateway.schedules.definition import Overlap
-from gateway.schedules.overlap import Overlaps, Pending, Verdict
+from gateway.schedules.overlap import TASK_EXISTED, Overlaps, Pending, Verdict
 from gateway.schedules.retiming import retime_all
 from gateway.schedules.schedule import BATCH, Due, Schedule
 from gateway.storage.database import Database, type_Connection
@@ -186,11 +186,13 @@ class Clock:
         pending = await self._db.fetch(SQL.pending, schedule_id, BATCH)
         overlaps = Overlaps(row["open_tasks"], schedule.definition.remaining_runs)
         is_cut = False
-        for firing in pending:
+        ids = [schedule.task_id(firing["nominal_at"]) for firing in pending]
+        recovered = await self._db.fetchval(SQL.recovered, ids) or () if ids else ()
+        for firing, task_id in zip(pending, ids, strict=True):
             if is_cut := overlaps.fired >= most_tasks:
                 break
-            nominal = firing["nominal_at"]
-            overlaps.decide(Pending(nominal, firing["kind"], Overlap(firing["overlap"])), schedule.task_id(nominal))
+            one = Pending(firing["nominal_at"], firing["kind"], Overlap(firing["overlap"]))
+            (overlaps.note_existing if task_id in recovered else overlaps.decide)(one, task_id)
         verdict = overlaps.verdict
         has_more = is_cut or (len(pending) >= BATCH and bool(verdict.decisions))
         settle_at: datetime | None = None
@@ -216,7 +218,7 @@ class Clock:
 
     async def _tasks(self, schedule: Schedule, verdict: Verdict) -> list[NewTask]:
         """The tasks of fired times. Tasks that the owner may not (any longer) submit are refused."""
-        fired = [decision.task_id for decision in verdict.decisions if decision.task_id is not None]
+        fired = [decision.task_id for decision in verdict.decisions if decision.task_id and decision.submits]
         if not fired:
             return []
         try:
@@ -268,7 +270,7 @@ def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
 def _refuse(verdict: Verdict, error: ApiError) -> None:
     """Undo the decisions to fire; tasks that were to be stopped for them go on."""
     for decision in verdict.decisions:
-        if decision.outcome == "fired":
+        if decision.submits:
             if decision.firing.kind == "clock" and verdict.runs_left is not None:
                 verdict.runs_left += 1
             decision.outcome, decision.task_id = "refused", None
@@ -285,5 +287,5 @@ def _undo(verdict: Verdict, error: ApiError | asyncpg.UniqueViolationError) -> N
         return
     for decision in verdict.decisions:
         if decision.outcome == "fired":
-            decision.reason = "its task existed already"
+            decision.reason = TASK_EXISTED
     verdict.stops.clear()

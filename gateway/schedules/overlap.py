@@ -11,6 +11,8 @@ from gateway.schedules.definition import Overlap
 
 Kind = Literal["clock", "manual", "backfill"]
 
+TASK_EXISTED = "its task existed already"
+
 
 @dataclass(frozen=True, slots=True)
 class Pending:
@@ -23,12 +25,16 @@ class Pending:
 
 @dataclass(slots=True)
 class Decision:
-    """`task_id` is the task that is submitted if `outcome` is `fired`."""
+    """`task_id` is the task that is submitted if `outcome` is `fired`; with a reason it is not, as it exists."""
 
     firing: Pending
     outcome: Literal["fired", "skipped", "refused"]
     task_id: str | None = None
     reason: str | None = None
+
+    @property
+    def submits(self) -> bool:
+        return self.outcome == "fired" and self.reason is None
 
 
 @dataclass(slots=True)
@@ -79,6 +85,12 @@ class Overlaps:
         else:
             self._is_one_buffered = True
             verdict.kept += 1
+
+    def note_existing(self, firing: Pending, task_id: str) -> None:
+        """The next firing has its task already, which says nothing of the others."""
+        self.verdict.decisions.append(Decision(firing, "fired", task_id, TASK_EXISTED))
+        if firing.kind == "clock" and self.verdict.runs_left:
+            self.verdict.runs_left -= 1
 
     def _fire(self, firing: Pending, task_id: str) -> None:
         decision = Decision(firing, "fired", task_id)

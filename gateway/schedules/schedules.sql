@@ -116,6 +116,10 @@ FROM (
 WHERE place <= $2
 ORDER BY kind = 'manual' DESC, nominal_at
 
+-- name: recovered
+-- Those of these tasks that an engine had in the gap of a restored database: their times fired, whatever the schedule says.
+SELECT array_agg(task_id) FROM taskgate.recovered_task WHERE task_id = ANY ($1::text[])
+
 -- name: settle
 -- Decisions about pending firings ($5 to $8), made with the schedule at revision $2; no row when somebody was quicker.
 -- Noted beside: which earlier tasks are over, so that nobody asks for them again; and that of the times which wait for

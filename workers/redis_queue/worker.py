@@ -74,6 +74,8 @@ class RedisQueueWorker:
         self._jobs: dict[Offer, asyncio.Task[None]] = {}
         self._busy: set[Offer] = set()
         self._holders: dict[bytes, Offer] = {}
+        self._unreported: list[Offer] = []
+        """What Redis could not be told the end of. It stays in this worker's lists."""
         self._avoided: dict[bytes, float] = {}
         """Groups whose next task was left to others, and until when this worker passes them over."""
         self._stop = asyncio.Event()
@@ -144,11 +146,13 @@ class RedisQueueWorker:
             name = group.decode("utf-8", "backslashreplace")
             log.warning("another worker holds the lock of group %s, which runs here", name)
         # An answer that was lost may have handed out a payload that nobody here knows of.
-        await self._inbox.give_back_others(self._jobs)
+        await self._inbox.give_back_others([*self._jobs, *self._unreported])
         await self._inbox.sweep()
 
     async def _leave(self) -> None:
-        """Wait for running tasks. A task that cannot be reported stays in its list for `release_worker`."""
+        """Wait for running tasks. A task that cannot be reported stays in its list for `release_worker`, whose caller
+        knows how it ended: in its group again, a legacy worker would run it a second time.
+        """
         while self._jobs:
             await asyncio.wait(self._jobs.values(), timeout=self._check_seconds)
             try:
@@ -156,7 +160,10 @@ class RedisQueueWorker:
             except EngineError as error:
                 log.debug("locks not prolonged: %s", error)
         try:
-            await self._inbox.leave()
+            if self._unreported:
+                await self._inbox.give_back_others(self._unreported)
+            else:
+                await self._inbox.leave()
         except EngineError as error:
             log.warning("could not sign off from Redis: %s", error)
 
@@ -182,11 +189,11 @@ class RedisQueueWorker:
         except wire.NotATask as error:
             reason = str(error)
             log.warning("set aside what is no task: %s (%d bytes)", reason, offer.size)
-            await self._report(lambda: self._inbox.set_aside(offer, reason, release=self._holds(offer)))
+            await self._report(offer, lambda: self._inbox.set_aside(offer, reason, release=self._holds(offer)))
             return
         if self._other_types is not None and await self._other_types.are_left(message.task_type):
             self._avoided[offer.group] = time.monotonic() + _LEFT_SECONDS
-            await self._report(lambda: self._inbox.put_back(offer, release=self._holds(offer)))
+            await self._report(offer, lambda: self._inbox.put_back(offer, release=self._holds(offer)))
             return
         outcome = await self._run(
             Assignment(
@@ -204,7 +211,7 @@ class RedisQueueWorker:
             self._busy.discard(offer)
             self._wakes.wake()
             await self._pause(outcome.retry_in.total_seconds())
-        await self._report(lambda: self._tell(offer, message, group, outcome))
+        await self._report(offer, lambda: self._tell(offer, message, group, outcome))
 
     def _read(self, offer: Offer) -> tuple[wire.TaskMessage, str]:
         if offer.size > self._inbox.max_payload_bytes:
@@ -251,7 +258,7 @@ class RedisQueueWorker:
         """Whether the group's lock belongs to this task: the group may have been given away and taken again since."""
         return self._holders.get(offer.group) is offer
 
-    async def _report(self, step: Callable[[], Awaitable[None]]) -> None:
+    async def _report(self, offer: Offer, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat until Redis has taken it; after the worker was told to stop, for `timeout` at most."""
         failures = 0
         give_up_at: float | None = None
@@ -263,6 +270,7 @@ class RedisQueueWorker:
                     give_up_at = give_up_at or time.monotonic() + self._timeout
                     if time.monotonic() >= give_up_at:
                         log.warning("an end could not be reported to Redis: %s", error)
+                        self._unreported.append(offer)
                         return
                     failures += 1
                     await asyncio.sleep(BACKOFF.compute(failures))

@@ -14,6 +14,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from backends.temporal import names
 from backends.temporal.messages import RunTask, message_of
 from backends.temporal.payloads import carried_result
+from backends.temporal.starts import TIMEOUT_MARGIN
 from workers.outcome import FENCED, Assignment, Completed, Failed, Outcome, Refused, Stopped, TaskRunner
 from workers.temporal.slots import SharedSlots
 
@@ -139,7 +140,17 @@ def _assignment(message: RunTask) -> Assignment:
         group_id=message.group_id,
         engine_attempt=activity.info().attempt,
         trace=message.trace,
+        limit_seconds=limit_of(activity.info().start_to_close_timeout),
     )
+
+
+def limit_of(start_to_close: timedelta | None) -> float | None:
+    """Seconds that a run may take, so that there is time to report it before Temporal cuts it off and offers it again.
+
+    Longer than the limit of a handler that the gateway knows. None: no gateway allows so little.
+    """
+    limit = start_to_close - TIMEOUT_MARGIN / 2 if start_to_close else timedelta()
+    return limit.total_seconds() if limit > timedelta() else None
 
 
 def _told(outcome: Outcome) -> Any:

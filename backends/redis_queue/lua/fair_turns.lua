@@ -148,20 +148,22 @@ local function move_next(group, target)
 end
 
 -- Makes a payload the next of its priority in its group, unless its start was cancelled while it was away, or taken back (then it was
--- a copy); true when it waits again.
+-- a copy); true when it waits again. The gateway adopts a payload without an epoch as the first start of its task; of that start the
+-- marker knows a cancel alone.
 local function put_back(group, payload, keep)
-  local workflow_id = start_of(payload)
+  local task_id, epoch = identity(payload)
   local place = nil
-  if workflow_id then
+  if task_id then
+    local workflow_id = id_of_start(task_id, epoch or 1)
     local marker = redis.call('HMGET', K.start .. workflow_id, 'state', 'cancel', 'score', 'withdrawn')
-    if FINAL[marker[1] or ''] or marker[4] then
+    if epoch and (FINAL[marker[1] or ''] or marker[4]) then
       return false
     end
     if marker[2] then
       end_start(workflow_id, 'cancelled', marker[2], 'null', keep)
       return false
     end
-    place = marker[3]
+    place = epoch and marker[3]
   end
   redis.call('LPUSH', queue_of(group), payload)
   redis.call('SADD', K.active_groups, group)

@@ -1,10 +1,14 @@
 -- Pushes one start, once: SADD, RPUSH and the marker that makes a repetition harmless.
 -- ARGV: workflow id, group, payload, seconds to keep the marker while the task waits, priority, tenant ('' = none), weight
--- Returns the state that was found ('' = pushed now). A start that was cancelled before it came, or taken back, pushes nothing.
+-- Returns the state that was found ('' = pushed now). A start that was cancelled before it came, or taken back, pushes nothing; nor does
+-- one that has ended: whoever asks for it has not heard of that, so its end is listed anew.
 local workflow_id, group, payload, keep = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local priority, tenant, weight = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
 local marker = K.start .. workflow_id
 local found = redis.call('HMGET', marker, 'state', 'cancel', 'withdrawn')
+if FINAL[found[1] or ''] then
+  redis.call('ZADD', K.ended, now(), workflow_id)
+end
 if found[1] or found[2] or found[3] then
   return found[1] or 'cancelled'
 end

@@ -98,10 +98,10 @@ FROM taskgate.dispatch d WHERE d.task_id = t.id AND d.held = 'recovery' AND d.ph
 UPDATE taskgate.dispatch SET epoch = $1 WHERE epoch < $1
 
 -- name: pause_schedules
--- They would fire again what they fired in the gap.
+-- They would fire again what they fired in the gap, also what they had noted before and not decided.
 UPDATE taskgate.schedule
 SET is_paused = true, revision = revision + 1, note = format('recovery %s: times since %s may have fired already', $1::bigint, $2::timestamptz)
-WHERE NOT is_paused AND fire_at <= now()
+WHERE NOT is_paused AND (fire_at <= now() OR settle_at <= now())
 RETURNING schedule_id
 
 -- name: keep_unknown

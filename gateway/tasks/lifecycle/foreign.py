@@ -1,4 +1,4 @@
-"""Tasks whose payloads were pushed by legacy producers, not by the gateway."""
+"""Tasks whose payloads were pushed by legacy producers, not by the gateway, and those that it has given back."""
 
 from __future__ import annotations
 
@@ -67,6 +67,15 @@ class ForeignTasks:
         except (*UNSTORABLE, ValueError) as error:
             raise PayloadUnstorable(f"its payload cannot be stored: {type(error).__name__}") from error
         return row is not None
+
+    async def is_given_back(self, task_id: str) -> bool:
+        """Whether `taskgate release` gave the task back, and nobody has begun it since."""
+        return bool(await self._db.fetchval(SQL.is_given_back, task_id))
+
+    async def take_again(self, task_id: str, group_id: str, task_type: str, epoch: int) -> bool:
+        """Take a task that was given back into the gateway's care, at this start; False when it is over or known."""
+        given = (task_id, group_id, task_type, epoch, self._max_attempts)
+        return await self._db.fetchval(SQL.take_again, *given) is not None
 
 
 def _as_stored(payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -233,8 +233,9 @@ WHERE task_id = $1
 -- name: stop_foreign
 -- A legacy row without a dispatch row: its payload may wait in Redis.
 INSERT INTO taskgate.dispatch (task_id, group_id, task_type, tenant_id, project_id, state, backend, epoch, cancel_epoch,
-                               cancel_backend, finished_at, max_attempts, created_at)
-SELECT $1, COALESCE($2::text, ''), COALESCE($3::text, ''), $4, $5, 'stopped', 'redis', 1, 1, 'redis', now(), $6, COALESCE(t.created_at, now())
+                               cancel_backend, finished_at, attempt, max_attempts, created_at)
+SELECT $1, COALESCE($2::text, ''), COALESCE($3::text, ''), $4, $5, 'stopped', 'redis', 1, 1, 'redis', now(),
+       COALESCE((SELECT max(a.attempt) FROM taskgate.attempt a WHERE a.task_id = $1), 0), $6, COALESCE(t.created_at, now())
 FROM task_logs t WHERE t.id = $1
 
 -- name: stop_log
@@ -250,8 +251,9 @@ UPDATE taskgate.attempt SET ended_at = now(), outcome = 'stopped' WHERE task_id 
 -- dispatch row may have had one, and the engine may still know its starts: their epochs were lower than the minutes of the clock, or
 -- than the floor of a recovery.
 INSERT INTO taskgate.dispatch AS d (task_id, group_id, task_type, tenant_id, project_id, state, due_at, max_attempts,
-                                    created_at, epoch)
+                                    created_at, attempt, epoch)
 SELECT $1, COALESCE($2::text, ''), COALESCE($3::text, ''), $4, $5, 'waiting', now(), $6, COALESCE(t.created_at, now()),
+       COALESCE((SELECT max(a.attempt) FROM taskgate.attempt a WHERE a.task_id = $1), 0),
        GREATEST(extract(epoch FROM now())::bigint / 60, (SELECT max(epoch_floor) FROM taskgate.recovery))
 FROM task_logs t WHERE t.id = $1
 ON CONFLICT (task_id) DO UPDATE

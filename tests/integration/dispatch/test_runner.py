@@ -229,6 +229,25 @@ async def test_a_failure_is_logged_once_with_its_message(runner, handler, new_ta
     assert "private words" not in caplog.text
 
 
+async def test_a_run_that_its_engine_would_cut_off_fails_before_that(database, log_row, runner, handler, new_task):
+    """The handler has ten minutes, and Temporal allows less: it would begin the task anew for ever."""
+    handler.waits = asyncio.Event()
+    task = await new_task(backend="temporal", max_attempts=1)
+    outcome = await runner.run(Assignment(task, "temporal", 1, {}, "probe", "g", limit_seconds=0.6))
+    assert isinstance(outcome, Failed)
+    assert (outcome.error_type, outcome.retry_in) == ("TimeoutError", None)
+    assert outcome.error == (await log_row(task))["error_message"]
+    assert outcome.error.startswith("Task timed out after 1 seconds: its handler has a limit of 600,")
+    assert await database.fetchval("SELECT failures FROM taskgate.dispatch") == 1
+
+
+async def test_a_handlers_own_limit_is_the_shorter_one(runner, handler, new_task):
+    handler.waits = asyncio.Event()
+    task = await new_task(backend="temporal", max_attempts=1, timeout_seconds=0.1)
+    outcome = await runner.run(Assignment(task, "temporal", 1, {}, "probe", "g", limit_seconds=60.0))
+    assert outcome == Failed("Task timed out after 0.1 seconds", "TimeoutError", None)
+
+
 async def test_a_handler_that_ignores_its_time_limit_is_abandoned(monkeypatch, log_row, runner, handler, new_task):
     monkeypatch.setattr(module, "CANCEL_GRACE", 0.05)
     handler.waits, over = asyncio.Event(), asyncio.Event()

@@ -36,6 +36,18 @@ async def test_a_pushed_task_becomes_a_task_of_the_gateway(producer, bridge, tas
     assert changes.wakes == 1
 
 
+async def test_the_runs_of_a_task_that_was_given_back_are_counted_on(producer, bridge, tasks):
+    """`taskgate release` leaves them; a late report of one must not be taken for one of the next run."""
+    payload = await producer.push()
+    await tasks.database.execute(
+        "INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id, outcome)"
+        " VALUES ($1, 2, 1, 'redis', 'w1', 'lost')",
+        payload["task_id"],
+    )
+    await bridge.tick()
+    assert (await tasks.dispatch(payload["task_id"]))["attempt"] == 2
+
+
 async def test_who_is_on_redis_stays_there_until_the_flag_says_otherwise(producer, bridge, tasks, flags):
     payload = await producer.push("p-staying", tenant_id="staying")
     moved = await producer.push()

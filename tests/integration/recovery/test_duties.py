@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from backends.errors import EngineError
 from backends.memory.engine import MemoryEngine
 from backends.port import WorkflowState
 from gateway.recovery import duties as sending
+from gateway.tasks.lifecycle.foreign import ForeignTasks
 from workers.outcome import FENCED, Stopped
 from workers.testing.waiting import eventually
 
@@ -318,6 +320,38 @@ async def test_what_a_lost_worker_had_ended_does_not_wait_again_for_a_legacy_wor
     assert await queue.llen("queue:group:h") == 1
     status = await redis_engine.get_workflow_status(start_of(task).ref)
     assert (status.state, status.error) == (state, error)
+
+
+@pytest.mark.parametrize("end", ["completed", "failed for now", "failed", "stopped"])
+async def test_what_a_lost_worker_adopted_and_ended_does_not_wait_again_for_a_legacy_worker(
+    end, database, transitions, new_lease, dead_here, new_duties, new_reaper, redis_engine, queue, new_bench, start_of
+):  # fmt: skip
+    """Its payload, which a legacy producer pushed, names no epoch."""
+    bench, tasks = await new_bench(), ForeignTasks(database)
+    await new_lease(bench.worker_id, backend="redis", lock_key=12, **dead_here)
+    for task, group in (("over", "g"), ("unclaimed", "h"), ("unknown", "i")):
+        await queue.rpush(
+            f"queue:group:{group}", json.dumps({"task_id": task, "task_type": "probe", "group_id": group})
+        )
+        await queue.sadd("queue:active_groups", group)
+        await bench.next()
+        if task != "unknown":
+            assert await tasks.adopt(task, group, "probe", {"group_id": group})
+    claim = await transitions.claim("over", "redis", None, bench.worker_id, with_payload=False)
+    match end:
+        case "completed":
+            await transitions.complete("over", claim.attempt)
+        case "failed for now" | "failed":
+            await transitions.fail("over", claim.attempt, "no luck", final=end == "failed", engine_retries=False)
+        case _:
+            await transitions.stop("over")
+    await bench.kill()
+    await new_reaper().tick()
+    duties = new_duties(redis_engine)
+    await duties.settle("redis", "requeue")
+    assert await duties.settle("redis", "release") == 1
+    assert [await queue.llen(f"queue:group:{group}") for group in "ghi"] == [0, 1, 1]
+    assert await queue.keys("taskgate:processing:*") == []
 
 
 async def test_a_lost_run_that_its_engine_forgot_starts_anew(

@@ -11,7 +11,7 @@ import pytest
 from backends.errors import StartRefused
 from backends.redis_queue.engine import RedisQueueEngine
 from gateway.tasks.lifecycle import release as releasing
-from gateway.tasks.lifecycle.release import release
+from gateway.tasks.lifecycle.release import plan_release, release
 
 
 async def test_what_legacy_workers_run_from_now_on_is_not_put_back_as_well(
@@ -90,3 +90,22 @@ async def test_a_task_that_redis_refuses_keeps_no_other_from_its_queue(database,
     assert (done.rows, done.pushed, done.left) == (3, 2, {})
     assert await queue.llen("queue:group:g") == 2
     assert await database.fetchval("SELECT status FROM task_logs WHERE id = $1", tasks[1]) == "PENDING"
+
+
+async def test_what_must_not_start_is_not_given_back(database, redis_engine, queue, new_task, log_row):
+    """A task that a person has to decide about after a restore, an approval that waits for its answer, a DAG run."""
+    held, approval, run, other = [await new_task(state="waiting", backend=None) for _ in range(4)]
+    await database.execute("UPDATE taskgate.dispatch SET held = 'recovery' WHERE task_id = $1", held)
+    await database.execute(
+        "UPDATE taskgate.dispatch SET dag_run_id = $2, held = 'approval' WHERE task_id = $1", approval, run
+    )
+    await database.execute("UPDATE taskgate.dispatch SET dag_run_id = task_id WHERE task_id = $1", run)
+    plan = await plan_release(database, 15.0)
+    assert (plan.rows, plan.left) == (1, {("redis", "waiting"): 4})
+    done = await release(database, redis_engine, by="ada")
+    assert (done.rows, done.pushed, done.left) == (1, 1, {("redis", "waiting"): 3})
+    assert [json.loads(payload)["task_id"] for payload in await queue.lrange("queue:group:g", 0, -1)] == [other]
+    assert [(await log_row(task))["status"] for task in (held, approval, run, other)] == [
+        *["PROCESSING"] * 3,
+        "PENDING",
+    ]

@@ -6,12 +6,13 @@ import asyncio
 import json
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from redis.asyncio import Redis
 
 from backends.errors import EngineError, EngineUnavailable, StartUncertain
-from backends.port import WorkflowState
+from backends.port import EndedWorkflow, WorkflowState, WorkflowStatus
 from backends.redis_queue import wire
 from backends.redis_queue.engine import KEEP_ENDED, KEEP_WAITING, RedisQueueEngine
 from workers.testing.proxy import FaultyProxy
@@ -42,6 +43,22 @@ async def test_a_start_that_comes_while_it_is_cancelled_pushes_nothing(engine: R
     await redis.hset(wire.START + start.ref.workflow_id, "cancel", "Task stopped by user")
     await engine.start_workflow(start)
     assert not await redis.exists("queue:group:g")
+
+
+async def test_a_start_that_ended_long_ago_is_listed_as_ended_when_it_comes_again(
+    engine: RedisQueueEngine, redis: Redis
+) -> None:
+    """Nothing is pushed, so whoever waits for its end would wait for ever."""
+    start, other, began = new_start(), new_start(), datetime.now(UTC)
+    for one in (start, other):
+        await engine.start_workflow(one)
+        await engine.cancel_workflow(one.ref, "stopped")
+        await redis.zadd(wire.ENDED, {one.ref.workflow_id: 1.0})
+    assert await engine.list_ended(began) == []
+    await engine.start_workflow(start)
+    status = WorkflowStatus(WorkflowState.CANCELLED, "stopped")
+    assert await engine.list_ended(began) == [EndedWorkflow(start.ref.workflow_id, status)]
+    assert not await redis.exists(f"queue:group:{start.ref.group_id}")
 
 
 async def test_markers_do_not_stay_for_ever(engine: RedisQueueEngine, redis: Redis) -> None:

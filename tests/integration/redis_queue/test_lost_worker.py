@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from redis.asyncio import Redis
 
-from backends.port import WorkflowState
+from backends.port import WorkflowRef, WorkflowState
 from backends.redis_queue.engine import RedisQueueEngine
 from workers.outcome import Completed
 from workers.testing.redis_worker import RedisWorkerBench, StartWorker
@@ -63,6 +63,21 @@ async def test_what_was_cancelled_meanwhile_does_not_come_back(
     status = await engine.get_workflow_status(start.ref)
     assert status is not None
     assert status.state is WorkflowState.CANCELLED
+
+
+async def test_what_was_adopted_and_cancelled_meanwhile_does_not_come_back(
+    engine: RedisQueueEngine, redis: Redis, start_worker: StartWorker
+) -> None:
+    """A legacy producer pushed it, so its payload names no start."""
+    await redis.rpush("queue:group:g", json.dumps({"task_id": "t", "task_type": "probe"}))
+    await redis.sadd("queue:active_groups", "g")
+    dead = await start_worker()
+    await dead.next()
+    await dead.kill()
+    await engine.cancel_workflow(WorkflowRef("t", 1, "g", "probe"), "Task stopped by user")
+    assert await engine.release_worker(dead.worker_id) == 0
+    assert await redis.llen("queue:group:g") == 0
+    assert await redis.keys("lock:*") == []
 
 
 async def test_the_locks_of_others_are_left_alone(

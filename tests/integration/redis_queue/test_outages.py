@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from backends.errors import AnswerLost, EngineUnavailable
-from backends.port import WorkflowStart, WorkflowState
+from backends.port import WorkflowStart, WorkflowState, WorkflowStatus
 from backends.redis_queue import wire
 from backends.redis_queue.engine import RedisQueueEngine
 from backends.redis_queue.link import Link
@@ -125,6 +125,64 @@ async def test_told_to_stop_without_redis_it_ends_all_the_same(
     running.finish(Completed())
     await worker.stop()
     assert await engine.release_worker(worker.worker_id) == 1, "whoever buries the worker finds it"
+
+
+async def test_what_ended_without_redis_does_not_wait_again_when_its_worker_ends(
+    engine: RedisQueueEngine,
+    redis: Redis,
+    proxy: FaultyProxy,
+    start_worker: StartWorker,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its run is over, as PostgreSQL knows: a legacy worker that finds it in its group runs it a second time."""
+    over, other = new_start(group_id="a"), new_start(group_id="b")
+    await engine.start_workflow(over)
+    worker = await start_worker(f"redis://{proxy.host}:{proxy.port}/0", timeout=1.0)
+    first = await worker.next()
+    await engine.start_workflow(other)
+    second = await worker.next()
+    await proxy.refuse()
+    worker.ask_to_stop()
+    first.finish(Completed())
+    await eventually(_logged(caplog, "could not be reported"), bool)
+    await proxy.restore()
+    second.finish(Completed())
+    await worker.stop()
+    assert await redis.llen("queue:group:a") == 0
+    assert await redis.llen("queue:group:b") == 0
+    assert await engine.list_held(worker.worker_id) == [over.ref.workflow_id], "the release knows how it ended"
+    assert await redis.get("lock:queue:group:b") is None
+    ended = {over.ref: WorkflowStatus(WorkflowState.COMPLETED)}
+    assert await engine.release_worker(worker.worker_id, ended) == 0
+    assert await engine.list_workers() == frozenset()
+    assert await redis.keys("lock:*") == []
+
+
+async def test_what_a_leaving_worker_was_given_in_a_lost_answer_waits_again(
+    engine: RedisQueueEngine,
+    redis: Redis,
+    proxy: FaultyProxy,
+    start_worker: StartWorker,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Beside an end that could not be reported: it never ran."""
+    over, lost = new_start(group_id="a"), new_start(group_id="b")
+    await engine.start_workflow(over)
+    worker = await start_worker(f"redis://{proxy.host}:{proxy.port}/0", timeout=1.0)
+    running, other = await worker.next(), new_start(group_id="c")
+    await engine.start_workflow(other)
+    last = await worker.next()
+    await proxy.refuse()
+    await engine.start_workflow(lost)
+    await redis.lmove("queue:group:b", f"taskgate:processing:{worker.worker_id}:b", "LEFT", "RIGHT")
+    await redis.sadd(f"taskgate:held:{worker.worker_id}", "b")
+    worker.ask_to_stop()
+    running.finish(Completed())
+    await eventually(_logged(caplog, "could not be reported"), bool)
+    await proxy.restore()
+    last.finish(Completed())
+    await worker.stop()
+    assert [await redis.llen(f"queue:group:{group}") for group in "abc"] == [0, 1, 0]
 
 
 async def test_a_flushed_redis_does_not_disturb_what_runs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,8 +12,10 @@ from temporalio.activity import ActivityCancellationDetails
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from backends.redis_queue.wire import TYPES
 from backends.temporal.messages import RunTask
 from backends.temporal.payloads import RESULT_ELSEWHERE
+from backends.temporal.starts import TIMEOUT_MARGIN
 from workers.outcome import FENCED, Assignment, Completed, Failed, Outcome, Refused, Stopped
 from workers.temporal.activities import RunTaskActivity, beat_interval
 from workers.temporal.slots import SharedSlots
@@ -47,6 +50,17 @@ async def test_the_runner_is_given_the_assignment() -> None:
     runner = Answering(Completed())
     await ActivityEnvironment().run(RunTaskActivity(runner, SharedSlots(1)).run_task, MESSAGE)
     assert runner.seen == [Assignment("t1", "temporal", 2, {"a": 1}, "add_episode", "g", 1)]
+
+
+async def test_the_runner_has_time_to_report_a_run_that_temporal_would_cut_off() -> None:
+    """Offered again as if its worker were lost, it never counted as failed, and began anew for ever."""
+    runner, environment = Answering(Completed()), ActivityEnvironment()
+    allowed = TYPES["add_episode"].timeout
+    environment.info = replace(environment.info, start_to_close_timeout=allowed + TIMEOUT_MARGIN)
+    await environment.run(RunTaskActivity(runner, SharedSlots(1)).run_task, MESSAGE)
+    limit = runner.seen[0].limit_seconds
+    assert limit is not None
+    assert allowed < timedelta(seconds=limit) < allowed + TIMEOUT_MARGIN, "a handler's own limit comes first"
 
 
 async def test_completed() -> None:

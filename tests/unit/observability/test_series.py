@@ -17,7 +17,7 @@ from gateway.submission.new_task import NewTask
 from gateway.submission.start_plan import plan_to_wait
 
 #: Gauges of the fleet and of the process: loads by backend, pool and tier, two tables that are cut, and small ones.
-GAUGES = 7 * (9 + 4) + 2 * 4 + 2 * (MOST_SERIES + 1) + 60
+GAUGES = 8 * (9 + 4) + 2 * 4 + 2 * (MOST_SERIES + 1) + 60
 
 
 def telemetry(*tenants: str) -> Telemetry:

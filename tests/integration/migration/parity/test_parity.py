@@ -134,6 +134,28 @@ async def test_a_stage_that_went_back_and_forth_counts_from_its_last_move(histor
     assert report.types[0].sides.before.over == 1200
 
 
+async def test_a_pilot_that_ended_is_not_the_move_of_a_tenant_that_moved_with_everybody(
+    history: Any, read: ReadReport
+) -> None:
+    await history.flip("off", "live", hours_ago=24 * 40)
+    await history.flip("live", None, hours_ago=24 * 30)
+    await history.ended(1000, failed=10, hours_ago=2)
+    entry = await history.flip("off", "live", hours_ago=1, scope="default")
+    await history.ended(1000, failed=10, backend="temporal", hours_ago=0.5)
+    report = await read()
+    assert (report.moved_by, report.verdict) == (entry, ParityVerdict.PASS)
+
+
+async def test_a_pilot_that_everybody_followed_moved_when_it_began(history: Any, read: ReadReport) -> None:
+    await history.ended(1000, failed=10, hours_ago=6)
+    entry = await history.flip("off", "live", hours_ago=5)
+    await history.ended(1000, failed=10, backend="temporal", hours_ago=4)
+    await history.flip("off", "live", hours_ago=2, scope="default")
+    await history.flip("live", None, hours_ago=1)
+    report = await read()
+    assert (report.moved_by, report.verdict) == (entry, ParityVerdict.PASS)
+
+
 async def test_what_ends_on_redis_since_the_move_is_no_baseline(history: Any, read: ReadReport) -> None:
     """Tasks that were queued before run to their end there, and a stage may move a part only."""
     await history.ended(1000, failed=10, hours_ago=2)

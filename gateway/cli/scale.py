@@ -34,10 +34,10 @@ def show_signals(as_json: AsJson = False) -> None:
         print_json(of_pools + [{"workers": None, "slots": None, **one} for one in answer["signals"]])
         return
     figures = (
-        *("backlog", "oldest_seconds", "running", "arrivals_per_second", "completions_per_second", "run_seconds"),
-        "past_gateway",
+        *("backlog", "oldest_seconds", "running", "on_legacy_workers", "arrivals_per_second"),
+        *("completions_per_second", "run_seconds", "past_gateway"),
     )
-    shown = ("backlog", "oldest s", "running", "in/s", "out/s", "run s", "past gateway")
+    shown = ("backlog", "oldest s", "running", "legacy", "in/s", "out/s", "run s", "past gateway")
     rows = [[one[name] for name in ("pool", "backend", "workers", "slots", *figures)] for one in answer["pools"]]
     typer.echo(table(("pool", "backend", "workers", "slots", *shown), rows))
     rows = [[one[name] for name in ("tier", "backend", "pool", *figures)] for one in answer["signals"]]

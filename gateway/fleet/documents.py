@@ -8,8 +8,8 @@ from typing import Any
 from gateway.fleet.signals import Load, PoolSignal, Signals
 
 _LOAD = (
-    *("backlog", "oldest_seconds", "running", "arrivals_per_second", "completions_per_second", "run_seconds"),
-    *("past_gateway", "past_gateway_at"),
+    *("backlog", "oldest_seconds", "running", "on_legacy_workers", "arrivals_per_second", "completions_per_second"),
+    *("run_seconds", "past_gateway", "past_gateway_at"),
 )
 
 

@@ -75,9 +75,9 @@ def slots_wanted(load: Load, rules: PoolRules) -> tuple[float, list[str]]:
     if load.backlog:
         reasons.append(f"{load.backlog} waiting, to be gone in {rules.drain_seconds:g} s: {backlog:.1f} slots more")
     wanted = steady + backlog
-    if wanted < load.running:
-        reasons.append(f"not below the {load.running} tasks that run")
-        wanted = float(load.running)
+    if wanted < load.in_slots:
+        reasons.append(f"not below the {load.in_slots} tasks that run")
+        wanted = float(load.in_slots)
     return wanted, reasons
 
 

@@ -26,13 +26,14 @@ WINDOW_SECONDS = 60.0
 class Load:
     """Tasks of one kind. Seconds and rates per second; `run_seconds` is None when nothing completed in the window.
 
-    `past_gateway`: beside the others, tasks that producers pushed past the gateway, the last of them at
-    `past_gateway_at`.
+    `on_legacy_workers`: those of the running that take no slot of ours. `past_gateway`: beside the others, tasks that
+    producers pushed past the gateway, the last of them at `past_gateway_at`.
     """
 
     backlog: int = 0
     oldest_seconds: float = 0.0
     running: int = 0
+    on_legacy_workers: int = 0
     arrivals_per_second: float = 0.0
     completions_per_second: float = 0.0
     run_seconds: float | None = None
@@ -40,9 +41,14 @@ class Load:
     past_gateway_at: datetime | None = None
 
     @property
+    def in_slots(self) -> int:
+        """Running tasks that take a slot."""
+        return self.running - self.on_legacy_workers
+
+    @property
     def demand(self) -> int:
-        """Slots that would run everything at once."""
-        return self.backlog + self.running
+        """Slots that would run everything at once, beside what legacy workers run."""
+        return self.backlog + self.in_slots
 
     @classmethod
     def total(cls, loads: Iterable[Load]) -> Load:
@@ -54,6 +60,7 @@ class Load:
             sum(part.backlog for part in parts),
             max((part.oldest_seconds for part in parts), default=0.0),
             sum(part.running for part in parts),
+            sum(part.on_legacy_workers for part in parts),
             sum(part.arrivals_per_second for part in parts),
             sum(part.completions_per_second for part in parts),
             spent / ended if ended else None,
@@ -119,7 +126,8 @@ def assemble(
     for tier in Tier:
         parts["temporal", tier], parts["redis", tier] = [], []
     for row in load:
-        part = Load(row["backlog"], max(row["oldest_seconds"] or 0.0, 0.0), row["running"])
+        waited = max(row["oldest_seconds"] or 0.0, 0.0)
+        part = Load(row["backlog"], waited, row["running"], row["on_legacy_workers"])
         parts[row["backend"], Tier.of_plan(row["plan"])].append(part)
     for row in arrivals:
         parts[row["backend"], Tier.of_plan(row["plan"])].append(Load(arrivals_per_second=row["tasks"] / window))

@@ -4,19 +4,22 @@
 -- name: load
 -- Unfinished tasks by backend and plan. A task that is held back or not yet due is not backlog: no worker could run it.
 -- `backend` is NULL for tasks that are due and not yet routed.
--- Counted by tenant first: a hundred thousand rows are not joined one by one.
+-- Counted by tenant first: a hundred thousand rows are not joined one by one. A worker that has no row is a legacy worker.
 SELECT s.backend, lower(COALESCE(t.plan, '')) AS plan, sum(s.backlog)::bigint AS backlog,
-       extract(epoch FROM now() - min(s.oldest_at))::float8 AS oldest_seconds, sum(s.running)::bigint AS running
+       extract(epoch FROM now() - min(s.oldest_at))::float8 AS oldest_seconds, sum(s.running)::bigint AS running,
+       sum(s.on_legacy_workers)::bigint AS on_legacy_workers
 FROM (
     SELECT tenant_id, backend, count(*) FILTER (WHERE state <> 'running') AS backlog,
            min(CASE WHEN state = 'queued' THEN queued_at ELSE GREATEST(created_at, not_before) END) FILTER (WHERE state <> 'running')
                AS oldest_at,
-           count(*) FILTER (WHERE state = 'running') AS running
+           count(*) FILTER (WHERE state = 'running') AS running,
+           count(*) FILTER (WHERE state = 'running' AND worker_id IS NOT NULL AND worker_id NOT IN (
+               SELECT process_id FROM taskgate.process WHERE kind = 'worker')) AS on_legacy_workers
     FROM taskgate.dispatch
     WHERE phase = 'open'
     GROUP BY 1, 2
     UNION ALL
-    SELECT tenant_id, backend, count(*), min(GREATEST(created_at, not_before)), 0
+    SELECT tenant_id, backend, count(*), min(GREATEST(created_at, not_before)), 0, 0
     FROM taskgate.dispatch
     WHERE phase = 'waiting' AND held IS NULL AND due_at <= now()
     GROUP BY 1, 2

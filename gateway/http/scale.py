@@ -24,10 +24,13 @@ class LoadFigures(BaseModel):
     backlog: int = Field(description="Due and not running")
     oldest_seconds: float = Field(description="How long the oldest of them waits")
     running: int
+    on_legacy_workers: int = Field(description="Of the running, those that legacy workers run: they take no slot")
     arrivals_per_second: float
     completions_per_second: float
     run_seconds: float | None = Field(description="Average run; null when nothing completed in the window")
-    demand: int = Field(description="Backlog and running: slots that would run everything at once")
+    demand: int = Field(
+        description="Backlog and running, without those on legacy workers: slots that would run all of it at once"
+    )
     past_gateway: int = Field(description="Beside them: tasks that producers pushed into Redis past the gateway")
     past_gateway_at: datetime | None = Field(description="The youngest time that one of those names")
 

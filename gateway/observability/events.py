@@ -10,6 +10,8 @@ if TYPE_CHECKING:  # it brings LaunchDarkly's SDK, which a worker does without
     from gateway.routing.flag_evaluation import FlagEvaluation
 
 FACES = ("http", "grpc")
+#: Kind and backend of every process that has a lease.
+LEASED = (("gateway", None), ("worker", "redis"), ("worker", "temporal"))
 
 
 class Events:
@@ -31,11 +33,12 @@ class Events:
         self._deletions = meter.create_counter(
             "taskgate.retention.deleted", description="Rows that this leader deleted because they were old, by table"
         )
-        # An increase is only seen of a series that was there before.
+        # An increase is only seen of a series that was there before, with the very same labels.
         for face in FACES:
             for outcome in ("answered", "failed"):
                 self._requests.add(0, {"face": face, "outcome": outcome})
-        self._leases.add(0, {"kind": "worker", "backend": ""})
+        for kind, backend in LEASED:
+            self._leases.add(0, _leased(kind, backend))
         for what in ("began", "ended", "recovered", "stopped", "completed", "deleted", "ended by engine"):
             self._corrections.add(0, {"what": what})
         for table in ("dispatch", "task_logs", "firing", "operation", "idempotency"):
@@ -50,7 +53,7 @@ class Events:
         self._requests.add(1, {"face": face, "outcome": "failed" if failed else "answered"})
 
     def lease_lost(self, kind: str, backend: str | None) -> None:
-        self._leases.add(1, {"kind": kind, "backend": backend or ""})
+        self._leases.add(1, _leased(kind, backend))
 
     def corrected(self, what: str, tasks: int) -> None:
         if tasks:
@@ -58,3 +61,7 @@ class Events:
 
     def evaluated(self, evaluation: FlagEvaluation) -> None:
         self._evaluations.add(1, {"stage": evaluation.stage.value if evaluation.known else "unknown"})
+
+
+def _leased(kind: str, backend: str | None) -> dict[str, str]:
+    return {"kind": kind, "backend": backend or ""}

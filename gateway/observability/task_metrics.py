@@ -47,7 +47,7 @@ class TaskMetrics:
         self._stopped = counter("stopped", "Tasks that were stopped")
         self._dead = counter("dead", "Tasks that failed for good: dead letters")
         self._failed = counter("failed", "Runs that failed")
-        self._retried = counter("retried", "Failed runs that are repeated")
+        self._retried = counter("retried", "Repetitions: failed runs after which the task goes on by itself")
         self._interrupted = counter("interrupted", "Runs that ended without a result: their worker was lost or drained")
         self._wait = histogram("wait", WAITS, "From when a task was due to its first run")
         self._dispatch = histogram("dispatch", DISPATCHES, "From when a task was due until its engine had it")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Final
 
 import asyncpg
@@ -23,6 +23,10 @@ SQL = Queries("gateway.migration.parity", "evidence.sql")
 
 #: Outcomes in one page of `Evidence.since`.
 PAGE: Final = 1000
+#: What ended at the same time ended in the same block of so much time.
+BLOCK: Final = timedelta(minutes=10)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +155,20 @@ class Evidence:
         """The slices of a tenant that begin in this window, by time."""
         return [_slice(row) for row in await self._db.fetch(SQL.slices, tenant_id or "", start, end, False)]
 
+    async def newest_slices(self, tenant_id: str, start: datetime, end: datetime, *, each: int) -> list[Slice]:
+        """The same, but of each task type on each engine the newest only, so many."""
+        return [_slice(row) for row in await self._db.fetch(SQL.newest_slices, tenant_id, start, end, each)]
+
     async def slices_of_everybody(self, start: datetime, end: datetime) -> list[Slice]:
         """The same, of all tenants together."""
         return [_slice(row) for row in await self._db.fetch(SQL.slices, "", start, end, True)]
+
+    async def slices_beside(self, slices: Sequence[Slice], backend: str, start: datetime) -> list[Slice]:
+        """Everybody's slices on this engine since `start`, of the same task types in the same blocks as these."""
+        blocks = {(one.task_type, one.at - (one.at - _EPOCH) % BLOCK) for one in slices}
+        types, times = [name for name, _ in blocks], [at for _, at in blocks]
+        rows = await self._db.fetch(SQL.slices_beside, types, times, BLOCK.total_seconds(), backend, start)
+        return [_slice(row) for row in rows]
 
 
 def _outcome(row: asyncpg.Record) -> Outcome:

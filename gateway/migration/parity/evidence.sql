@@ -105,6 +105,31 @@ FROM taskgate.outcome_slice
 WHERE is_everybody = $4 AND tenant_id = $1 AND slice_at >= $2 AND slice_at < $3
 ORDER BY slice_at
 
+-- name: newest_slices
+-- Of each task type of tenant $1 on each engine the newest $4 slices that begin at or after $2 and before $3. Which ones these are is
+-- read from the index alone.
+SELECT s.tenant_id, s.task_type, s.backend, s.slice_at, s.ended, s.lost, s.first, s.failed, s.over, s.retried, s.dead, s.attempts,
+       s.run, s.wait, s.total, s.late
+FROM (
+    SELECT task_type, backend, slice_at, row_number() OVER (PARTITION BY task_type, backend ORDER BY slice_at DESC) AS n
+    FROM taskgate.outcome_slice
+    WHERE is_everybody = false AND tenant_id = $1 AND slice_at >= $2 AND slice_at < $3
+) AS k
+JOIN taskgate.outcome_slice s
+    ON s.is_everybody = false AND s.tenant_id = $1 AND s.slice_at = k.slice_at AND s.task_type = k.task_type AND s.backend = k.backend
+WHERE k.n <= $4
+ORDER BY s.slice_at
+
+-- name: slices_beside
+-- Everybody's slices on engine $4 that begin at or after $5, of task types $1 in the blocks of $3 seconds that begin at $2.
+SELECT s.tenant_id, s.task_type, s.backend, s.slice_at, s.ended, s.lost, s.first, s.failed, s.over, s.retried, s.dead, s.attempts,
+       s.run, s.wait, s.total, s.late
+FROM unnest($1::text[], $2::timestamptz[]) AS b (task_type, at)
+JOIN taskgate.outcome_slice s
+    ON s.is_everybody = true AND s.tenant_id = '' AND s.slice_at >= b.at AND s.slice_at < b.at + make_interval(secs => $3)
+   AND s.task_type = b.task_type AND s.backend = $4 AND s.slice_at >= $5
+ORDER BY s.slice_at
+
 -- name: forget_outcomes
 -- Of the $2 oldest outcomes those that were counted more than $1 seconds ago.
 DELETE FROM taskgate.outcome

@@ -24,8 +24,11 @@ from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.migration.parity", "parity.sql")
 
-#: The baseline is so much of the tenant's past before its move; of the time since then, at most so much is read.
+#: The baseline is so much of the tenant's past before its move.
 WINDOW: Final = timedelta(hours=24)
+#: Of the time since its move, so many minutes in which a task type ended tasks on an engine are read, the newest: as
+#: many as a day has. A tenant with few tasks has them over weeks.
+MOST_SLICES: Final = 1440
 #: So far behind, and nothing is said.
 MOST_BEHIND: Final = timedelta(seconds=5)
 
@@ -159,14 +162,14 @@ class Parity:
 
     async def _types(self, tenant_id: str, moved_at: datetime, at: datetime) -> list[TypeParity]:
         """The minute of the move belongs to neither side, but for what ended on the new engine."""
-        before = moved_at - WINDOW, moved_at - _SLICE
-        since = max(moved_at - _SLICE, at - WINDOW), at
-        mine_before, mine_since, all_before, all_since = await asyncio.gather(
+        start = moved_at - _SLICE
+        before = moved_at - WINDOW, start
+        mine_before, mine_since, all_before = await asyncio.gather(
             self._evidence.slices(tenant_id, *before),
-            self._evidence.slices(tenant_id, *since),
+            self._evidence.newest_slices(tenant_id, start, at, each=MOST_SLICES),
             self._evidence.slices_of_everybody(*before),
-            self._evidence.slices_of_everybody(*since),
         )
+        all_since = await self._evidence.slices_beside(mine_since, REDIS, start)
         old = [one for one in mine_before if one.backend == REDIS]
         even, odd = ([one for one in old if _is_odd(one) is is_odd] for is_odd in (False, True))
         sums = [_sums(old), _sums(even), _sums(odd)]

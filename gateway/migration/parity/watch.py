@@ -11,7 +11,7 @@ from gateway.access.placement import Caller
 from gateway.migration.parity.parity import Parity, Report
 from gateway.migration.report_watch import ReportSubscription, ReportWatch
 
-#: For so long a report serves whoever watches that tenant (seconds): each reads a day of slices.
+#: For so long a report serves whoever watches that tenant (seconds): each reads up to a day of slices twice.
 SHARED_SECONDS: Final = 2.0
 
 

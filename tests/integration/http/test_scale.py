@@ -18,6 +18,8 @@ TASKS = [
     ("runs", "t-ann", "temporal", "running", 0, 90, None),
     ("done", "t-ann", "temporal", "completed", 0, 20, None),
     ("on-redis", "t-bob", "redis", "queued", 0, 5, None),
+    ("runs-on-redis", "t-bob", "redis", "running", 0, 5, None),
+    ("legacy", "t-bob", "redis", "running", 0, 5, None),
     ("new", "t-bob", None, "waiting", 0, 1, None),
     ("later", "t-bob", None, "waiting", 600, 1, None),
     ("held", "t-bob", None, "waiting", 0, 1, "quota"),
@@ -37,12 +39,20 @@ VALUES ($1, 'g', 'noop', $2, $3, $4, now() + make_interval(secs => $5), now() - 
 
 @pytest.fixture
 async def load(database: Database, key: str) -> None:
-    """Tasks of ann (enterprise) on Temporal and of bob (standard) on Redis, and one worker of pool A."""
+    """Tasks of ann (enterprise) on Temporal and of bob (standard) on Redis, a worker of each, and a legacy worker."""
     for task in TASKS:
         await database.execute(ADD, *task)
     await database.execute(
         "INSERT INTO taskgate.process (process_id, kind, pool, backend, host, pid, version, slots, lock_key)"
-        " VALUES ('w', 'worker', 'A', 'temporal', 'box', 1, '1', 20, 1)"
+        " VALUES ('w', 'worker', 'A', 'temporal', 'box', 1, '1', 20, 1),"
+        " ('r', 'worker', 'redis', 'redis', 'box', 2, '1', 20, 2)"
+    )
+    workers = {"runs": "w", "runs-on-redis": "r", "legacy": "somebody else"}
+    await database.execute(
+        "UPDATE taskgate.dispatch d SET worker_id = w.id FROM unnest($1::text[], $2::text[]) AS w (task, id)"
+        " WHERE d.task_id = w.task",
+        list(workers),
+        list(workers.values()),
     )
 
 
@@ -69,6 +79,9 @@ async def test_signals(admin: httpx.AsyncClient) -> None:
     pools = {one["pool"]: one for one in answer["pools"]}
     assert pools.keys() == {"A", "B", "C", "redis"}
     assert (pools["A"]["workers"], pools["A"]["slots"], pools["A"]["demand"]) == (1, 20, 3)
+    # What a legacy worker runs takes no slot of the pool.
+    redis = pools["redis"]
+    assert (redis["running"], redis["on_legacy_workers"], redis["backlog"], redis["demand"]) == (2, 1, 1, 2)
 
 
 async def test_metrics(admin: httpx.AsyncClient) -> None:

@@ -102,6 +102,8 @@ async def test_an_end_counts_although_the_task_is_run_again_before_the_next_look
     await transitions.stop(task)
     await tally.tick()
     assert (counted("started"), counted("dead"), counted("failed"), counted("stopped")) == (1, 1, 1, 1)
+    # That somebody asked for it is no repetition.
+    assert counted("retried") == 0
 
 
 async def test_two_leaders_one_after_the_other_count_everything_once(

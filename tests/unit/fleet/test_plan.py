@@ -43,6 +43,11 @@ def test_running_tasks_keep_their_workers() -> None:
     assert planned(Load(running=65, run_seconds=1.0), workers=4).workers == 4
 
 
+def test_what_legacy_workers_run_takes_no_workers() -> None:
+    assert planned(Load(running=65, on_legacy_workers=60, run_seconds=1.0), workers=1).slots_wanted == 5
+    assert planned(Load(backlog=10, running=65, on_legacy_workers=60)).slots_wanted == 15
+
+
 def test_it_shrinks_by_half_at_a_time_and_stays_within_bounds() -> None:
     assert planned(Load(), workers=40).workers == 20
     assert planned(Load(), workers=1, smallest=2).workers == 2
@@ -57,12 +62,20 @@ def test_workers_without_a_pool_are_not_planned() -> None:
 
 @pytest.fixture
 def rows() -> dict[str, list[dict[str, Any]]]:
+    none = {"on_legacy_workers": 0}
     return {
         "load": [
-            {"backend": "temporal", "plan": "enterprise", "backlog": 3, "oldest_seconds": 4.5, "running": 2},
-            {"backend": "redis", "plan": "vip", "backlog": 1, "oldest_seconds": 9.0, "running": 0},
-            {"backend": "redis", "plan": "free", "backlog": 1, "oldest_seconds": 1.0, "running": 1},
-            {"backend": None, "plan": "", "backlog": 7, "oldest_seconds": None, "running": 0},
+            {"backend": "temporal", "plan": "enterprise", "backlog": 3, "oldest_seconds": 4.5, "running": 2} | none,
+            {"backend": "redis", "plan": "vip", "backlog": 1, "oldest_seconds": 9.0, "running": 0} | none,
+            {
+                "backend": "redis",
+                "plan": "free",
+                "backlog": 1,
+                "oldest_seconds": 1.0,
+                "running": 1,
+                "on_legacy_workers": 1,
+            },
+            {"backend": None, "plan": "", "backlog": 7, "oldest_seconds": None, "running": 0} | none,
         ],
         "arrivals": [{"backend": "redis", "plan": "vip", "tasks": 120}],
         "completions": [
@@ -108,5 +121,7 @@ def test_prometheus_reads_it(rows: dict[str, Any]) -> None:
     page = page_of(assemble(datetime.now(UTC), 60.0, **rows))
     assert 'taskgate_tasks_backlog{backend="redis",pool="redis",tier="vip"} 1.0\n' in page
     assert 'taskgate_pool_demand{backend="temporal",pool="A"} 5.0\n' in page
+    assert 'taskgate_pool_on_legacy_workers{backend="redis",pool="redis"} 1.0\n' in page
+    assert 'taskgate_pool_demand{backend="redis",pool="redis"} 2.0\n' in page
     assert 'taskgate_pool_slots{backend="temporal",pool=""} 20.0\n' in page
     assert page.count("# TYPE taskgate_pool_backlog gauge") == 1

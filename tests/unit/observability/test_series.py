@@ -17,7 +17,7 @@ from gateway.submission.new_task import NewTask
 from gateway.submission.start_plan import plan_to_wait
 
 #: Gauges of the fleet and of the process: loads by backend, pool and tier, two tables that are cut, and small ones.
-GAUGES = 7 * (9 + 4) + 2 * 4 + 2 * (MOST_SERIES + 1) + 60
+GAUGES = 8 * (9 + 4) + 2 * 4 + 2 * (MOST_SERIES + 1) + 60
 
 
 def telemetry(*tenants: str) -> Telemetry:
@@ -133,3 +133,12 @@ def test_waits_have_buckets_up_to_half_an_hour() -> None:
         labels["le"]: value for name, labels, value in samples(of) if name == "taskgate_task_wait_seconds_bucket"
     }
     assert (buckets["900"], buckets["1800"]) == (0, 1)
+
+
+def test_every_kind_of_process_that_may_be_lost_is_counted_from_zero() -> None:
+    found = [(labels, value) for name, labels, value in samples(telemetry()) if name == "taskgate_leases_lost_total"]
+    assert sorted((labels["kind"], labels["backend"], value) for labels, value in found) == [
+        ("gateway", "", 0),
+        ("worker", "redis", 0),
+        ("worker", "temporal", 0),
+    ]

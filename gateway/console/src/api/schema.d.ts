@@ -1775,18 +1775,18 @@ export interface paths {
         };
         /**
          * Get Stages
-         * @description Stages, overrides, what is stranded, the version that a change is based on. For administrators, as all here.
+         * @description Stages, overrides, stranded tasks, and the version for `based_on`. All these endpoints are for administrators.
          */
         get: operations["get_stages"];
         /**
          * Set Stage
-         * @description Put a tenant, a project, a task type, a combination of them, or everything else at a stage.
+         * @description Set the stage of a tenant, a project, a task type, a combination of them, or the default.
          */
         put: operations["set_stage"];
         post?: never;
         /**
          * Unset Stage
-         * @description Take the stage of a scope away: it follows what is less specific again.
+         * @description Remove the stage of a scope. It follows the next less specific one again.
          */
         delete: operations["unset_stage"];
         options?: never;
@@ -1804,7 +1804,7 @@ export interface paths {
         get?: never;
         /**
          * Roll Out
-         * @description Move a percentage of the default to a stage, by tenant or by task; raising it later only ever adds.
+         * @description Move a percentage of the default to a stage, by tenant or by task. A higher one keeps those already moved.
          */
         put: operations["roll_out"];
         post?: never;
@@ -1823,7 +1823,7 @@ export interface paths {
         };
         /**
          * List Changes
-         * @description The newest changes of the flag and of the overrides: who, what, why.
+         * @description The newest changes of the flag and of overrides, with who made them and why.
          */
         get: operations["list_changes"];
         put?: never;
@@ -1843,12 +1843,12 @@ export interface paths {
         };
         /**
          * Export Flags
-         * @description All that holds the flag, to be kept or to be imported elsewhere.
+         * @description The whole stored flag data, for a backup or for an import elsewhere.
          */
         get: operations["export_flags"];
         /**
          * Import Flags
-         * @description Replace all that holds the flag, also when it is not valid.
+         * @description Replace the whole stored flag data. This also works when the stored data is not valid.
          */
         put: operations["import_flags"];
         post?: never;
@@ -1868,13 +1868,13 @@ export interface paths {
         get?: never;
         /**
          * Set Override
-         * @description Put a stage above the flag, in force in every gateway at once.
+         * @description Set an override. It is in force in every gateway at once.
          */
         put: operations["set_override"];
         post?: never;
         /**
          * Clear Override
-         * @description Take an override away: the flag decides again.
+         * @description Clear an override. The flag decides again.
          */
         delete: operations["clear_override"];
         options?: never;
@@ -2073,12 +2073,12 @@ export interface paths {
         };
         /**
          * Get Guardrails
-         * @description Where guardrails stand and what they are set to. For administrators, as all here.
+         * @description The state and the settings of guardrails. All these endpoints are for administrators.
          */
         get: operations["get_guardrails"];
         /**
          * Set Guardrail
-         * @description Replace what is set for a tenant, a tier, or everybody; in force within a second.
+         * @description Replace the settings of a tenant, a tier, or the default. They are in force within a second.
          */
         put: operations["set_guardrail"];
         post?: never;
@@ -2099,7 +2099,7 @@ export interface paths {
         put?: never;
         /**
          * Unlock Guardrail
-         * @description After the third automatic rollback of a tenant: it may be moved forward again, and is watched again then.
+         * @description Unlock a tenant that was rolled back three times. It may be moved forward again, and is watched again then.
          */
         post: operations["unlock_guardrail"];
         delete?: never;
@@ -2119,7 +2119,7 @@ export interface paths {
         put?: never;
         /**
          * Unfreeze Guardrails
-         * @description Let all guardrails act again; what was seen before counts no more.
+         * @description End the freeze: all guardrails act again. Evidence from before no longer counts.
          */
         post: operations["unfreeze_guardrails"];
         delete?: never;
@@ -2137,7 +2137,7 @@ export interface paths {
         };
         /**
          * List Guardrail Events
-         * @description What guardrails did, with its evidence, and what people did to them.
+         * @description What guardrails did and on which evidence, and how people changed them.
          */
         get: operations["list_guardrail_events"];
         put?: never;
@@ -3009,19 +3009,19 @@ export interface components {
         };
         /**
          * ComparedType
-         * @description A task type with a baseline.
+         * @description A task type whose tasks on Temporal are compared with its baseline on Redis.
          */
         ComparedType: {
             /** Task Type */
             task_type: string;
             /**
              * Baseline
-             * @description First runs on Redis in the day before the move
+             * @description First attempts on Redis in the 24 hours before the move
              */
             baseline: number;
             /**
              * Failed
-             * @description Of these
+             * @description How many of these attempts failed
              */
             failed: number;
         };
@@ -3921,7 +3921,7 @@ export interface components {
         };
         /**
          * FlagDocument
-         * @description LaunchDarkly's flag data, as it is held.
+         * @description The stored flag data, in LaunchDarkly's format.
          */
         FlagDocument: {
             /** Version */
@@ -3999,7 +3999,7 @@ export interface components {
         };
         /**
          * Freeze
-         * @description Too many tenants tripped at once: no guardrail changes anything.
+         * @description Too many tenants regressed at once: guardrails only report until a person ends the freeze.
          */
         Freeze: {
             /**
@@ -4057,7 +4057,7 @@ export interface components {
         };
         /**
          * GuardrailEvent
-         * @description Something that a guardrail did or told, or a person did to it.
+         * @description Something that a guardrail did or reported, or a change that a person made to a guardrail.
          */
         GuardrailEvent: {
             /** Id */
@@ -4069,7 +4069,7 @@ export interface components {
             at: string;
             /**
              * Tenant Id
-             * @description null: everybody
+             * @description null: all tenants
              */
             tenant_id: string | null;
             kind: components["schemas"]["Kind"];
@@ -4077,7 +4077,7 @@ export interface components {
             why: string;
             /**
              * Who
-             * @description null: the guardrail itself
+             * @description The person; null: the guardrail itself
              */
             who: string | null;
             /** Evidence */
@@ -4086,7 +4086,7 @@ export interface components {
             };
             /**
              * Entry Id
-             * @description The ledger's entry of a rollback
+             * @description The ledger entry of a rollback
              */
             entry_id: number | null;
         };
@@ -4099,13 +4099,13 @@ export interface components {
             events: components["schemas"]["GuardrailEvent"][];
             /**
              * Next Cursor
-             * @description For the next page; null on the last one
+             * @description Gives the next page; null on the last one
              */
             next_cursor: string | null;
         };
         /**
          * GuardrailPolicy
-         * @description What applies to a tenant; a limit that is null is not watched.
+         * @description The settings that apply to a tenant. A limit of null is not watched.
          */
         GuardrailPolicy: {
             on_regression: components["schemas"]["Response"];
@@ -4121,7 +4121,7 @@ export interface components {
         };
         /**
          * GuardrailSetting
-         * @description What is set at one level; what is left out is that of the next one.
+         * @description The settings of one level: a tenant, a tier, or the default. What is left out is taken from the next level.
          */
         GuardrailSetting: {
             /**
@@ -4151,30 +4151,30 @@ export interface components {
         };
         /**
          * GuardrailView
-         * @description The guardrail of one tenant. Times are the database's.
+         * @description The guardrail of one tenant. Times are by the clock of PostgreSQL.
          */
         GuardrailView: {
             /** Tenant Id */
             tenant_id: string;
-            /** @description `resting`: on Redis; `armed`: on Temporal and watched; `rolled_back`; `cooling`: moved forward within the cooldown; `locked`: rolled back too often */
+            /** @description `resting`: the tenant is on Redis. `armed`: it is on Temporal and watched. `rolled_back`: the guardrail moved it back. `cooling`: it was moved forward again before the cooldown ended. `locked`: it was rolled back too often */
             phase: components["schemas"]["Phase"];
             /**
              * Redis Stage
-             * @description Where a rollback leads
+             * @description The stage that a rollback sets
              */
             redis_stage: string;
             /** Moved At */
             moved_at: string | null;
             /**
              * Entry Id
-             * @description The ledger's entry that moved it forward
+             * @description The ledger entry of the move to Temporal
              */
             entry_id: number | null;
             /** Armed At */
             armed_at: string | null;
             /**
              * Rollbacks
-             * @description Automatic ones since it was unlocked last
+             * @description Automatic rollbacks since the last unlock
              */
             rollbacks: number;
             /** Rolled Back At */
@@ -4183,21 +4183,21 @@ export interface components {
             cooldown_ends: string | null;
             /**
              * Holds
-             * @description Why it is not moved forward
+             * @description Reasons why the tenant may not be moved forward
              */
             holds: string[];
             /** Notes */
             notes: string[];
             /**
              * Compared
-             * @description Empty until a task has ended on Temporal
+             * @description Task types that are compared. Empty until a task has ended on Temporal
              */
             compared: components["schemas"]["ComparedType"][];
             policy: components["schemas"]["GuardrailPolicy"];
         };
         /**
          * Guardrails
-         * @description Those that are not at rest, and what is set.
+         * @description All guardrails that are not `resting`, and all settings.
          */
         Guardrails: {
             frozen: components["schemas"]["Freeze"] | null;
@@ -4229,7 +4229,7 @@ export interface components {
         };
         /**
          * ImportFlags
-         * @description Everything that holds the flag, replaced by this document.
+         * @description Replaces the whole stored flag data by this document.
          */
         ImportFlags: {
             /**
@@ -4239,12 +4239,12 @@ export interface components {
             why: string;
             /**
              * Based On
-             * @description The version that this change is based on; 0: there was none
+             * @description The version that this change is based on. 0: there was none
              */
             based_on: number;
             /**
              * Force
-             * @description Also for a tenant nobody knows, and when tasks are left on Redis
+             * @description Change also an unknown tenant, and also if tasks would be stranded on Redis
              * @default false
              */
             force: boolean;
@@ -5234,18 +5234,18 @@ export interface components {
             version: number;
             /**
              * Warnings
-             * @description What was insisted on
+             * @description Objections that `force` overruled
              */
             warnings: string[];
             /**
              * Notes
-             * @description What may surprise
+             * @description Effects that may surprise
              */
             notes: string[];
         };
         /**
          * OverrideView
-         * @description A stage above the flag.
+         * @description An override: a stage that outranks the flag.
          */
         OverrideView: {
             /** Tenant Id */
@@ -5764,6 +5764,11 @@ export interface components {
             oldest_seconds: number;
             /** Running */
             running: number;
+            /**
+             * On Legacy Workers
+             * @description Of the running, those that legacy workers run: they take no slot
+             */
+            on_legacy_workers: number;
             /** Arrivals Per Second */
             arrivals_per_second: number;
             /** Completions Per Second */
@@ -5775,7 +5780,7 @@ export interface components {
             run_seconds: number | null;
             /**
              * Demand
-             * @description Backlog and running: slots that would run everything at once
+             * @description Backlog and running, without those on legacy workers: slots that would run all of it at once
              */
             demand: number;
             /**
@@ -7177,9 +7182,10 @@ export interface components {
         };
         /**
          * SetGuardrail
-         * @description Replaces what is set at one level: a tenant's, a tier's, or (neither is given) everybody's.
+         * @description Replaces the settings of one level: a tenant, a tier, or the default (if neither is given).
          *
-         *     What is left out is that of the next level: tenant, tier, everybody, and `roll_back` without limits in the end.
+         *     A value that is left out is taken from the next level: tenant, tier, default. Without any, `on_regression` is
+         *     `roll_back` and nothing is limited.
          */
         SetGuardrail: {
             /** Tenant Id */
@@ -7187,7 +7193,7 @@ export interface components {
             tier?: components["schemas"]["Tier"] | null;
             /**
              * On Regression
-             * @description What is done when tasks are proved to do worse than on Redis
+             * @description What is done once tasks are proved to fail more often, or to run longer, than on Redis
              */
             on_regression?: ("notify" | "hold" | "roll_back") | null;
             /**
@@ -7197,19 +7203,19 @@ export interface components {
             dry_run?: boolean | null;
             /**
              * On Threshold
-             * @description What is done beyond a limit; a limit never rolls back by itself
+             * @description What is done when a limit is exceeded. A limit never causes a rollback
              */
             on_threshold?: ("notify" | "hold") | null;
             /**
              * Queue Age Seconds
-             * @description Of the oldest task that nobody has begun
+             * @description Limit for the age of the oldest task that has not begun
              */
             queue_age_seconds?: number | null;
             /** Dead Letters Per Minute */
             dead_letters_per_minute?: number | null;
             /**
              * Worker Losses Per Minute
-             * @description Runs that lost their worker
+             * @description Limit for attempts that lost their worker
              */
             worker_losses_per_minute?: number | null;
             /**
@@ -7220,7 +7226,7 @@ export interface components {
         };
         /**
          * SetOverride
-         * @description A stage above the flag, at once.
+         * @description Sets an override: a stage that outranks the flag.
          */
         SetOverride: {
             /**
@@ -7230,12 +7236,12 @@ export interface components {
             why: string;
             /**
              * Based On
-             * @description The version that this change is based on; 0: there was none
+             * @description The version that this change is based on. 0: there was none
              */
             based_on: number;
             /**
              * Force
-             * @description Also for a tenant nobody knows, and when tasks are left on Redis
+             * @description Change also an unknown tenant, and also if tasks would be stranded on Redis
              * @default false
              */
             force: boolean;
@@ -7247,7 +7253,7 @@ export interface components {
             task_type?: string | null;
             /**
              * Everything
-             * @description For all that nothing else is set for; an override: for all
+             * @description The default, which applies where nothing else is set. An override applies to all
              * @default false
              */
             everything: boolean;
@@ -7258,13 +7264,13 @@ export interface components {
             stage: "off" | "dualwrite" | "shadow" | "live" | "rampdown" | "complete";
             /**
              * Minutes
-             * @description How long it lasts; left out: until it is cleared
+             * @description How long it lasts, in minutes. Left out: until it is cleared
              */
             minutes?: number | null;
         };
         /**
          * SetRollout
-         * @description A percentage of those that nothing else is set for; raising it later only ever adds.
+         * @description Moves a percentage of the default to a stage. A higher percentage keeps those already moved.
          */
         SetRollout: {
             /**
@@ -7274,12 +7280,12 @@ export interface components {
             why: string;
             /**
              * Based On
-             * @description The version that this change is based on; 0: there was none
+             * @description The version that this change is based on. 0: there was none
              */
             based_on: number;
             /**
              * Force
-             * @description Also for a tenant nobody knows, and when tasks are left on Redis
+             * @description Change also an unknown tenant, and also if tasks would be stranded on Redis
              * @default false
              */
             force: boolean;
@@ -7290,18 +7296,18 @@ export interface components {
             stage: "off" | "dualwrite" | "shadow" | "live" | "rampdown" | "complete";
             /**
              * Percent
-             * @description Three decimals
+             * @description Up to three decimals count
              */
             percent: number;
             /**
              * Unit
-             * @description Whether whole tenants or single tasks move; left out: as it is, at first tenants
+             * @description Whether whole tenants or single tasks move. Left out: as before, and at first by tenant
              */
             unit?: ("tenant" | "task") | null;
         };
         /**
          * SetStage
-         * @description A stage in the flag.
+         * @description Sets a stage in the flag.
          */
         SetStage: {
             /**
@@ -7311,12 +7317,12 @@ export interface components {
             why: string;
             /**
              * Based On
-             * @description The version that this change is based on; 0: there was none
+             * @description The version that this change is based on. 0: there was none
              */
             based_on: number;
             /**
              * Force
-             * @description Also for a tenant nobody knows, and when tasks are left on Redis
+             * @description Change also an unknown tenant, and also if tasks would be stranded on Redis
              * @default false
              */
             force: boolean;
@@ -7328,7 +7334,7 @@ export interface components {
             task_type?: string | null;
             /**
              * Everything
-             * @description For all that nothing else is set for; an override: for all
+             * @description The default, which applies where nothing else is set. An override applies to all
              * @default false
              */
             everything: boolean;
@@ -7458,7 +7464,7 @@ export interface components {
         Stage: "off" | "dualwrite" | "shadow" | "live" | "rampdown" | "complete";
         /**
          * StageChange
-         * @description A change, in words: what stood for `what` before and after. Of an override there is no version.
+         * @description One change, in words: the scope and its stages before and after. An override has no version.
          */
         StageChange: {
             /**
@@ -7481,7 +7487,7 @@ export interface components {
         };
         /**
          * StageChangeMade
-         * @description A change that was made.
+         * @description The answer to a change that was made.
          */
         StageChangeMade: {
             /**
@@ -7503,18 +7509,18 @@ export interface components {
             version: number | null;
             /**
              * Warnings
-             * @description What was insisted on
+             * @description Objections that `force` overruled
              */
             warnings: string[];
             /**
              * Notes
-             * @description What may surprise
+             * @description Effects that may surprise
              */
             notes: string[];
         };
         /**
          * StageChanges
-         * @description The oldest first.
+         * @description Changes, the oldest first.
          */
         StageChanges: {
             /** Changes */
@@ -7524,7 +7530,7 @@ export interface components {
         };
         /**
          * StageSetting
-         * @description A stage of its own; null: any.
+         * @description A stage that is set for a scope. A part of the scope that is null matches any value.
          */
         StageSetting: {
             /** Tenant Id */
@@ -7538,51 +7544,51 @@ export interface components {
         };
         /**
          * StagesView
-         * @description Who is at which stage, as it is held now; within a second it is in force in every gateway.
+         * @description The stages as they are stored now. They are in force in every gateway within a second.
          */
         StagesView: {
             /**
              * Flag
-             * @description Its key
+             * @description The key of the flag
              */
             flag: string;
             /** Owner */
             owner: string;
             /**
              * Version
-             * @description Of the flag; a change is based on it
+             * @description The version of the flag, for `based_on` of a change
              */
             version: number | null;
             /**
              * On
-             * @description false: everybody has the off variation
+             * @description false: all tenants get the off variation
              */
             on: boolean;
             /**
              * Default
-             * @description For all that nothing else is set for: a stage, or percentages
+             * @description What applies where nothing else is set: a stage, or percentages
              */
             default: string;
             /**
              * Settings
-             * @description The most specific first
+             * @description The most specific scope first
              */
             settings: components["schemas"]["StageSetting"][];
             /**
              * Rules
-             * @description Rules by other hands, in words
+             * @description Rules that were not made by taskgate, in words
              */
             rules: string[];
             /** Notes */
             notes: string[];
             /**
              * Overrides
-             * @description Stages above the flag
+             * @description Stages that outrank the flag
              */
             overrides: components["schemas"]["OverrideView"][];
             /**
              * Problems
-             * @description What routing complains of, here
+             * @description Problems that this gateway has with the flag
              */
             problems: string[];
             /**
@@ -7592,17 +7598,17 @@ export interface components {
             source: string;
             /**
              * Problem
-             * @description Why what is held is not valid; the last known flag stays in force
+             * @description Why the stored flag is not valid. The last valid one stays in force
              */
             problem: string | null;
             /**
              * Read Only
-             * @description Why the flag may not be changed from here; overrides may
+             * @description Why the flag cannot be changed here. Overrides can
              */
             read_only: string | null;
             /**
              * Stranded
-             * @description Tasks that stage complete left on Redis
+             * @description Tenants at `complete` that still have tasks on Redis
              */
             stranded: string[];
             last_change: components["schemas"]["StageChange"] | null;
@@ -8490,6 +8496,11 @@ export interface components {
             oldest_seconds: number;
             /** Running */
             running: number;
+            /**
+             * On Legacy Workers
+             * @description Of the running, those that legacy workers run: they take no slot
+             */
+            on_legacy_workers: number;
             /** Arrivals Per Second */
             arrivals_per_second: number;
             /** Completions Per Second */
@@ -8501,7 +8512,7 @@ export interface components {
             run_seconds: number | null;
             /**
              * Demand
-             * @description Backlog and running: slots that would run everything at once
+             * @description Backlog and running, without those on legacy workers: slots that would run all of it at once
              */
             demand: number;
             /**
@@ -8528,7 +8539,7 @@ export interface components {
         Topic: "audit" | "callback" | "dag" | "dead_letter" | "guardrail" | "key" | "operation" | "pause" | "plan" | "quota" | "schedule" | "stage" | "tenant" | "webhook_secret" | "worker";
         /**
          * Unfreeze
-         * @description A person has looked at why so many tripped at once.
+         * @description Ends a freeze; a person has looked at why so many tenants regressed at once.
          */
         Unfreeze: {
             /**
@@ -8539,7 +8550,7 @@ export interface components {
         };
         /**
          * Unlock
-         * @description A person has looked at a tenant that was rolled back too often.
+         * @description Unlocks a tenant that was rolled back too often; a person has looked at it.
          */
         Unlock: {
             /** Tenant Id */
@@ -8633,51 +8644,51 @@ export interface components {
         MissedTasks: Record<string, never>;
         /**
          * StagesInForce
-         * @description What routing knows on one gateway.
+         * @description The stages that one gateway routes by.
          */
         StagesInForce: {
             /**
              * Flag
-             * @description Its key
+             * @description The key of the flag
              */
             flag: string;
             /** Owner */
             owner: string;
             /**
              * Version
-             * @description Of the flag; a change is based on it
+             * @description The version of the flag, for `based_on` of a change
              */
             version: number | null;
             /**
              * On
-             * @description false: everybody has the off variation
+             * @description false: all tenants get the off variation
              */
             on: boolean;
             /**
              * Default
-             * @description For all that nothing else is set for: a stage, or percentages
+             * @description What applies where nothing else is set: a stage, or percentages
              */
             default: string;
             /**
              * Settings
-             * @description The most specific first
+             * @description The most specific scope first
              */
             settings: components["schemas"]["StageSetting"][];
             /**
              * Rules
-             * @description Rules by other hands, in words
+             * @description Rules that were not made by taskgate, in words
              */
             rules: string[];
             /** Notes */
             notes: string[];
             /**
              * Overrides
-             * @description Stages above the flag
+             * @description Stages that outrank the flag
              */
             overrides: components["schemas"]["OverrideView"][];
             /**
              * Problems
-             * @description What routing complains of, here
+             * @description Problems that this gateway has with the flag
              */
             problems: string[];
         };
@@ -17817,9 +17828,9 @@ export interface operations {
             query: {
                 /** @description The reason, for the record */
                 why: string;
-                /** @description The version that this change is based on; 0: there was none */
+                /** @description The version that this change is based on. 0: there was none */
                 based_on: number;
-                /** @description Also for a tenant nobody knows, and when tasks are left on Redis */
+                /** @description Change also an unknown tenant, and also if tasks would be stranded on Redis */
                 force?: boolean;
                 /** @description Only those of this tenant */
                 tenant_id?: string | null;
@@ -18346,7 +18357,7 @@ export interface operations {
             query: {
                 /** @description The reason, for the record */
                 why: string;
-                /** @description The version that this change is based on; 0: there was none */
+                /** @description The version that this change is based on. 0: there was none */
                 based_on: number;
                 /** @description Only those of this tenant */
                 tenant_id?: string | null;
@@ -18354,7 +18365,7 @@ export interface operations {
                 project_id?: string | null;
                 /** @description Only those for tasks of this type */
                 task_type?: string | null;
-                /** @description For all that nothing else is set for; an override: for all */
+                /** @description The default, which applies where nothing else is set. An override applies to all */
                 everything?: boolean;
             };
             header?: never;
@@ -19225,7 +19236,7 @@ export interface operations {
     get_guardrails: {
         parameters: {
             query?: {
-                /** @description Of this tenant, also at rest */
+                /** @description Only the guardrail of this tenant, also if it is `resting` */
                 tenant_id?: string | null;
             };
             header?: never;
@@ -19589,7 +19600,7 @@ export interface operations {
     list_guardrail_events: {
         parameters: {
             query?: {
-                /** @description Of this tenant, and of everybody */
+                /** @description Events of this tenant, and those of all tenants */
                 tenant_id?: string | null;
                 /** @description `next_cursor` of the page before */
                 cursor?: string | null;

@@ -88,6 +88,11 @@ async def test_no_query_grows_with_the_tables(crowd: None, database: Database) -
         "since": (SQL.since, (newest - 100, 1000)),
         "newest": (SQL.newest, ()),
         "slices": (SQL.slices, ("t7", at - day, at, False)),
+        "newest_slices": (SQL.newest_slices, ("t7", at - 14 * day, at, 1440)),
+        "slices_beside": (
+            SQL.slices_beside,
+            (["probe"] * 9, [at - n * day for n in range(9)], 600.0, "redis", at - day),
+        ),
         "state": (PARITY_SQL.state, ()),
         "before": (GATE_SQL.before, ("t7", "probe", "redis", at, 200)),
     }

@@ -228,6 +228,34 @@ async def test_everybody_together_is_summed_up_beside_each_tenant(
     assert total(await evidence.slices(None, *window)).over == 1
 
 
+async def test_the_newest_slices_of_each_type_and_engine(history: Any, evidence: Evidence) -> None:
+    await history.ended(10, hours_ago=3)
+    await history.ended(10, hours_ago=3, backend="temporal", task_type="rare")
+    await history.ended(10, hours_ago=2)
+    (_, at) = await evidence.newest()
+    found = await evidence.newest_slices("acme", at - timedelta(hours=4), at, each=3)
+    assert Counter((one.task_type, one.backend) for one in found) == {("probe", "redis"): 3, ("rare", "temporal"): 3}
+    assert all(one.at > at - timedelta(hours=2.1) for one in found if one.task_type == "probe")
+    assert [one.at for one in found] == sorted(one.at for one in found)
+
+
+async def test_what_everybody_did_beside_it(history: Any, evidence: Evidence) -> None:
+    for hours in (5, 4, 3, 2):
+        await history.ended(10, hours_ago=hours, tenant_id="globex")
+    await history.ended(10, hours_ago=4, tenant_id="globex", task_type="other")
+    await history.ended(10, hours_ago=4, tenant_id="globex", backend="temporal")
+    for hours in (5, 4, 2):
+        await history.ended(10, hours_ago=hours, backend="temporal")
+    (_, at) = await evidence.newest()
+    mine = await evidence.slices("acme", at - timedelta(hours=6), at)
+    found = await evidence.slices_beside(mine, "redis", at - timedelta(hours=4.5))
+    assert {one.backend for one in found} == {"redis"}
+    assert {one.task_type for one in found} == {"probe"}
+    # Ten minutes from four hours ago on, and from two hours ago on; a block begins up to ten minutes before.
+    assert {round((at - one.at) / timedelta(hours=1)) for one in found} == {4, 2}
+    assert total(found).over == 20
+
+
 async def test_a_clock_that_was_set_back_gives_no_negative_duration(
     run_task: RunTask, database: Database, all_outcomes: AllOutcomes
 ) -> None:

@@ -148,6 +148,28 @@ async def test_a_change_that_was_not_made_is_no_move(history: Any, read: ReadRep
     assert (await read("globex")).moved_by == again
 
 
+async def test_a_pilot_that_ended_is_not_the_move_of_a_tenant_that_moved_with_everybody(
+    history: Any, read: ReadReport
+) -> None:
+    await history.flip("off", "live", hours_ago=24 * 40)
+    await history.flip("live", None, hours_ago=24 * 30)
+    await history.ended(1000, failed=10, hours_ago=2)
+    entry = await history.flip("off", "live", hours_ago=1, scope="default")
+    await history.ended(1000, failed=10, backend="temporal", hours_ago=0.5)
+    report = await read()
+    assert (report.moved_by, report.verdict) == (entry, ParityVerdict.PASS)
+
+
+async def test_a_pilot_that_everybody_followed_moved_when_it_began(history: Any, read: ReadReport) -> None:
+    await history.ended(1000, failed=10, hours_ago=6)
+    entry = await history.flip("off", "live", hours_ago=5)
+    await history.ended(1000, failed=10, backend="temporal", hours_ago=4)
+    await history.flip("off", "live", hours_ago=2, scope="default")
+    await history.flip("live", None, hours_ago=1)
+    report = await read()
+    assert (report.moved_by, report.verdict) == (entry, ParityVerdict.PASS)
+
+
 async def test_what_ends_on_redis_since_the_move_is_no_baseline(history: Any, read: ReadReport) -> None:
     """Tasks that were queued before run to their end there, and a stage may move a part only."""
     await history.ended(1000, failed=10, hours_ago=2)
@@ -180,6 +202,40 @@ async def test_an_incident_of_everybody_is_no_regression(history: Any, read: Rea
     assert (finding.others_before.asked, finding.others_since.yes) == (2000, 90)
     shown = document(report, with_others=False)["types"][0]["streams"][0]
     assert (shown["others_before"], shown["others_since"]) == (None, None)
+
+
+async def test_everything_since_the_move_counts_however_few_tasks_a_day(history: Any, read: ReadReport) -> None:
+    await history.ended(1000, failed=10, hours_ago=24 * 6)
+    await history.flip("off", "live", hours_ago=24 * 5.5)
+    for day in range(5):
+        await history.ended(40, backend="temporal", hours_ago=24 * day + 12)
+    report = await read()
+    assert (report.verdict, report.types[0].sides.since.over) == (ParityVerdict.PASS, 200)
+
+
+async def test_a_type_that_ran_last_week_has_ended_on_the_new_engine(history: Any, read: ReadReport) -> None:
+    for task_type in ("probe", "weekly"):
+        await history.ended(1000, failed=10, hours_ago=24 * 6, task_type=task_type)
+    await history.flip("off", "live", hours_ago=24 * 5.5)
+    await history.ended(200, backend="temporal", hours_ago=24 * 4, task_type="weekly")
+    await history.ended(200, backend="temporal", hours_ago=0.5)
+    report = await read()
+    assert [(one.sides.task_type, one.sides.since.over) for one in report.types] == [("probe", 200), ("weekly", 200)]
+    assert report.verdict is ParityVerdict.PASS
+
+
+async def test_an_incident_of_everybody_days_ago_is_no_regression(history: Any, read: ReadReport) -> None:
+    for tenant in ("acme", "globex"):
+        await history.ended(1000, failed=10, hours_ago=24 * 6, tenant_id=tenant)
+    await history.flip("off", "live", hours_ago=24 * 5.5)
+    await history.ended(40, failed=20, backend="temporal", hours_ago=24 * 4)
+    await history.ended(100, failed=45, hours_ago=24 * 4, tenant_id="globex")
+    # What they do while this tenant does nothing is not compared.
+    await history.ended(1000, failed=10, hours_ago=24, tenant_id="globex")
+    report = await read()
+    assert report.verdict is ParityVerdict.INCONCLUSIVE
+    others = report.types[0].judgement.findings[0].others_since
+    assert (others.asked, others.yes) == (100, 45)
 
 
 async def test_a_viewer_of_another_tenant_sees_nothing(history: Any, read: ReadReport) -> None:

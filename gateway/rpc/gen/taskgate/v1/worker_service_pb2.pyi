@@ -451,6 +451,7 @@ class LoadFigures(_message.Message):
     DEMAND_FIELD_NUMBER: _builtins.int
     PAST_GATEWAY_FIELD_NUMBER: _builtins.int
     PAST_GATEWAY_AT_FIELD_NUMBER: _builtins.int
+    ON_LEGACY_WORKERS_FIELD_NUMBER: _builtins.int
     backlog: _builtins.int
     """Due and not running."""
     running: _builtins.int
@@ -460,9 +461,11 @@ class LoadFigures(_message.Message):
     completions_per_second: _builtins.float
     """How many were completed a second."""
     demand: _builtins.int
-    """Backlog and running: slots that would run everything at once."""
+    """Backlog and running, without those on legacy workers: slots that would run all of it at once."""
     past_gateway: _builtins.int
     """Beside them: tasks that producers pushed into Redis past the gateway."""
+    on_legacy_workers: _builtins.int
+    """Of the running, those that legacy workers run: they take no slot."""
     @_builtins.property
     def oldest(self) -> _duration_pb2.Duration:
         """How long the oldest of them waits."""
@@ -487,10 +490,11 @@ class LoadFigures(_message.Message):
         demand: _builtins.int = ...,
         past_gateway: _builtins.int = ...,
         past_gateway_at: _timestamp_pb2.Timestamp | None = ...,
+        on_legacy_workers: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["oldest", b"oldest", "past_gateway_at", b"past_gateway_at", "run", b"run"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrivals_per_second", b"arrivals_per_second", "backlog", b"backlog", "completions_per_second", b"completions_per_second", "demand", b"demand", "oldest", b"oldest", "past_gateway", b"past_gateway", "past_gateway_at", b"past_gateway_at", "run", b"run", "running", b"running"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrivals_per_second", b"arrivals_per_second", "backlog", b"backlog", "completions_per_second", b"completions_per_second", "demand", b"demand", "oldest", b"oldest", "on_legacy_workers", b"on_legacy_workers", "past_gateway", b"past_gateway", "past_gateway_at", b"past_gateway_at", "run", b"run", "running", b"running"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -20,6 +20,9 @@ WRONG = [
     ("dead-letter redrive", "write the ids of dead letters, or --all"),
     ("dead-letter redrive d1 --type a", "write --all, too, or leave the filters out"),
     ("dead-letter redrive --all --patch {}", "write their ids in place of --all"),
+    ("dead-letter redrive d1 --spread 60", "--spread goes with --all"),
+    ("dead-letter redrive d1 --no-wait", "--wait goes with --all"),
+    ("dead-letter redrive d1 --patch {} --dry-run", "leave one of them out"),
     ("callback resend", "write the ids of callbacks, or --dead"),
     ("settings --json --markdown", "write one of them"),
 ]

@@ -13,6 +13,7 @@ import typer
 
 from gateway.cli.client import GatewayClient
 from gateway.cli.filters import Which, takes
+from gateway.cli.given import refuse, refuse_others
 from gateway.cli.output import AsJson, fail, print_json, print_result, results
 from gateway.cli.past_gateway import note_of
 from gateway.cli.table import table
@@ -53,6 +54,7 @@ FILTERS: dict[str, tuple[str, Any]] = {
 
 @task_app.command("submit")
 def submit(
+    context: typer.Context,
     task_type: Annotated[str | None, typer.Option("--type", help="Task type, e.g. add_episode")] = None,
     payload: Annotated[str, typer.Option("--payload", help="A JSON object, or @file")] = "{}",
     project: Project = None,
@@ -81,8 +83,13 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Submit a task and print its id. With --file, submit many and print how many were accepted."""
-    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-    if file is not None:
+    headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+    if file is None:
+        refuse(context, "each", says="goes with --file")
+    else:
+        refuse_others(
+            context, "file", "each", "idempotency_key", "as_json", says="stands in the file; leave it out here"
+        )
         tasks = json_value(read_text(file), str(file))
         _submit_many({"mode": "each" if each else "all", "tasks": tasks}, headers, as_json=as_json)
         return

@@ -24,6 +24,8 @@ WRONG = [
     ("dead-letter redrive d1 --no-wait", "--wait goes with --all"),
     ("dead-letter redrive d1 --patch {} --dry-run", "leave one of them out"),
     ("callback resend", "write the ids of callbacks, or --dead"),
+    ("task submit --type a --each", "goes with --file"),
+    ("task submit --file - --tenant acme", "leave it out here"),
     ("settings --json --markdown", "write one of them"),
 ]
 

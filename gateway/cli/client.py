@@ -63,6 +63,7 @@ class GatewayClient:
         self, method: str, path: str, *, body: Any = None, query: Mapping[str, Any] | None = None, **options: Any
     ) -> Any:
         """The JSON of an answer; None when it has no body. `options` go to httpx (`headers`, …)."""
+        _check_path(path)
         asked = {name: value for name, value in (query or {}).items() if value is not None}
         if body is not None:
             options["json"] = body
@@ -79,6 +80,7 @@ class GatewayClient:
 
     def events(self, path: str) -> Iterator[tuple[str, Any]]:
         """Name and data of each Server-Sent Event of a stream, until it ends."""
+        _check_path(path)
         try:
             with self._http.stream("GET", path, timeout=httpx.Timeout(30, read=None)) as answer:
                 if answer.is_error:
@@ -93,6 +95,13 @@ class GatewayClient:
                         yield name, json.loads(value)
         except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             fail(f"no gateway answers at {self._url} ({type(error).__name__})", code=1)
+
+
+def _check_path(path: str) -> None:
+    """With an empty part it is the address of something else."""
+    place = path.partition("?")[0]
+    if "//" in place or place.endswith("/"):
+        fail("an id or a name is empty; write it in the command", code=2)
 
 
 def _reason(answer: httpx.Response) -> str:

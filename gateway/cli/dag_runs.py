@@ -53,7 +53,7 @@ def run(
     body = {
         "dag": name,
         "version": version,
-        "params": dict(_parameter(text) for text in param or ()),
+        "params": _parameters(param or []),
         "project_id": project,
         "tenant_id": tenant,
         "priority": priority,
@@ -198,11 +198,16 @@ def _note(node: dict[str, Any], before: str = "") -> str:
     return f"{before}{note}" if note else ""
 
 
-def _parameter(text: str) -> tuple[str, Any]:
-    name, separator, value = text.partition("=")
-    if not separator:
-        fail(f"--param {text} has no `=`; write a name, `=` and a value, such as --param depth=3", code=2)
-    return name, _value(value)
+def _parameters(texts: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator:
+            fail(f"--param {text} has no `=`; write a name, `=` and a value, such as --param depth=3", code=2)
+        if name in found:
+            fail(f"--param {name} was given twice; write one of them", code=2)
+        found[name] = _value(value)
+    return found
 
 
 def _value(text: str) -> Any:

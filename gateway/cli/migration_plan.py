@@ -98,18 +98,20 @@ def new(
     from gateway.migration.plans.errors import PlanInvalid
     from gateway.migration.plans.templates import Template, plan_of
 
-    kind = template or typer.prompt("Template (pilot, staged, tiers, night)", default="staged", err=True)
+    kind = _given(template, "Template (pilot, staged, tiers, night)", default="staged")
     if kind not in tuple(Template):
         fail(f"there is no template {kind!r}; there are {', '.join(Template)}", code=2)
-    name = name or typer.prompt("Name", err=True)
-    why = why or typer.prompt("Why", err=True)
-    stage = stage or typer.prompt("Stage", default="live", err=True)
-    pilot = tenants if tenants is not None else typer.prompt("Tenants of the pilot", default="", err=True)
+    name = _given(name, "Name")
+    why = _given(why, "Why")
+    stage = _given(stage, "Stage", default="live")
+    pilot = _given(tenants, "Tenants of the pilot", default="")
     if kind == Template.NIGHT:
-        zone = zone or typer.prompt("Time zone", default="UTC", err=True)
+        zone = _given(zone, "Time zone", default="UTC")
     chosen = [one.strip() for one in pilot.split(",") if one.strip()]
     try:
-        text = plan_of(Template(kind), name=name, why=why, stage=stage, tenants=chosen, zone=zone or "UTC")
+        text = plan_of(
+            Template(kind), name=name, why=why, stage=stage, tenants=chosen, zone="UTC" if zone is None else zone
+        )
     except PlanInvalid as error:
         fail("; ".join(f"{fault.place}: {fault.message}" for fault in error.faults), code=2)
     file = out or Path(f"{name}.yaml")
@@ -174,6 +176,11 @@ def abort(name: Name, why: Why, as_json: AsJson = False) -> None:
 def rollback(name: Name, why: Why, as_json: AsJson = False) -> None:
     """Put everybody that it has moved back where they were."""
     _act(name, as_json=as_json, act="rollback", why=why)
+
+
+def _given(value: str | None, question: str, default: str | None = None) -> str:
+    """What was given, an empty text also, or the answer to a question."""
+    return str(typer.prompt(question, default=default, err=True)) if value is None else value
 
 
 def _act(name: str, *, as_json: bool, **asked: Any) -> None:

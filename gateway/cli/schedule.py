@@ -27,7 +27,7 @@ Policy = Annotated[
 def create(
     name: Annotated[str | None, typer.Option("--name", help="A name for people")] = None,
     task_type: Annotated[str | None, typer.Option("--type", help="Type of its tasks, e.g. rebuild_communities")] = None,
-    payload: Annotated[str, typer.Option("--payload", help="Payload of its tasks, a JSON object")] = "{}",
+    payload: Annotated[str | None, typer.Option("--payload", help="Payload of its tasks, a JSON object")] = None,
     cron: Annotated[
         list[str] | None, typer.Option("--cron", help="Five or six fields, or @daily …; repeatable")
     ] = None,
@@ -74,7 +74,7 @@ def create(
         note=note,
     )
     _put(action, type=task_type, priority=priority, project_id=project, tenant_id=tenant)
-    if payload != "{}":
+    if payload is not None:
         action["payload"] = json_object(payload, "--payload")
     with GatewayClient() as gateway:
         created = gateway.call("POST", _PATH, body=document)

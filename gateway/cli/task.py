@@ -24,8 +24,8 @@ task_app = typer.Typer(help="Tasks: submit, list, show, stop and retry them, als
 
 _PATH = "/gateway/v1/tasks"
 _OPERATIONS = "/gateway/v1/operations"
-#: Filters that take several values; of one value each only the last counts.
-_MANY = frozenset(("state", "status", "type", "backend", "stage", "priority"))
+#: Filters that take several values; the others take one.
+_MANY = frozenset(("state", "status", "type", "backend", "stage", "priority", "label"))
 _LARGEST_PAGE = 500
 #: Exit code when some of many tasks were refused.
 SOME_REFUSED = 3
@@ -144,10 +144,10 @@ def list_tasks(
     as_json: AsJson = False,
 ) -> None:
     """List tasks, newest first."""
-    label = which.pop("labels", [])
-    query = _asked(which) | {"label": label}
+    if "labels" in which:
+        which["label"] = which.pop("labels")
     with GatewayClient() as gateway:
-        found, last = gateway.listed(_PATH, "tasks", limit, _LARGEST_PAGE, **query)
+        found, last = gateway.listed(_PATH, "tasks", limit, _LARGEST_PAGE, **_asked(which))
     if (note := note_of(last["past_gateway"])) is not None:
         typer.echo(note, err=True)
     if as_json:
@@ -250,13 +250,11 @@ def bulk(
     as_json: AsJson = False,
 ) -> None:
     """Apply an action to all tasks that exist now and match the filters. Ctrl-C leaves the operation running."""
-    label = which.pop("labels", [])
-    asked = _asked(which)
-    if label:
-        asked["labels"] = labels_of(label)
+    if "labels" in which:
+        which["labels"] = labels_of(which["labels"])
     if task_id:
-        asked["ids"] = task_id
-    body = {"action": action, "filter": asked, "priority": priority, "why": why}
+        which["ids"] = task_id
+    body = {"action": action, "filter": _asked(which), "priority": priority, "why": why}
     with GatewayClient() as gateway:
         if dry_run or not yes:
             operation = gateway.call("POST", _OPERATIONS, body=body | {"dry_run": True})
@@ -303,8 +301,11 @@ def _asked(which: Which) -> dict[str, Any]:
             fail(
                 f"--filter {text} has no `=`; write a name, `=` and a value, such as --filter type=add_episode", code=2
             )
-        asked[name] = [*(asked.get(name) or []), value] if name in _MANY else value
-    return {name: value for name, value in asked.items() if value}
+        if name in _MANY:
+            asked[name] = [*asked.get(name, []), value]
+        elif asked.setdefault(name, value) != value:
+            fail(f"--filter {text} names what was given otherwise, too; write one of them", code=2)
+    return asked
 
 
 def labels_of(texts: list[str] | None) -> dict[str, str]:

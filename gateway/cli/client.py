@@ -68,7 +68,7 @@ class GatewayClient:
         if body is not None:
             options["json"] = body
         try:
-            answer = self._http.request(method, path, params=asked, **options)
+            answer = self._http.send(self._request(method, path, params=asked, **options))
         except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             fail(f"no gateway answers at {self._url} ({type(error).__name__}); set TASKGATE_URL", code=1)
         if answer.is_error:
@@ -77,6 +77,13 @@ class GatewayClient:
             return answer.json() if answer.content else None
         except ValueError:
             fail(f"what answers at {self._url} is no gateway", code=1)
+
+    def _request(self, method: str, path: str, **parts: Any) -> httpx.Request:
+        """What was given ends the command where JSON, or a header, has no words for it."""
+        try:
+            return self._http.build_request(method, path, **parts)
+        except (TypeError, ValueError, RecursionError) as error:
+            fail(f"what was given cannot be sent ({error}); write finite numbers and plain texts", code=2)
 
     def events(self, path: str) -> Iterator[tuple[str, Any]]:
         """Name and data of each Server-Sent Event of a stream, until it ends."""

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
-import yaml
 
 from gateway.cli.client import GatewayClient
 from gateway.cli.dag import Tenant, dag_app
 from gateway.cli.output import AsJson, fail, print_json, print_result
 from gateway.cli.table import table
+from gateway.cli.yaml_text import yaml_value
 
 API = "/gateway/v1/dag-runs"
 Run = Annotated[str, typer.Argument(metavar="RUN_ID")]
@@ -155,8 +155,7 @@ def signal(
         answer = gateway.call(
             "POST",
             f"{API}/{_quoted(run_id)}/signals/{_quoted(name)}",
-            content=json.dumps(_value(payload)).encode(),
-            headers={"Content-Type": "application/json"},
+            body=_value(payload),
         )
     print_result(answer, ", ".join(answer["nodes"]) or "no node waits for it yet; it is kept", as_json=as_json)
 
@@ -212,8 +211,8 @@ def _parameters(texts: list[str]) -> dict[str, Any]:
 
 def _value(text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return yaml_value(text)
+    except ValueError:
         return text
 
 

@@ -69,8 +69,12 @@ def put(
     as_json: AsJson = False,
 ) -> None:
     """Write a draft, or replace one. Nothing moves before it is started."""
+    from gateway.cli.yaml_text import name_in
+
+    # Where its name cannot be read, the gateway says what is wrong with it.
+    name = name_in(file.read_bytes()) or file.stem
     with GatewayClient() as gateway:
-        answer = _send(gateway, "PUT", _path(_name_in(file)), file, based_on=based_on)
+        answer = _send(gateway, "PUT", _path(name), file, based_on=based_on)
     print_result(answer, _text(answer), as_json=as_json)
 
 
@@ -197,18 +201,6 @@ def _path(name: str) -> str:
 def _send(gateway: GatewayClient, method: str, path: str, file: Path, **query: Any) -> Any:
     kind = "application/json" if file.suffix == ".json" else "application/yaml"
     return gateway.call(method, path, query=query, content=file.read_bytes(), headers={"Content-Type": kind})
-
-
-def _name_in(file: Path) -> str:
-    """What the plan calls itself; where that cannot be read, the gateway says what is wrong."""
-    import yaml
-
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        data = None
-    name = data.get("name") if isinstance(data, dict) else None
-    return name if isinstance(name, str) and name else file.stem
 
 
 def _whom(wave: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import typer
 
 from gateway.cli.client import GatewayClient
-from gateway.cli.output import AlwaysJson, AsJson, print_json, print_result
+from gateway.cli.output import AlwaysJson, AsJson, fail, print_json, print_result
 from gateway.cli.table import table
 from gateway.cli.text import json_object, read_text, utc
 
@@ -55,8 +55,11 @@ def create(
 ) -> None:
     """Create a schedule, and print its id and its next times."""
     document = {} if file is None else json_object(read_text(file), str(file))
-    action: dict[str, Any] = document.setdefault("action", {})
-    specs: list[Any] = document.setdefault("specs", [])
+    action, specs = document.setdefault("action", {}), document.setdefault("specs", [])
+    if not isinstance(action, dict):
+        fail(f'"action" in {file} is no object; write one such as {{"type": "rebuild_communities"}}', code=2)
+    if not isinstance(specs, list):
+        fail(f'"specs" in {file} is no array; write one such as [{{"cron": "@daily"}}]', code=2)
     specs += [{"cron": expression} for expression in cron or []]
     specs += [] if every is None else [{"every_seconds": every}]
     specs += [{"at": at}] if at else []

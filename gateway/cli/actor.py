@@ -6,6 +6,8 @@ import os
 import pwd
 import subprocess
 
+from gateway.cli.output import fail
+
 
 def current_actor() -> str:
     """`$SUDO_USER`, `$USER`, git's `user.name`, the account's name, or its number: the first that there is."""
@@ -13,6 +15,13 @@ def current_actor() -> str:
         if name:
             return name
     return f"uid {os.getuid()}"
+
+
+def actor(by: str | None) -> str:
+    """Whom `--by` names, else the person at the keyboard; an empty name ends the command."""
+    if by is not None and not by.strip():
+        fail("--by must not be empty; write a name, or leave it out", code=2)
+    return current_actor() if by is None else by
 
 
 def _git_user() -> str | None:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import typer
 
 from gateway.cli.client import GatewayClient
+from gateway.cli.given import refuse
 from gateway.cli.output import AlwaysJson, AsJson, fail, print_json, print_result, results
 from gateway.cli.table import table
 from gateway.cli.text import utc
@@ -61,6 +62,7 @@ def show(
 
 @callback_app.command("resend")
 def resend(
+    context: typer.Context,
     callback_ids: Annotated[list[str] | None, typer.Argument(help="Ids of callbacks", metavar="ID…")] = None,
     dead: Annotated[bool, typer.Option("--dead", help="All that were given up, instead of single ones")] = False,
     tenant: Tenant = None,
@@ -70,6 +72,8 @@ def resend(
     """Send callbacks again: these, or with --dead all that were given up."""
     if dead == bool(callback_ids):
         fail("write the ids of callbacks, or --dead for those that were given up (not both)", code=2)
+    if not dead:
+        refuse(context, "tenant", "task", says="chooses among those that --dead names; leave it or the ids out")
     with GatewayClient() as gateway:
         if not dead:
             with results(as_json=as_json) as say:
@@ -85,12 +89,15 @@ def resend(
 
 @callback_app.command("secret")
 def secret(
+    context: typer.Context,
     tenant: Annotated[str, typer.Option("--tenant", help="Tenant id")],
     rotate: Annotated[bool, typer.Option("--rotate", help="Make a new secret, and print it")] = False,
     overlap: Annotated[float, typer.Option("--overlap", help="Hours for which the previous secret stays valid")] = 24.0,
     as_json: AsJson = False,
 ) -> None:
     """Show which secrets of a tenant are valid; with --rotate make a new one."""
+    if not rotate:
+        refuse(context, "overlap", says="goes with --rotate")
     path = f"/gateway/v1/tenants/{quote(tenant, safe='')}/webhook-secret"
     with GatewayClient() as gateway:
         if rotate:

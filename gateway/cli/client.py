@@ -63,11 +63,12 @@ class GatewayClient:
         self, method: str, path: str, *, body: Any = None, query: Mapping[str, Any] | None = None, **options: Any
     ) -> Any:
         """The JSON of an answer; None when it has no body. `options` go to httpx (`headers`, …)."""
+        _check_path(path)
         asked = {name: value for name, value in (query or {}).items() if value is not None}
         if body is not None:
             options["json"] = body
         try:
-            answer = self._http.request(method, path, params=asked, **options)
+            answer = self._http.send(self._request(method, path, params=asked, **options))
         except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             fail(f"no gateway answers at {self._url} ({type(error).__name__}); set TASKGATE_URL", code=1)
         if answer.is_error:
@@ -77,8 +78,16 @@ class GatewayClient:
         except ValueError:
             fail(f"what answers at {self._url} is no gateway", code=1)
 
+    def _request(self, method: str, path: str, **parts: Any) -> httpx.Request:
+        """What was given ends the command where JSON, or a header, has no words for it."""
+        try:
+            return self._http.build_request(method, path, **parts)
+        except (TypeError, ValueError, RecursionError) as error:
+            fail(f"what was given cannot be sent ({error}); write finite numbers and plain texts", code=2)
+
     def events(self, path: str) -> Iterator[tuple[str, Any]]:
         """Name and data of each Server-Sent Event of a stream, until it ends."""
+        _check_path(path)
         try:
             with self._http.stream("GET", path, timeout=httpx.Timeout(30, read=None)) as answer:
                 if answer.is_error:
@@ -93,6 +102,13 @@ class GatewayClient:
                         yield name, json.loads(value)
         except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             fail(f"no gateway answers at {self._url} ({type(error).__name__})", code=1)
+
+
+def _check_path(path: str) -> None:
+    """With an empty part it is the address of something else."""
+    place = path.partition("?")[0]
+    if "//" in place or place.endswith("/"):
+        fail("an id or a name is empty; write it in the command", code=2)
 
 
 def _reason(answer: httpx.Response) -> str:

@@ -13,6 +13,7 @@ import yaml
 from gateway.cli.client import GatewayClient
 from gateway.cli.output import AsJson, print_json, print_result
 from gateway.cli.table import table
+from gateway.cli.yaml_text import name_in
 
 dag_app = typer.Typer(help="DAGs: check, apply, compare and run them.", no_args_is_help=True)
 
@@ -50,7 +51,7 @@ def apply(
     """Make a definition the version that new runs use. Open runs keep their version."""
     with GatewayClient() as gateway:
         if name is None:
-            name = _name_in(file)
+            name = name_in(file.read_bytes()) or file.stem
         path = f"{API}/{quote(name, safe='')}"
         answer = _send(gateway, "PUT", path, file, tenant_id=tenant, label=label, any_types=any_types, base=base)
     if as_json:
@@ -167,12 +168,3 @@ def roll_back(
 def _send(gateway: GatewayClient, method: str, path: str, file: Path, **query: Any) -> Any:
     kind = "application/json" if file.suffix == ".json" else "application/yaml"
     return gateway.call(method, path, query=query, content=file.read_bytes(), headers={"Content-Type": kind})
-
-
-def _name_in(file: Path) -> str:
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        data = None  # the gateway says what is wrong with it
-    name = data.get("name") if isinstance(data, dict) else None
-    return name if isinstance(name, str) and name else file.stem

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
-import yaml
 
 from gateway.cli.client import GatewayClient
 from gateway.cli.dag import Tenant, dag_app
 from gateway.cli.output import AsJson, fail, print_json, print_result
 from gateway.cli.table import table
+from gateway.cli.yaml_text import yaml_value
 
 API = "/gateway/v1/dag-runs"
 Run = Annotated[str, typer.Argument(metavar="RUN_ID")]
@@ -53,7 +53,7 @@ def run(
     body = {
         "dag": name,
         "version": version,
-        "params": dict(_parameter(text) for text in param or ()),
+        "params": _parameters(param or []),
         "project_id": project,
         "tenant_id": tenant,
         "priority": priority,
@@ -155,8 +155,7 @@ def signal(
         answer = gateway.call(
             "POST",
             f"{API}/{_quoted(run_id)}/signals/{_quoted(name)}",
-            content=json.dumps(_value(payload)).encode(),
-            headers={"Content-Type": "application/json"},
+            body=_value(payload),
         )
     print_result(answer, ", ".join(answer["nodes"]) or "no node waits for it yet; it is kept", as_json=as_json)
 
@@ -198,17 +197,22 @@ def _note(node: dict[str, Any], before: str = "") -> str:
     return f"{before}{note}" if note else ""
 
 
-def _parameter(text: str) -> tuple[str, Any]:
-    name, separator, value = text.partition("=")
-    if not separator:
-        fail(f"--param {text} has no `=`; write a name, `=` and a value, such as --param depth=3", code=2)
-    return name, _value(value)
+def _parameters(texts: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator:
+            fail(f"--param {text} has no `=`; write a name, `=` and a value, such as --param depth=3", code=2)
+        if name in found:
+            fail(f"--param {name} was given twice; write one of them", code=2)
+        found[name] = _value(value)
+    return found
 
 
 def _value(text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return yaml_value(text)
+    except ValueError:
         return text
 
 

@@ -9,6 +9,7 @@ import typer
 
 from gateway.cli.client import GatewayClient
 from gateway.cli.filters import Which, takes
+from gateway.cli.given import refuse
 from gateway.cli.output import AlwaysJson, AsJson, fail, print_json, print_result, results
 from gateway.cli.table import table
 from gateway.cli.task import labels_of, progress_of, short, wait_for_end
@@ -124,6 +125,7 @@ def show(
 @dead_letter_app.command("redrive")
 @takes(FILTERS, without=("kind", "backend", "state"))
 def redrive(
+    context: typer.Context,
     letter_ids: Ids = None,
     everything: Everything = False,
     *,
@@ -140,8 +142,12 @@ def redrive(
     if "labels" in which:
         which["labels"] = labels_of(which["labels"])
     _check_choice(letter_ids, which, everything=everything)
+    if not everything:
+        refuse(context, "spread", "wait", says="goes with --all; single dead letters are redriven at once")
+    if dry_run:
+        refuse(context, "patch", says="is not tried by --dry-run; leave one of them out")
     with GatewayClient() as gateway:
-        if not everything:
+        if not everything and not dry_run:
             edit = None if patch is None else {"patch": json_object(patch, "--patch")}
             body = {"backend": to, "edit": edit, "why": why}
             with results(as_json=as_json) as say:
@@ -151,7 +157,8 @@ def redrive(
             return
         if patch is not None:
             fail("--patch changes single dead letters; write their ids in place of --all", code=2)
-        asked = {"filter": which, "backend": to, "spread_seconds": spread, "why": why, "dry_run": dry_run}
+        chosen = which if everything else {"ids": letter_ids}
+        asked = {"filter": chosen, "backend": to, "spread_seconds": spread, "why": why, "dry_run": dry_run}
         operation = gateway.call("POST", f"{_PATH}/redrive", body=asked)
         if not dry_run and wait:
             operation = wait_for_end(gateway, operation, quiet=as_json)

@@ -10,6 +10,7 @@ import asyncpg
 import typer
 
 from gateway.cli.client import GatewayClient
+from gateway.cli.given import refuse_before_subcommand
 from gateway.cli.output import AsJson, fail, print_json, print_result
 from gateway.cli.table import table
 from gateway.cli.text import utc
@@ -34,6 +35,7 @@ def list_flips(
 ) -> None:
     """List changes of routing, newest first, with what ran under each and how it ended."""
     if context.invoked_subcommand is not None:
+        refuse_before_subcommand(context)
         return
     with GatewayClient() as gateway:
         found, last = gateway.listed(_PATH, "flips", limit, _LARGEST_PAGE, tenant_id=tenant, since=since)

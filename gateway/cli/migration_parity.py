@@ -8,6 +8,7 @@ import typer
 
 from gateway.cli.client import GatewayClient
 from gateway.cli.following import follow
+from gateway.cli.given import refuse_before_subcommand
 from gateway.cli.output import AsJson, print_json
 from gateway.cli.table import table
 
@@ -42,6 +43,7 @@ def parity(
     each line.
     """
     if context.invoked_subcommand is not None:
+        refuse_before_subcommand(context)
         return
     if tenant is None:
         raise typer.BadParameter("name a tenant", param_hint="--tenant")

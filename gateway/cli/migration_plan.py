@@ -69,8 +69,12 @@ def put(
     as_json: AsJson = False,
 ) -> None:
     """Write a draft, or replace one. Nothing moves before it is started."""
+    from gateway.cli.yaml_text import name_in
+
+    # Where its name cannot be read, the gateway says what is wrong with it.
+    name = name_in(file.read_bytes()) or file.stem
     with GatewayClient() as gateway:
-        answer = _send(gateway, "PUT", _path(_name_in(file)), file, based_on=based_on)
+        answer = _send(gateway, "PUT", _path(name), file, based_on=based_on)
     print_result(answer, _text(answer), as_json=as_json)
 
 
@@ -98,18 +102,20 @@ def new(
     from gateway.migration.plans.errors import PlanInvalid
     from gateway.migration.plans.templates import Template, plan_of
 
-    kind = template or typer.prompt("Template (pilot, staged, tiers, night)", default="staged", err=True)
+    kind = _given(template, "Template (pilot, staged, tiers, night)", default="staged")
     if kind not in tuple(Template):
         fail(f"there is no template {kind!r}; there are {', '.join(Template)}", code=2)
-    name = name or typer.prompt("Name", err=True)
-    why = why or typer.prompt("Why", err=True)
-    stage = stage or typer.prompt("Stage", default="live", err=True)
-    pilot = tenants if tenants is not None else typer.prompt("Tenants of the pilot", default="", err=True)
+    name = _given(name, "Name")
+    why = _given(why, "Why")
+    stage = _given(stage, "Stage", default="live")
+    pilot = _given(tenants, "Tenants of the pilot", default="")
     if kind == Template.NIGHT:
-        zone = zone or typer.prompt("Time zone", default="UTC", err=True)
+        zone = _given(zone, "Time zone", default="UTC")
     chosen = [one.strip() for one in pilot.split(",") if one.strip()]
     try:
-        text = plan_of(Template(kind), name=name, why=why, stage=stage, tenants=chosen, zone=zone or "UTC")
+        text = plan_of(
+            Template(kind), name=name, why=why, stage=stage, tenants=chosen, zone="UTC" if zone is None else zone
+        )
     except PlanInvalid as error:
         fail("; ".join(f"{fault.place}: {fault.message}" for fault in error.faults), code=2)
     file = out or Path(f"{name}.yaml")
@@ -176,6 +182,11 @@ def rollback(name: Name, why: Why, as_json: AsJson = False) -> None:
     _act(name, as_json=as_json, act="rollback", why=why)
 
 
+def _given(value: str | None, question: str, default: str | None = None) -> str:
+    """What was given, an empty text also, or the answer to a question."""
+    return str(typer.prompt(question, default=default, err=True)) if value is None else value
+
+
 def _act(name: str, *, as_json: bool, **asked: Any) -> None:
     with GatewayClient() as gateway:
         body = {key: value for key, value in asked.items() if value is not None}
@@ -190,18 +201,6 @@ def _path(name: str) -> str:
 def _send(gateway: GatewayClient, method: str, path: str, file: Path, **query: Any) -> Any:
     kind = "application/json" if file.suffix == ".json" else "application/yaml"
     return gateway.call(method, path, query=query, content=file.read_bytes(), headers={"Content-Type": kind})
-
-
-def _name_in(file: Path) -> str:
-    """What the plan calls itself; where that cannot be read, the gateway says what is wrong."""
-    import yaml
-
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        data = None
-    name = data.get("name") if isinstance(data, dict) else None
-    return name if isinstance(name, str) and name else file.stem
 
 
 def _whom(wave: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from gateway.cli.client import GatewayClient
+from gateway.cli.given import refuse_before_subcommand
 from gateway.cli.output import AsJson, fail, print_json
 from gateway.cli.table import table
 from gateway.cli.text import utc
@@ -39,6 +40,7 @@ def show(
     With --tenant it ends with 0 when that tenant is ready, else with 3.
     """
     if context.invoked_subcommand is not None:
+        refuse_before_subcommand(context)
         return
     with GatewayClient() as gateway:
         found = gateway.get(PATH, tenant_id=tenant, hours=hours)["rehearsals"]

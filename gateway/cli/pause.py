@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
 from gateway.cli.client import GatewayClient
+from gateway.cli.given import refuse
 from gateway.cli.output import AsJson, fail, print_json, print_result
 from gateway.cli.table import table
 from gateway.cli.text import utc
@@ -57,6 +59,7 @@ def list_pauses(as_json: AsJson = False) -> None:
 
 
 def resume(
+    context: typer.Context,
     pause_id: Annotated[str | None, typer.Argument(help="Id of the pause; or name it by the options")] = None,
     tenant: Tenant = None,
     project: Project = None,
@@ -65,6 +68,8 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """End a pause: waiting tasks start."""
+    if pause_id is not None:
+        refuse(context, "tenant", "project", "task_type", says="names a pause that has no id here; write one of them")
     with GatewayClient() as gateway:
         if pause_id is None:
             wanted = (tenant, project, task_type)
@@ -73,5 +78,5 @@ def resume(
             if not found:
                 fail("there is no such pause; `taskgate pause list` shows those there are", code=2)
             pause_id = found[0]["pause_id"]
-        gateway.call("DELETE", f"{PATH}/{pause_id}", query={"why": why})
+        gateway.call("DELETE", f"{PATH}/{quote(pause_id, safe='')}", query={"why": why})
     print_result({"pause_id": pause_id}, "resumed", as_json=as_json)

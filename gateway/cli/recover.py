@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from backends.errors import EngineError
-from gateway.cli.actor import current_actor
+from gateway.cli.actor import actor
+from gateway.cli.given import refuse_before_subcommand
 from gateway.cli.output import AsJson, fail, print_json
 from gateway.cli.table import table
 from gateway.engines import build_redis, build_temporal
@@ -47,7 +48,9 @@ def recover(
     Run it while no gateway and no worker runs, legacy ones included, and both engines answer. It may be repeated.
     """
     if context.invoked_subcommand is not None:
+        refuse_before_subcommand(context)
         return
+    who = actor(by)
     settings = Settings()
     preview = _run(_with_restoration(settings, lambda restoration: restoration.preview()))
     if dry_run:
@@ -59,8 +62,7 @@ def recover(
         _show(preview)
     if not yes and not typer.confirm("Go on?", err=as_json):
         raise typer.Exit(1)
-    actor = by or current_actor()
-    report = _run(_with_restoration(settings, lambda restoration: restoration.recover(by=actor, why=why)))
+    report = _run(_with_restoration(settings, lambda restoration: restoration.recover(by=who, why=why)))
     if as_json:
         print_json({**asdict(report), "last_write": report.last_write.isoformat()})
     else:
@@ -135,14 +137,14 @@ def _decide(
     why: str | None,
     as_json: bool,
 ) -> None:
-    settings = Settings()
     if bool(task_ids) == everything:
         fail("name task ids, or --all", code=2)
+    who = actor(by)
+    settings = Settings()
     chosen = task_ids or [row.task_id for row in _run(_undecided(settings)) if choice == "drop" or row.can_start]
     verb = "Start" if choice == "start" else "Drop"
     if not yes and not typer.confirm(f"{verb} {len(chosen)} tasks?", err=as_json):
         raise typer.Exit(1)
-    actor = by or current_actor()
 
     async def decide() -> list[str]:
         database = Database(settings.database_url, size=2)
@@ -150,7 +152,7 @@ def _decide(
         done = []
         try:
             for task_id in chosen:
-                await decisions.decide(task_id, choice, by=actor, why=why)
+                await decisions.decide(task_id, choice, by=who, why=why)
                 done.append(task_id)
         except Undecidable as error:
             fail(f"{error.message} ({len(done)} were decided)", code=1)

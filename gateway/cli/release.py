@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from backends.errors import EngineError
-from gateway.cli.actor import current_actor
+from gateway.cli.actor import actor
 from gateway.cli.flags import By
 from gateway.cli.output import AsJson, fail, print_json
 from gateway.engines import build_engines
@@ -32,6 +32,7 @@ def release(
 
     Run it when all gateways and their workers have stopped.
     """
+    who = actor(by)
     settings = Settings()
     plan = asyncio.run(_plan(settings))
     alive = ", ".join(plan.living)
@@ -48,7 +49,7 @@ def release(
     if not yes and not typer.confirm(f"Give {plan.rows} waiting tasks back to the legacy system?", err=as_json):
         raise typer.Exit(1)
     try:
-        done = asyncio.run(_give_back(settings, by or current_actor(), forced=bool(plan.living)))
+        done = asyncio.run(_give_back(settings, who, forced=bool(plan.living)))
     except EngineError as error:
         fail(f"redis: {error.message}; run it again when redis is back", code=1)
     if not settings.redis_url:

@@ -63,6 +63,9 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Say which backend a task of this tenant goes to now, and what decided it."""
+    for name, value in (("--tenant", tenant), ("--type", task_type), ("--project", project), ("--task", task)):
+        if value == "":
+            fail(f"{name} must not be empty; write its value, or leave it out", code=2)
     query = RouteQuery(tenant, task_type, task or "", project, plan=None)
     answer = asyncio.run(_explain(Settings(), query))
     if as_json:

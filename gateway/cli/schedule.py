@@ -9,7 +9,7 @@ from urllib.parse import quote
 import typer
 
 from gateway.cli.client import GatewayClient
-from gateway.cli.output import AlwaysJson, AsJson, print_json, print_result
+from gateway.cli.output import AlwaysJson, AsJson, fail, print_json, print_result
 from gateway.cli.table import table
 from gateway.cli.text import json_object, read_text, utc
 
@@ -27,7 +27,7 @@ Policy = Annotated[
 def create(
     name: Annotated[str | None, typer.Option("--name", help="A name for people")] = None,
     task_type: Annotated[str | None, typer.Option("--type", help="Type of its tasks, e.g. rebuild_communities")] = None,
-    payload: Annotated[str, typer.Option("--payload", help="Payload of its tasks, a JSON object")] = "{}",
+    payload: Annotated[str | None, typer.Option("--payload", help="Payload of its tasks, a JSON object")] = None,
     cron: Annotated[
         list[str] | None, typer.Option("--cron", help="Five or six fields, or @daily …; repeatable")
     ] = None,
@@ -55,8 +55,11 @@ def create(
 ) -> None:
     """Create a schedule, and print its id and its next times."""
     document = {} if file is None else json_object(read_text(file), str(file))
-    action: dict[str, Any] = document.setdefault("action", {})
-    specs: list[Any] = document.setdefault("specs", [])
+    action, specs = document.setdefault("action", {}), document.setdefault("specs", [])
+    if not isinstance(action, dict):
+        fail(f'"action" in {file} is no object; write one such as {{"type": "rebuild_communities"}}', code=2)
+    if not isinstance(specs, list):
+        fail(f'"specs" in {file} is no array; write one such as [{{"cron": "@daily"}}]', code=2)
     specs += [{"cron": expression} for expression in cron or []]
     specs += [] if every is None else [{"every_seconds": every}]
     specs += [{"at": at}] if at else []
@@ -74,7 +77,7 @@ def create(
         note=note,
     )
     _put(action, type=task_type, priority=priority, project_id=project, tenant_id=tenant)
-    if payload != "{}":
+    if payload is not None:
         action["payload"] = json_object(payload, "--payload")
     with GatewayClient() as gateway:
         created = gateway.call("POST", _PATH, body=document)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.access.placement import Tier
+from gateway.cli.given import refuse
 from gateway.cli.output import AsJson, fail, print_json
 from gateway.cli.table import table
 from gateway.errors import InvalidRequest
@@ -26,6 +27,7 @@ _SLOT_SHARES = {"A": 0.2, "B": 0.3}
 
 
 def simulate(
+    context: typer.Context,
     trace: Annotated[Path | None, typer.Option("--trace", help="JSON lines, see docs/workers.md")] = None,
     tasks: Annotated[int, typer.Option("--tasks", min=1, max=10**8, help="Number of random tasks")] = 200_000,
     tenants: Annotated[int, typer.Option("--tenants", min=1, help="2.5 % enterprise, 10 % VIP")] = 2000,
@@ -40,6 +42,10 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Simulate worker pools on a virtual clock: waits per tier, use of the slots, fairness."""
+    if trace is not None:
+        refuse(
+            context, "tasks", "tenants", "load", "median", "seed", says="is of random tasks; leave it or --trace out"
+        )
     began = time.perf_counter()
     sizes = _sizes(slots, pool or [])
     try:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
-from gateway.cli.actor import current_actor
+from gateway.cli.actor import actor
 from gateway.cli.client import GatewayClient
 from gateway.cli.output import fail
 from gateway.engines import build_redis
@@ -70,7 +70,7 @@ class StageDoor(Protocol):
 def open_door(settings: Settings, *, local: bool, by: str | None = None) -> StageDoor:
     """Through the gateway at `TASKGATE_URL` when there is a key for it, unless `local`. Raises `FlagChangeRefused`."""
     if local or settings.api_key is None:
-        return LocalDoor(settings, by or current_actor())
+        return LocalDoor(settings, actor(by))
     if by is not None:
         raise FlagChangeRefused("--by goes together with --local: a gateway records whose key it was")
     return GatewayDoor(settings)

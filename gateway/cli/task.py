@@ -13,6 +13,7 @@ import typer
 
 from gateway.cli.client import GatewayClient
 from gateway.cli.filters import Which, takes
+from gateway.cli.given import refuse, refuse_others
 from gateway.cli.output import AsJson, fail, print_json, print_result, results
 from gateway.cli.past_gateway import note_of
 from gateway.cli.table import table
@@ -23,8 +24,8 @@ task_app = typer.Typer(help="Tasks: submit, list, show, stop and retry them, als
 
 _PATH = "/gateway/v1/tasks"
 _OPERATIONS = "/gateway/v1/operations"
-#: Filters that take several values; of one value each only the last counts.
-_MANY = frozenset(("state", "status", "type", "backend", "stage", "priority"))
+#: Filters that take several values; the others take one.
+_MANY = frozenset(("state", "status", "type", "backend", "stage", "priority", "label"))
 _LARGEST_PAGE = 500
 #: Exit code when some of many tasks were refused.
 SOME_REFUSED = 3
@@ -53,6 +54,7 @@ FILTERS: dict[str, tuple[str, Any]] = {
 
 @task_app.command("submit")
 def submit(
+    context: typer.Context,
     task_type: Annotated[str | None, typer.Option("--type", help="Task type, e.g. add_episode")] = None,
     payload: Annotated[str, typer.Option("--payload", help="A JSON object, or @file")] = "{}",
     project: Project = None,
@@ -81,8 +83,13 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Submit a task and print its id. With --file, submit many and print how many were accepted."""
-    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-    if file is not None:
+    headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+    if file is None:
+        refuse(context, "each", says="goes with --file")
+    else:
+        refuse_others(
+            context, "file", "each", "idempotency_key", "as_json", says="stands in the file; leave it out here"
+        )
         tasks = json_value(read_text(file), str(file))
         _submit_many({"mode": "each" if each else "all", "tasks": tasks}, headers, as_json=as_json)
         return
@@ -137,10 +144,10 @@ def list_tasks(
     as_json: AsJson = False,
 ) -> None:
     """List tasks, newest first."""
-    label = which.pop("labels", [])
-    query = _asked(which) | {"label": label}
+    if "labels" in which:
+        which["label"] = which.pop("labels")
     with GatewayClient() as gateway:
-        found, last = gateway.listed(_PATH, "tasks", limit, _LARGEST_PAGE, **query)
+        found, last = gateway.listed(_PATH, "tasks", limit, _LARGEST_PAGE, **_asked(which))
     if (note := note_of(last["past_gateway"])) is not None:
         typer.echo(note, err=True)
     if as_json:
@@ -243,13 +250,11 @@ def bulk(
     as_json: AsJson = False,
 ) -> None:
     """Apply an action to all tasks that exist now and match the filters. Ctrl-C leaves the operation running."""
-    label = which.pop("labels", [])
-    asked = _asked(which)
-    if label:
-        asked["labels"] = labels_of(label)
+    if "labels" in which:
+        which["labels"] = labels_of(which["labels"])
     if task_id:
-        asked["ids"] = task_id
-    body = {"action": action, "filter": asked, "priority": priority, "why": why}
+        which["ids"] = task_id
+    body = {"action": action, "filter": _asked(which), "priority": priority, "why": why}
     with GatewayClient() as gateway:
         if dry_run or not yes:
             operation = gateway.call("POST", _OPERATIONS, body=body | {"dry_run": True})
@@ -296,8 +301,11 @@ def _asked(which: Which) -> dict[str, Any]:
             fail(
                 f"--filter {text} has no `=`; write a name, `=` and a value, such as --filter type=add_episode", code=2
             )
-        asked[name] = [*(asked.get(name) or []), value] if name in _MANY else value
-    return {name: value for name, value in asked.items() if value}
+        if name in _MANY:
+            asked[name] = [*asked.get(name, []), value]
+        elif asked.setdefault(name, value) != value:
+            fail(f"--filter {text} names what was given otherwise, too; write one of them", code=2)
+    return asked
 
 
 def labels_of(texts: list[str] | None) -> dict[str, str]:

@@ -30,9 +30,14 @@ def json_object(text: str, where: str) -> dict[str, Any]:
 def json_value(text: str, where: str) -> Any:
     """A JSON value; anything else ends the command."""
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return json.loads(text, parse_constant=_refused)
+    except (ValueError, RecursionError) as error:
         fail(f'{where} is no JSON ({error}); texts need double quotes, as in {{"name": "value"}}', code=2)
+
+
+def _refused(constant: str) -> None:
+    """Python reads `NaN` and `Infinity`, which JSON does not have."""
+    raise ValueError(f"there is no {constant}")
 
 
 def utc(text: str) -> str:

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from gateway.cli.client import GatewayClient
+from gateway.cli.given import refuse
 from gateway.cli.output import AsJson, json_text
 from gateway.cli.table import table
 
@@ -51,6 +52,7 @@ def drain(
 
 @workers_app.command()
 def show(
+    context: typer.Context,
     process_id: Annotated[str | None, typer.Argument(help="One worker, with its running tasks")] = None,
     pool: Annotated[str | None, typer.Option("--pool", help="Only this pool: A, B, C or redis")] = None,
     backend: Annotated[str | None, typer.Option("--backend", help="Only this backend: temporal or redis")] = None,
@@ -61,6 +63,10 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show the workers: pool, host, version, slots, running tasks, last sign of life. For administrators."""
+    if process_id is not None:
+        refuse(context, "pool", "backend", "everything", says="chooses among workers; leave it or the id out")
+    if not watch:
+        refuse(context, "seconds", "times", says="goes with --watch")
     with GatewayClient() as gateway:
         try:
             for turn in count(1):

@@ -24,6 +24,9 @@ async def test_dead_letters(run, fail_task, database) -> None:
     assert json.loads(text)["history"][0]["error"] == "boom"
     assert await run("dead-letter", "show", first, "--json") == (code, text)
 
+    code, text = await run("dead-letter", "redrive", first, second, "--dry-run")
+    assert (code, text.startswith("2 dead letters, e.g. ")) == (0, True)
+    assert await database.fetchval("SELECT count(*) FROM taskgate.dead_letter WHERE state <> 'open'") == 0
     code, text = await run("dead-letter", "redrive", first, "--patch", '{"name": "n"}', "--why", "typo")
     assert (code, text) == (0, f"redriven {first}: task {first}\n")
     assert (await run("dead-letter", "redrive", first))[0] == 2

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-import orjson
-
-from gateway.dags.document import Document, check_plain, parse
+from gateway.dags.document import Document, parse, parse_json
 from gateway.dags.errors import DagInvalid, Fault
 from gateway.dags.limits import Limits
 from gateway.dags.validation import Checked, SubDag, Validator, read_definition, subs_named
@@ -28,8 +27,8 @@ class Source:
         if not self.is_json:
             return parse(self.text, limit=limits.document_bytes)
         try:
-            return check_plain(orjson.loads(self.text), limit=limits.document_bytes)
-        except orjson.JSONDecodeError as error:
+            return parse_json(self.text, limit=limits.document_bytes)
+        except json.JSONDecodeError as error:
             raise InvalidRequest(f"The body is not JSON: {error}") from None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import reduce
 from typing import Any
 
 import orjson
@@ -15,11 +16,13 @@ import yaml
 from pydantic import ValidationError
 
 from gateway.dags.errors import MOST_FAULTS, DagInvalid, Fault, Faults
+from gateway.tasks.json_text import Refused, TooDeep, decode_json, repeated_fields
 
 #: Parts of a document when all aliases are written out; and how deep they are nested.
 MOST_PARTS = 200_000
 DEEPEST = 64
 
+_NUL = "NUL characters cannot be stored"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KNOWN_TAGS = {
     f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "timestamp", "map", "seq")
@@ -27,7 +30,7 @@ _KNOWN_TAGS = {
 
 
 class Document:
-    """Data, and where in the text each part stands (empty for JSON that was parsed already)."""
+    """Data, and where in the text each part stands (empty for what came as JSON)."""
 
     def __init__(self, data: Any, marks: dict[str, tuple[int, int]] | None = None) -> None:
         self.data = data
@@ -102,12 +105,32 @@ def _check_size(text: str) -> None:
             depth -= 1
 
 
-def check_plain(data: Any, *, limit: int) -> Document:
-    """A document that came as JSON. Raises `DagInvalid` when it is too large."""
+def parse_json(text: bytes, *, limit: int) -> Document:
+    """Read JSON only. Raises `json.JSONDecodeError` for what is no JSON, `DagInvalid` for what YAML is refused for."""
+    data = json_data(text)
     size = len(orjson.dumps(data))
     if size > limit:
         raise DagInvalid([Fault("too_large", "", f"the document has {size} bytes, more than {limit}")])
     return Document(data)
+
+
+def json_data(text: bytes) -> Any:
+    """The value of a document that is JSON, of any size. Raises as `parse_json`."""
+    try:
+        data = decode_json(text, max_depth=DEEPEST)
+    except Refused as error:
+        code = "too_deep" if isinstance(error, TooDeep) else "syntax"
+        raise DagInvalid([Fault(code, "", error.msg)]) from None
+    faults = Faults()
+    for *parents, name in repeated_fields(text, data):
+        place = pointer(reduce(pointer, parents, ""), name)
+        faults.add(Fault("duplicate_key", place, _twice(name)))
+    faults.finish()
+    return data
+
+
+def _twice(name: object) -> str:
+    return f"{name!r} stands here twice"
 
 
 class _Reader:
@@ -145,8 +168,10 @@ class _Reader:
             key = str(key_node.value)
             where = pointer(place, key)
             if key in found:
-                self.faults.add(self._fault(key_node, "duplicate_key", where, f"{key!r} stands here twice"))
+                self.faults.add(self._fault(key_node, "duplicate_key", where, _twice(key)))
                 continue
+            if "\0" in key:
+                self.faults.add(self._fault(key_node, "syntax", where, _NUL))
             found[key] = self.read(value_node, where, depth + 1)
             self.marks[where] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
         return found
@@ -176,7 +201,7 @@ class _Reader:
             self.faults.add(self._fault(node, "syntax", place, f"not a value that JSON can hold: {error}"))
             return None
         if isinstance(value, str) and "\0" in value:
-            self.faults.add(self._fault(node, "syntax", place, "NUL characters cannot be stored"))
+            self.faults.add(self._fault(node, "syntax", place, _NUL))
         return value
 
     def _fault(self, node: yaml.Node, code: str, place: str, message: str) -> Fault:

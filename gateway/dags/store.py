@@ -148,7 +148,7 @@ class DagStore:
 
     async def list_dags(self, tenant_id: str) -> list[dict[str, Any]]:
         """The DAGs of a tenant, and the built-in ones."""
-        rows = [dict(row) | {"built_in": False} for row in await self._db.fetch(SQL.list_dags, tenant_id)]
+        rows = [_summary(row) for row in await self._db.fetch(SQL.list_dags, tenant_id)]
         return rows + [built_in.summary() for built_in in BUILT_IN.values()]
 
     async def versions(self, tenant_id: str, name: str) -> list[dict[str, Any]]:
@@ -232,6 +232,13 @@ def _version(owner: str, name: str, row: asyncpg.Record) -> DagVersion:
         row["created_by"],
         row["created_at"],
     )
+
+
+def _summary(row: asyncpg.Record) -> dict[str, Any]:
+    summary = {**row, "built_in": False}
+    if (whole := summary.pop("whole")) is not None:
+        summary["description"] = orjson.loads(whole).get("description")
+    return summary
 
 
 def shown(version: DagVersion) -> dict[str, Any]:

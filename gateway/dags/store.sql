@@ -30,10 +30,13 @@ ON CONFLICT DO NOTHING
 SELECT version FROM taskgate.dag_version WHERE tenant_id = $1 AND name = $2 AND label = $3
 
 -- name: list_dags
+-- Nothing can be taken out of JSON that holds a NUL, which older releases stored: such a definition comes whole.
 SELECT d.name, d.version, d.latest, d.created_at, d.changed_at, v.label, v.digest, v.created_by,
-       v.definition::json ->> 'description' AS description, (v.plan ->> 'nodes')::int AS nodes
+       CASE WHEN NOT may.hold_nul THEN v.definition ->> 'description' END AS description,
+       CASE WHEN may.hold_nul THEN v.definition::text END AS whole, (v.plan ->> 'nodes')::int AS nodes
 FROM taskgate.dag d
 JOIN taskgate.dag_version v ON v.tenant_id = d.tenant_id AND v.name = d.name AND v.version = d.version
+CROSS JOIN LATERAL (SELECT strpos(v.definition::text, '\u0000') > 0 AS hold_nul) may
 WHERE d.tenant_id = $1 AND d.retired_at IS NULL
 ORDER BY d.name
 

@@ -16,9 +16,9 @@ from weakref import WeakValueDictionary
 from pydantic import TypeAdapter, ValidationError
 
 from gateway.errors import BodyTooLarge, TooMuchHeld
-from gateway.http.json_body import decode_checked, decode_json, refuse, repeated_fields
 from gateway.http.json_places import places_of_items
 from gateway.sandbox.pool import Piecewise, Sandbox, SandboxExceeded, SandboxLost
+from gateway.tasks.json_text import decode_checked, decode_json, refuse, repeated_fields
 
 #: Beyond either, a body is looked at in a child process first.
 SMALL_BYTES = 256 * 1024

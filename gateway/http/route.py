@@ -21,11 +21,11 @@ from gateway.access.sessions import hash_token
 from gateway.access.verbs import ASKED, asked_by
 from gateway.errors import ApiError
 from gateway.http.bodies import MOST_ERRORS, Bodies, given_twice, is_small
-from gateway.http.json_body import decode_json
 from gateway.http.problems import NEW_API
 from gateway.http.query_parameters import check_query, parameters_of, query_model
 from gateway.http.session_cookies import SESSION_TOKEN
 from gateway.http.unknown_fields import with_hints
+from gateway.tasks.json_text import decode_json
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway

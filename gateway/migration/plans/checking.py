@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
 import orjson
 
-from gateway.dags.errors import Fault
+from gateway.dags.document import json_data
+from gateway.dags.errors import DagInvalid, Fault
 from gateway.errors import ApiError, InvalidRequest
 from gateway.migration.plans.document import MOST_BYTES, Plan, read_plan
 from gateway.migration.plans.errors import PlanInvalid
@@ -79,11 +81,11 @@ def _too_costly(error: SandboxExceeded) -> ApiError:
 
 def _read(written: Written) -> Read:
     try:
-        text = (orjson.dumps(orjson.loads(written.text)) if written.is_json else written.text).decode()
-    except orjson.JSONDecodeError as error:
+        text = (orjson.dumps(json_data(written.text)) if written.is_json else written.text).decode()
+    except json.JSONDecodeError as error:
         raise InvalidRequest(f"The plan is not JSON: {error}") from None
-    except orjson.JSONEncodeError:
-        raise InvalidRequest("The plan is nested too deep.") from None
+    except DagInvalid as error:
+        raise PlanInvalid(error.faults) from None
     except UnicodeDecodeError:
         raise InvalidRequest("The plan is not UTF-8.") from None
     return Read(text, read_plan(text)[1])

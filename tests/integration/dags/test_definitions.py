@@ -11,7 +11,7 @@ from contracts.people import Household
 from gateway.dags.adoption import run_in
 from gateway.dags.errors import DagInvalid
 from gateway.dags.limits import Limits
-from gateway.dags.store import DagStore
+from gateway.dags.store import SQL, DagStore
 from gateway.storage.database import Database
 
 YAML = {"Content-Type": "application/yaml"}
@@ -112,6 +112,13 @@ async def test_faults_are_told_with_their_places(client: httpx.AsyncClient) -> N
         (b"[]", "application/json"),
         (b"{", "application/json"),
         (b'{"nodes": {"a": {"type": "\\u0000"}}}', "application/json"),
+        (b'{"description": "a\\u0000b", "nodes": {"a": {"type": "add_episode"}}}', "application/json"),
+        (b'{"nodes": {"a": {"type": "add_episode"}, "a": {"type": "rebuild_communities"}}}', "application/json"),
+        (
+            b'{"nodes": {"a": {"type": "add_episode", "input": {"x": ' + b"[" * 300 + b"]" * 300 + b"}}}}",
+            "application/json",
+        ),
+        (b'{"nodes": {"a": {"type": "add_episode", "input": {"x": 18446744073709551616}}}}', "application/json"),
         (b"null", "application/yaml"),
         (b"nodes: {a: {type: add_episode, when: 'nodes.a.result'}}", "application/yaml"),
         (b"nodes: {a: {type: add_episode}}\nname: other", "application/yaml"),
@@ -120,6 +127,24 @@ async def test_faults_are_told_with_their_places(client: httpx.AsyncClient) -> N
 async def test_bad_documents(client: httpx.AsyncClient, body: bytes, content_type: str) -> None:
     answer = await client.put("/gateway/v1/dags/bad", content=body, headers={"Content-Type": content_type})
     assert answer.status_code == 422, answer.text
+    checked = await client.post("/gateway/v1/dags/validate", content=body, headers={"Content-Type": content_type})
+    assert checked.status_code in (200, 422), checked.text
+
+
+async def test_what_an_older_release_took_hides_no_other(
+    client: httpx.AsyncClient, database: Database, home: Household
+) -> None:
+    await apply(client, "sound", "description: fine\n" + ONE)
+    for name, description in (("nul", r"a\u0000b"), ("backslash", r"a\\u0000b")):
+        definition = f'{{"description": "{description}", "nodes": {{"a": {{"type": "add_episode"}}}}}}'
+        plan = '{"needs": {"a": []}, "subs": {}, "nodes": 1, "depth": 1}'
+        await database.execute(SQL.add_dag, home.tenant_id, name)
+        await database.execute(SQL.add_version, home.tenant_id, name, 1, definition, None, plan, "d", None, "ann")
+        await database.execute(SQL.point_dag, home.tenant_id, name, 1)
+    listed = await client.get("/gateway/v1/dags")
+    assert listed.status_code == 200, listed.text
+    described = {dag["name"]: dag["description"] for dag in listed.json()["dags"] if not dag["built_in"]}
+    assert described == {"sound": "fine", "nul": "a\0b", "backslash": r"a\u0000b"}
 
 
 async def test_dags_inside_are_pinned_and_counted(client: httpx.AsyncClient) -> None:

@@ -97,10 +97,28 @@ async def test_json_is_read_and_written_anew(checker: PlanChecker) -> None:
 
 
 @pytest.mark.parametrize(
+    ("plan", "code"),
+    [
+        (b"[" * 900 + b"]" * 900, "too_deep"),
+        (b'{"name": "spring", "why": "a", "why": "b", "waves": [{"tenants": ["acme"]}]}', "duplicate_key"),
+        (rb'{"name": "spring", "why": "a\u0000", "waves": [{"tenants": ["acme"]}]}', "syntax"),
+        (b'{"name": "spring", "why": "w", "waves": [{"percent": 18446744073709551616}]}', "syntax"),
+    ],
+    ids=["nested", "given twice", "NUL", "a large integer"],
+)
+@pytest.mark.parametrize("is_json", [True, False])
+async def test_json_is_refused_for_what_yaml_is_refused_for(
+    checker: PlanChecker, plan: bytes, code: str, *, is_json: bool
+) -> None:
+    with pytest.raises(PlanInvalid) as invalid:
+        await checker.read(Written(plan, is_json=is_json))
+    assert code in {fault.code for fault in invalid.value.faults}
+
+
+@pytest.mark.parametrize(
     ("written", "message"),
     [
         (Written(b"{", is_json=True), "The plan is not JSON"),
-        (Written(b"[" * 900 + b"]" * 900, is_json=True), "nested too deep"),
         (Written(b"\xff"), "not UTF-8"),
         (Written.of("\ud800"), "not UTF-8"),
         (Written(b"a" * 1_000_001), "1000000 bytes at most"),

@@ -1,4 +1,4 @@
-"""Reads a JSON body once, and refuses what could not be stored, sent on, or told back unchanged.
+"""Reads a JSON text once, and refuses what could not be stored, sent on, or told back unchanged.
 
 orjson itself refuses malformed text, invalid UTF-8, lone surrogates, NaN and Infinity, raw control characters, and
 more than 1,024 levels. For everything else the bytes are searched first, which is cheap; only a body in which
@@ -23,15 +23,23 @@ _MOST_REPEATED = 100
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 
 
+class Refused(json.JSONDecodeError):
+    """It is JSON, but cannot be taken; `msg` says why."""
+
+
+class TooDeep(Refused):
+    """It is nested too deep."""
+
+
 def decode_json(body: bytes, *, max_depth: int) -> Any:
     """The value of a JSON text.
 
-    Raises `json.JSONDecodeError` (FastAPI answers it 422) for text that is no JSON, and for JSON with NUL characters,
-    with more than `max_depth` levels, or with integers beyond 64 bits.
+    Raises `json.JSONDecodeError` (FastAPI answers it 422) for text that is no JSON, and its `Refused` for JSON with NUL
+    characters, with more than `max_depth` levels (`TooDeep`), or with integers beyond 64 bits.
     """
     value = decode_checked(body)
     if body.count(b"[") + body.count(b"{") > max_depth and _is_deeper(value, max_depth):
-        refuse(f"nested deeper than {max_depth} levels")
+        raise TooDeep(f"nested deeper than {max_depth} levels", "", 0)
     if _NUL in body and _has_nul(value):
         refuse("NUL characters cannot be stored")
     if may_hold_big_integers(body):
@@ -134,5 +142,5 @@ def _parse_int(digits: str) -> int:
 
 
 def refuse(why: str) -> NoReturn:
-    """Raises `json.JSONDecodeError`."""
-    raise json.JSONDecodeError(why, "", 0)
+    """Raises `Refused`."""
+    raise Refused(why, "", 0)

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.http.json_body import decode_json, repeated_fields
+from gateway.tasks.json_text import decode_json, repeated_fields
 
 DEPTH = 64
 

@@ -1,5 +1,5 @@
 import { answers, asked, askedFor, json, session } from "./support/gateway";
-import { all, find, open } from "./support/page";
+import { all, find, open, press } from "./support/page";
 import { useState } from "react";
 import { afterEach, expect, test, vi } from "vitest";
 import { resume } from "../src/api/session";
@@ -42,12 +42,12 @@ async function opened(next: string[]) {
 test("what is chosen and then gone does not become the whole group, neither in the open dialog nor in what is sent", async () => {
   const { change } = await opened(["b", "c"]);
   (await find("input", "Choose a")).click();
-  (await find("button", "Purge 1 chosen")).click();
+  await press("Purge 1 chosen");
   await find("[role=alertdialog]", "This deletes 1 for good");
   await change();
   const dialog = await find("[role=alertdialog]");
   expect(dialog.textContent).toContain("This deletes 1 for good");
-  all("[role=alertdialog] button", "Purge 1 chosen")[0]?.click();
+  await press("Purge 1 chosen", "[role=alertdialog]");
   await find("[role=status]", "Deleted: 1");
   expect(askedFor("POST /gateway/v1/dead-letters/purge").map((one) => (one.body as { filter: unknown }).filter)).toEqual([
     { ids: ["a"], untyped: false, state: "open" },
@@ -56,11 +56,11 @@ test("what is chosen and then gone does not become the whole group, neither in t
 
 test("the dialog is about what there was when it was opened", async () => {
   const { change } = await opened(["a", "b", "c", "2027"]);
-  (await find("button", "Purge all 3")).click();
+  await press("Purge all 3");
   await find("[role=alertdialog]", "This deletes 3 for good");
   await change();
   expect((await find("[role=alertdialog]")).textContent).toContain("Purge all 3");
-  all("[role=alertdialog] button", "Purge all 3")[0]?.click();
+  await press("Purge all 3", "[role=alertdialog]");
   await find("[role=status]", "Deleted: 1");
   const sent = askedFor("POST /gateway/v1/dead-letters/purge").map((one) => one.body as { filter: unknown });
   expect(sent[0]?.filter).toMatchObject({ died_before: "2026-01-01T00:00:00.001Z", error_type: "Fatal" });

@@ -42,10 +42,15 @@ export function all<T extends HTMLElement = HTMLElement>(selector: string, text 
   return [...document.querySelectorAll<T>(selector)].filter((one) => `${one.textContent}${one.getAttribute("aria-label") ?? ""}`.includes(text));
 }
 
+/** Press the button that says this, when it can be pressed. */
+export async function press(text: string, within = ""): Promise<void> {
+  (await find<HTMLButtonElement>(`${within} button:not([disabled])`, text)).click();
+}
+
 /** The field that is labelled so. */
 export async function field(label: string): Promise<HTMLInputElement | HTMLSelectElement> {
-  const { htmlFor } = await find<HTMLLabelElement>("label", label);
-  return document.getElementById(htmlFor) as HTMLInputElement;
+  const found = await find<HTMLLabelElement>("label", label);
+  return found.querySelector("select") ?? (document.getElementById(found.htmlFor) as HTMLInputElement);
 }
 
 /** Enter a text, or choose an option, as the browser does for somebody. */

@@ -21,7 +21,6 @@ export function open(component: () => ReactElement, address = "/") {
   );
   return {
     go: (to: string) => void router.navigate({ href: to } as never),
-    address: () => router.state.location.href,
     close: () => {
       made.unmount();
       place.remove();

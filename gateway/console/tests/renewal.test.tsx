@@ -4,6 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { api, dataOf } from "../src/api/client";
 import { resume, signIn } from "../src/api/session";
+import { useCheck } from "../src/pages/editor/useCheck";
 import TasksPage from "../src/pages/tasks/TasksPage";
 import { cutSince } from "../src/streams/connection";
 import { useStream } from "../src/streams/useStream";
@@ -64,5 +65,32 @@ test("a stream that is refused after it was open counts as cut", async () => {
   answers.set(STREAM, () => streams.shift()?.() ?? problem(500, "more"));
   ({ close } = open(Page));
   await find("p", "refused");
+  expect(cutSince.get()).not.toBeNull();
+});
+
+test("a text is checked again when the session was renewed", async () => {
+  const checks = [() => problem(401, "unauthenticated"), () => json({ valid: true })];
+  answers.set("POST /gateway/v1/dags/validate", () => checks.shift()?.() ?? problem(500, "more"));
+  answers.set("GET /gateway/v1/session", () => problem(401, "unauthenticated"));
+  ({ close } = open(Check));
+  await find("p", "unauthenticated");
+  await vi.waitFor(() => expect(askedFor("GET /gateway/v1/session")).toHaveLength(1));
+  answers.set("POST /gateway/v1/session", () => json(session("second"), 201));
+  await signIn("key");
+  await find("p", "valid");
+  expect(askedFor("POST /gateway/v1/dags/validate")).toHaveLength(2);
+});
+
+function Check() {
+  const checked = useCheck("nodes: {}", null, false);
+  return <p>{checked?.check?.valid === true ? "valid" : JSON.stringify(checked?.error)}</p>;
+}
+
+test("a stream that says that the session has ended, while it has not, counts as cut", async () => {
+  const streams = [over, () => problem(401, "unauthenticated")];
+  answers.set(STREAM, () => streams.shift()?.() ?? problem(500, "more"));
+  ({ close } = open(Page));
+  await find("p", "ended");
+  await vi.waitFor(() => expect(askedFor("GET /gateway/v1/session")).toHaveLength(1));
   expect(cutSince.get()).not.toBeNull();
 });

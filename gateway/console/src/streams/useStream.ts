@@ -47,7 +47,7 @@ export function useStream(path: string | null, onEvent: (event: StreamEvent) => 
       onState(next) {
         setState(next);
         // What is shown is of a stream that was open; if none was, the reading that follows says what is wrong.
-        if (next !== "connecting") noteStream(name, next === "cut" || (next === "refused" && wasOpen));
+        if (next !== "connecting") noteStream(name, next === "cut" || (next !== "open" && wasOpen));
         wasOpen ||= next === "open";
         if (next === "open" || next === "refused") opened();
       },

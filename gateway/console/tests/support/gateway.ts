@@ -29,8 +29,9 @@ globalThis.fetch = async (input, init) => {
   const request = input instanceof Request ? input : new Request(input, init);
   const url = new URL(request.url);
   const what = `${request.method} ${url.pathname}`;
+  const isJson = request.headers.get("Content-Type") === "application/json";
   const text = request.method === "GET" ? "" : await request.text();
-  asked.push({ what, query: url.searchParams, headers: new Headers(request.headers), body: text === "" ? null : JSON.parse(text) });
+  asked.push({ what, query: url.searchParams, headers: new Headers(request.headers), body: text !== "" && isJson ? JSON.parse(text) : text });
   return (await answers.get(what)?.(request)) ?? problem(404, "not_found");
 };
 

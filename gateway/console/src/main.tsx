@@ -1,26 +1,15 @@
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { I18nProvider } from "react-aria-components";
-import { Problem } from "./api/problem";
+import { queries } from "./api/queries";
 import { resume } from "./api/session";
 import { followLanguage, useLanguage } from "./i18n/language";
 import { router } from "./router";
 import { followTheme } from "./theme/theme";
 import "./theme/tokens.css";
 import "./theme/base.css";
-
-const queries = new QueryClient({
-  defaultOptions: {
-    queries: {
-      // Streams say what has changed.
-      staleTime: Infinity,
-      refetchOnWindowFocus: false,
-      retry: (count, error) => error instanceof Problem && (error.status === 0 || error.status >= 500) && count < 2,
-    },
-  },
-});
 
 function Console() {
   return (

@@ -59,6 +59,6 @@ test("without a session it does not come back", async () => {
   const { asked, states, ended } = served(new Response(null, { status: 401 }));
   await vi.advanceTimersByTimeAsync(60_000);
   expect(asked).toHaveLength(1);
-  expect(states.at(-1)).toBe("refused");
+  expect(states.at(-1)).toBe("ended");
   expect(ended()).toBe(1);
 });

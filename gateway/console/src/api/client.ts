@@ -1,20 +1,39 @@
 import createClient, { type Middleware } from "openapi-fetch";
 import { API_ADDRESS } from "./address";
-import { problemOf, unreachable } from "./problem";
+import { type Problem, problemOf, unreachable } from "./problem";
 import type { paths } from "./schema";
 import { csrfToken, sessionEnded } from "./token";
 
 export const CSRF_HEADER = "X-CSRF-Token";
 
+/** What may have to be sent again: once it was sent, its body is gone. */
+const copies = new WeakMap<Request, Request>();
+
+async function problemIn(answer: Response): Promise<Problem> {
+  return problemOf(answer.status, await answer.json().catch(() => null));
+}
+
 const asSession: Middleware = {
   onRequest({ request }) {
     request.headers.set(CSRF_HEADER, csrfToken());
+    if (request.method !== "GET") copies.set(request, request.clone());
     return request;
   },
-  async onResponse({ request, response }) {
+  async onResponse({ request, response, options }) {
     if (response.ok) return;
-    if (response.status === 401 && !request.headers.has("Authorization")) sessionEnded();
-    throw problemOf(response.status, await response.json().catch(() => null));
+    const problem = await problemIn(response);
+    if (problem.status === 401 && !request.headers.has("Authorization")) void sessionEnded();
+    const copy = copies.get(request);
+    // The cookie may be that of a session which another page of the browser has begun: it has another token.
+    if (problem.code !== "csrf_token_missing" || copy === undefined) throw problem;
+    await sessionEnded();
+    if (csrfToken() === request.headers.get(CSRF_HEADER)) throw problem;
+    copy.headers.set(CSRF_HEADER, csrfToken());
+    const again = await options.fetch(copy).catch(() => {
+      throw unreachable();
+    });
+    if (!again.ok) throw await problemIn(again);
+    return again;
   },
   onError({ error }) {
     return error instanceof DOMException && error.name === "AbortError" ? error : unreachable();

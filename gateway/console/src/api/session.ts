@@ -2,8 +2,9 @@ import { setGatewayTime } from "../components/now";
 import { createStore, useStore } from "../components/store";
 import { api, dataOf } from "./client";
 import { Problem } from "./problem";
+import { queries } from "./queries";
 import type { components } from "./schema";
-import { endings, setCsrfToken } from "./token";
+import { token, whenSessionEnds } from "./token";
 
 export type SessionView = components["schemas"]["SessionView"];
 export type SessionState =
@@ -12,25 +13,55 @@ export type SessionState =
   | { is: "signed out"; ended: boolean }
   | { is: "signed in"; session: SessionView };
 
-const state = createStore<SessionState>({ is: "unknown" });
+export const sessionState = createStore<SessionState>({ is: "unknown" });
 
 /** Whose page is open. It stays open while a session that has ended is renewed. */
 let last: SessionView | null = null;
 
 function enter(session: SessionView): void {
+  if (last !== null && whoIs(last) !== whoIs(session)) {
+    // What is open, read and written is for nobody else.
+    location.reload();
+    return;
+  }
+  const isRenewed = last !== null;
   last = session;
-  setCsrfToken(session.csrf_token);
+  token.set(session.csrf_token);
   setGatewayTime(session.now);
-  state.set({ is: "signed in", session });
+  sessionState.set({ is: "signed in", session });
+  if (isRenewed) void queries.invalidateQueries();
+}
+
+function whoIs({ user_id, tenant_ids, only_project }: SessionView): string {
+  return JSON.stringify([user_id, tenant_ids, only_project]);
 }
 
 function leave(ended: boolean): void {
-  setCsrfToken(null);
-  state.set({ is: "signed out", ended });
+  token.set(null);
+  sessionState.set({ is: "signed out", ended });
+  if (!ended) queries.clear();
 }
 
-// What is open stays: who signs in again as the same user finds drafts as they were.
-endings.subscribe(() => leave(state.get().is === "signed in"));
+/** Other pages of the browser share the cookie: one of them may have begun another session since. */
+async function lookAgain(): Promise<void> {
+  const found = await dataOf(api.GET("/gateway/v1/session")).catch((error: unknown) => {
+    if (!(error instanceof Problem)) throw error;
+    return null;
+  });
+  if (sessionState.get().is !== "signed in") return;
+  // What is open stays: who signs in again as the same user finds drafts as they were.
+  if (found === null) leave(true);
+  else if (found.csrf_token !== token.get()) enter(found);
+}
+
+let looking: Promise<void> | null = null;
+
+whenSessionEnds(() => {
+  const { is } = sessionState.get();
+  if (is === "signed in") looking ??= lookAgain().finally(() => (looking = null));
+  else if (is !== "signed out") leave(false);
+  return looking ?? Promise.resolve();
+});
 
 /** Find out whether there is a session. */
 export async function resume(): Promise<void> {
@@ -38,7 +69,7 @@ export async function resume(): Promise<void> {
     enter(await dataOf(api.GET("/gateway/v1/session")));
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    if (error.status !== 401) state.set({ is: "unreachable" });
+    if (error.status !== 401) sessionState.set({ is: "unreachable" });
   }
 }
 
@@ -53,12 +84,12 @@ export async function signOut(everywhere: boolean): Promise<void> {
 }
 
 export function useSessionState(): SessionState {
-  return useStore(state);
+  return useStore(sessionState);
 }
 
 /** Who is signed in. For what is shown to nobody else. */
 export function useSession(): SessionView {
-  const now = useStore(state);
+  const now = useStore(sessionState);
   if (now.is === "signed out" && now.ended && last !== null) return last;
   if (now.is !== "signed in") throw new Error("nobody is signed in");
   return now.session;

@@ -3,20 +3,22 @@ import { createStore } from "../components/store";
 /** A page of another origin cannot set the header at all, so that anything in it tells where a request comes from. */
 const NONE = "none";
 
-let token: string | null = null;
-
-export function setCsrfToken(value: string | null): void {
-  token = value;
-}
+/** Of the session that this page has; null: it has none. Another one is another session. */
+export const token = createStore<string | null>(null);
 
 /** What goes into the header of every request. */
 export function csrfToken(): string {
-  return token ?? NONE;
+  return token.get() ?? NONE;
 }
 
-/** Counts the answers that said that there is no session (any more). */
-export const endings = createStore(0);
+let ended: () => Promise<void> = () => Promise.resolve();
 
-export function sessionEnded(): void {
-  endings.set(endings.get() + 1);
+/** What finds out which session there is, when an answer says that this page's is over. */
+export function whenSessionEnds(then: () => Promise<void>): void {
+  ended = then;
+}
+
+/** An answer says that this page's session is over. Fulfilled when it is known whether there is another one. */
+export function sessionEnded(): Promise<void> {
+  return ended();
 }

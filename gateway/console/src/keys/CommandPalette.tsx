@@ -11,7 +11,7 @@ import {
   SearchField,
   useFilter,
 } from "react-aria-components";
-import { useSessionState } from "../api/session";
+import { sessionState, useSessionState } from "../api/session";
 import { createStore, useStore } from "../components/store";
 import { useTexts } from "../i18n/catalogue";
 import { useLanguage } from "../i18n/language";
@@ -58,7 +58,8 @@ export function CommandPalette() {
 
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
-      if (event.key !== "k" || !(event.ctrlKey || event.metaKey)) return;
+      // Who has to sign in again does that first.
+      if (event.key !== "k" || !(event.ctrlKey || event.metaKey) || sessionState.get().is !== "signed in") return;
       event.preventDefault();
       openPalette();
     };

@@ -22,7 +22,7 @@ function isTyping(target: EventTarget | null): boolean {
 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
-  if (document.querySelector("[role=dialog]") !== null) return;
+  if (document.querySelector("[role=dialog], [role=alertdialog]") !== null) return;
   const two = event.timeStamp - firstAt < PAUSE && first !== "" ? `${first} ${event.key}` : "";
   const all = [...shortcuts.get().values()].flat();
   const found = all.find((one) => one.keys === two) ?? all.find((one) => one.keys === event.key);

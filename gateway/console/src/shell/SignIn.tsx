@@ -1,4 +1,5 @@
 import { type SyntheticEvent, useState } from "react";
+import { Dialog, Modal, ModalOverlay } from "react-aria-components";
 import { Problem } from "../api/problem";
 import { signIn } from "../api/session";
 import { Button } from "../components/Button";
@@ -47,26 +48,39 @@ export function SignIn({ ended }: { ended: boolean }) {
     }
   };
 
+  const form = (
+    <form className="sign-in-form" onSubmit={(event) => void send(event)}>
+      <h1 id="sign-in-title">{t.title}</h1>
+      {ended && <p role="alert">{t.ended}</p>}
+      <Field
+        label={t.key}
+        help={t.help}
+        type="password"
+        autoComplete="off"
+        autoFocus
+        isRequired
+        value={key}
+        onChange={setKey}
+        error={error}
+      />
+      <Button type="submit" weight="primary" isDisabled={isSending || key.trim() === ""}>
+        {t.submit}
+      </Button>
+    </form>
+  );
+  if (!ended) {
+    return (
+      <div className="sign-in" role="main" aria-labelledby="sign-in-title">
+        {form}
+      </div>
+    );
+  }
+  // A dialog that is open beneath lets nothing be reached that is none itself.
   return (
-    <div className={ended ? "sign-in sign-in-over" : "sign-in"} role={ended ? "dialog" : "main"} aria-labelledby="sign-in-title">
-      <form className="sign-in-form" onSubmit={(event) => void send(event)}>
-        <h1 id="sign-in-title">{t.title}</h1>
-        {ended && <p role="alert">{t.ended}</p>}
-        <Field
-          label={t.key}
-          help={t.help}
-          type="password"
-          autoComplete="off"
-          autoFocus
-          isRequired
-          value={key}
-          onChange={setKey}
-          error={error}
-        />
-        <Button type="submit" weight="primary" isDisabled={isSending || key.trim() === ""}>
-          {t.submit}
-        </Button>
-      </form>
-    </div>
+    <ModalOverlay className="sign-in sign-in-over" isOpen isKeyboardDismissDisabled>
+      <Modal>
+        <Dialog aria-labelledby="sign-in-title">{form}</Dialog>
+      </Modal>
+    </ModalOverlay>
   );
 }

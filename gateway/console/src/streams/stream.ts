@@ -1,6 +1,7 @@
 import { createParser } from "eventsource-parser";
 
-export type StreamState = "connecting" | "open" | "cut" | "refused";
+/** `ended`: there is no session (any more). */
+export type StreamState = "connecting" | "open" | "cut" | "refused" | "ended";
 
 export interface StreamEvent {
   name: string;
@@ -65,7 +66,7 @@ export class LiveStream {
         credentials: "same-origin",
       });
       if (answer.status === 401) {
-        this.options.onState("refused");
+        this.options.onState("ended");
         this.options.onSessionEnded();
         return;
       }

@@ -1,21 +1,24 @@
 import { useEffect, useEffectEvent, useState } from "react";
 import { API_ADDRESS } from "../api/address";
 import { CSRF_HEADER } from "../api/client";
-import { csrfToken, sessionEnded } from "../api/token";
+import { csrfToken, sessionEnded, token } from "../api/token";
+import { useStore } from "../components/store";
 import { noteStream } from "./connection";
 import { LiveStream, type StreamEvent, type StreamState } from "./stream";
 
 /** A page that nobody looks at gives its connection back after so long: browsers have six for all pages of a host. */
 const HIDDEN_MILLISECONDS = 30_000;
 
-/** Follow a stream of the gateway while the component is there and the page is seen.
+/** Follow a stream of the gateway while the component is there, the page is seen, and there is a session.
  *
  * `path` is relative to the API's address (`gateway/v1/…`); null: none. `onOpen` is called before the first event of each
- * connection: what came before may have been missed, unless the stream begins with all that is so far.
+ * connection: what came before may have been missed, unless the stream begins with all that is so far. It is also called
+ * when the stream is refused: who reads what it is about learns why.
  */
 export function useStream(path: string | null, onEvent: (event: StreamEvent) => void, onOpen?: () => void): StreamState {
   const [state, setState] = useState<StreamState>("connecting");
   const [isSeen, setSeen] = useState(true);
+  const session = useStore(token);
   const handle = useEffectEvent(onEvent);
   const opened = useEffectEvent(() => onOpen?.());
 
@@ -34,24 +37,27 @@ export function useStream(path: string | null, onEvent: (event: StreamEvent) => 
   }, []);
 
   useEffect(() => {
-    if (path === null || !isSeen) return;
+    if (path === null || !isSeen || session === null) return;
     const name = {};
+    let wasOpen = false;
     const stream = new LiveStream({
       url: new URL(path, API_ADDRESS),
       headers: () => ({ [CSRF_HEADER]: csrfToken() }),
       onEvent: (event) => handle(event),
       onState(next) {
         setState(next);
-        if (next !== "connecting") noteStream(name, next === "cut");
-        if (next === "open") opened();
+        // What is shown is of a stream that was open; if none was, the reading that follows says what is wrong.
+        if (next !== "connecting") noteStream(name, next === "cut" || (next !== "open" && wasOpen));
+        wasOpen ||= next === "open";
+        if (next === "open" || next === "refused") opened();
       },
-      onSessionEnded: sessionEnded,
+      onSessionEnded: () => void sessionEnded(),
     });
     return () => {
       stream.close();
       noteStream(name, false);
     };
-  }, [path, isSeen]);
+  }, [path, isSeen, session]);
 
   return state;
 }

@@ -1,6 +1,6 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { type SyntheticEvent, useState } from "react";
+import type { SyntheticEvent } from "react";
 import { api, dataOf } from "../../api/client";
 import type { components } from "../../api/schema";
 import { AsOf } from "../../components/AsOf";
@@ -10,6 +10,7 @@ import { Moment } from "../../components/Moment";
 import { PageHead } from "../../components/PageHead";
 import { PagedTable } from "../../components/PagedTable";
 import { given, textOf } from "../../components/textOf";
+import { useFields } from "../../components/useFields";
 import { useLivePages } from "../../components/useLivePages";
 import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
@@ -36,7 +37,7 @@ export default function AuditPage() {
     since: textOf(search.since),
     before: textOf(search.before),
   };
-  const [fields, setFields] = useState(kept);
+  const [fields, setFields] = useFields(kept);
   const [since, before] = [instantOfReader(kept.since), instantOfReader(kept.before)];
   const which = {
     ...given({ action: kept.action, who: kept.who, subject: kept.subject }),

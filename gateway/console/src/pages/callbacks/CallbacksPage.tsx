@@ -14,6 +14,7 @@ import { PageHead } from "../../components/PageHead";
 import { PagedTable } from "../../components/PagedTable";
 import { Status, type Tone } from "../../components/Status";
 import { given, textOf } from "../../components/textOf";
+import { useFields } from "../../components/useFields";
 import { useLivePages } from "../../components/useLivePages";
 import { visible } from "../../components/visible";
 import { shortId } from "../../components/shortId";
@@ -54,7 +55,7 @@ export default function CallbacksPage() {
   const state = STATES.find((one) => one === search.state);
   const event = ENDS.find((one) => one === search.event);
   const opened = textOf(search.callback);
-  const [fields, setFields] = useState(kept);
+  const [fields, setFields] = useFields(kept);
   const [sent, setSent] = useState<{ count: number; isOver: boolean } | null>(null);
   const whose = {
     ...(kept.tenant === "" ? {} : { tenant_id: kept.tenant }),
@@ -74,9 +75,10 @@ export default function CallbacksPage() {
   const live = useLivePages(found, key, ["callback"], kept.tenant === "" ? undefined : kept.tenant);
   useShortcuts([{ keys: "/", label: t.search, run: () => document.querySelector<HTMLInputElement>("form[role=search] input")?.focus() }]);
   const go = (next: Search) => void navigate({ to: "/callbacks", search: { ...search, ...next } });
+  const searchFor = (chosen: Search) => go({ tenant: undefined, task: undefined, ...given(fields), ...chosen });
   const submit = (submitted: SyntheticEvent) => {
     submitted.preventDefault();
-    go({ tenant: undefined, task: undefined, ...given(fields) });
+    searchFor({});
   };
   const resendAll = async () => {
     let count = 0;
@@ -90,6 +92,7 @@ export default function CallbacksPage() {
     live.readAgain();
   };
   const callbacks = found.data?.pages.flatMap((page) => page.callbacks) ?? [];
+  const searched = ([[t.tenant, kept.tenant], [t.task, kept.task], [t.event, event === undefined ? "" : t[event]]] as const).filter(([, text]) => text !== "");
   const resends = may(session, "redrive");
   return (
     <>
@@ -97,6 +100,7 @@ export default function CallbacksPage() {
         {resends && (
           <Confirm label={t.resendAll} ask={t.resendAllAsk} leave={t.leave} weight="plain" confirm={resendAll}>
             <p>{t.resendAllHelp}</p>
+            {searched.length > 0 && <p>{visible(searched.map(([label, text]) => `${label}: ${text}`).join(", "))}</p>}
           </Confirm>
         )}
       </PageHead>
@@ -109,13 +113,13 @@ export default function CallbacksPage() {
             label={t.state}
             value={state ?? ""}
             options={[["", t.any], ...STATES.map((one) => [one, t[one]] as const)]}
-            onChange={(one) => go({ state: one === "" ? undefined : one })}
+            onChange={(one) => searchFor({ state: one === "" ? undefined : one })}
           />
           <Choice
             label={t.event}
             value={event ?? ""}
             options={[["", t.any], ...ENDS.map((one) => [one, t[one]] as const)]}
-            onChange={(one) => go({ event: one === "" ? undefined : one })}
+            onChange={(one) => searchFor({ event: one === "" ? undefined : one })}
           />
         </div>
         <div>

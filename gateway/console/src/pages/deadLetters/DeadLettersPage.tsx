@@ -9,6 +9,7 @@ import { Moment } from "../../components/Moment";
 import { OperationProgress } from "../../components/OperationProgress";
 import { PageHead } from "../../components/PageHead";
 import { Table } from "../../components/Table";
+import { useFields } from "../../components/useFields";
 import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
@@ -40,7 +41,7 @@ export default function DeadLettersPage() {
   const error = typeof search.q === "string" ? search.q : "";
   const opened = keyOf(search.group);
   const operationId = typeof search.redrive === "string" ? search.redrive : null;
-  const [text, setText] = useState(error);
+  const [text, setText] = useFields(error);
   const key = ["dead letters", error];
   const found = useQuery({
     queryKey: key,

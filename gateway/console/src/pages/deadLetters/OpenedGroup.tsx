@@ -68,14 +68,25 @@ export function OpenedGroup({ group, shown, error, news, close, begun, changed }
   };
   const { act, error: refused } = useAct(done);
   const letters = found.data?.pages.flatMap((page) => page.dead_letters) ?? [];
-  const ids = letters.filter((letter) => chosen.has(letter.id)).map((letter) => letter.id);
-  // As they were when somebody said so: what dies after that stays.
-  const which =
-    ids.length > 0 ? { ids, untyped: false, state: "open" as const } : { ...filterOf(group, error), ...(shown === undefined ? {} : { died_before: until(shown.newest_at) }) };
-  const count = ids.length > 0 ? ids.length : (shown?.letters ?? 0);
+  // Those that are chosen, also if they are not seen (any more): what is left of them never becomes the whole group.
+  const now = {
+    isAll: chosen.size === 0,
+    count: format.number(chosen.size === 0 ? (shown?.letters ?? 0) : chosen.size),
+    which:
+      chosen.size > 0
+        ? { ids: [...chosen], untyped: false, state: "open" as const }
+        : { ...filterOf(group, error), ...(shown === undefined ? {} : { died_before: until(shown.newest_at) }) },
+  };
+  // As it was when the dialog was opened: it does not change under the reader's hand, and what dies after that stays.
+  const [asked, setAsked] = useState(now);
+  const ask = () => setAsked(now);
+  const redriveText = ({ isAll, count }: typeof now) => (isAll ? t.redriveGroup(count) : t.redriveChosen(count));
+  const purgeText = ({ isAll, count }: typeof now) => (isAll ? t.purgeGroup(count) : t.purgeChosen(count));
+  const isAny = chosen.size > 0 || (shown?.letters ?? 0) > 0;
   const name = group.error_type ?? t.untyped;
 
   const purge = async () => {
+    const { which } = asked;
     let cursor: string | null = null;
     let sum = 0;
     setPurged({ count: 0, isOver: false });
@@ -101,24 +112,21 @@ export function OpenedGroup({ group, shown, error, news, close, begun, changed }
       title={`${t.opened(visible(name))} (${t[group.reason]})`}
       actions={
         <>
-          {count > 0 && may(session, "redrive") && (
+          {isAny && may(session, "redrive") && (
             <RedriveDialog
-              label={ids.length > 0 ? t.redriveChosen(format.number(count)) : t.redriveGroup(format.number(count))}
-              which={which}
+              label={redriveText(now)}
+              sure={redriveText(asked)}
+              which={asked.which}
+              opened={ask}
               begun={(id) => {
                 setChosen(new Set());
                 begun(id);
               }}
             />
           )}
-          {count > 0 && may(session, "purge") && (
-            <Confirm
-              label={ids.length > 0 ? t.purgeChosen(format.number(count)) : t.purgeGroup(format.number(count))}
-              ask={t.purgeAsk}
-              leave={t.cancel}
-              confirm={() => act(purge)}
-            >
-              <p>{t.purgeHelp(format.number(count))}</p>
+          {isAny && may(session, "purge") && (
+            <Confirm label={purgeText(now)} sure={purgeText(asked)} ask={t.purgeAsk} leave={t.cancel} opened={ask} confirm={() => act(purge)}>
+              <p>{t.purgeHelp(asked.count)}</p>
             </Confirm>
           )}
         </>
@@ -131,7 +139,7 @@ export function OpenedGroup({ group, shown, error, news, close, begun, changed }
       <PagedTable
         pages={found}
         label={t.opened(name)}
-        columns={[t.chosen(format.number(ids.length)), t.task, t.tenant, t.attempts, t.died, t.error]}
+        columns={[t.chosen(format.number(chosen.size)), t.task, t.tenant, t.attempts, t.died, t.error]}
         none={t.none}
         noneHelp={t.noneHelp}
         more={t.more}
@@ -143,7 +151,7 @@ export function OpenedGroup({ group, shown, error, news, close, begun, changed }
                 type="checkbox"
                 aria-label={t.choose(shortId(letter.id))}
                 checked={chosen.has(letter.id)}
-                disabled={!chosen.has(letter.id) && ids.length >= MOST_CHOSEN}
+                disabled={!chosen.has(letter.id) && chosen.size >= MOST_CHOSEN}
                 onChange={(event) => {
                   const next = new Set(chosen);
                   if (event.target.checked) next.add(letter.id);

@@ -12,12 +12,15 @@ const WEEK_IN_MINUTES = 7 * 24 * 60;
 
 interface RedriveDialogProps {
   label: string;
+  /** On the button that confirms. */
+  sure: string;
   which: components["schemas"]["RedriveByFilter"]["filter"];
+  opened: () => void;
   begun: (operationId: string) => void;
 }
 
 /** Asks over which time dead letters are to be run again, and why. */
-export function RedriveDialog({ label, which, begun }: RedriveDialogProps) {
+export function RedriveDialog({ label, sure, which, opened, begun }: RedriveDialogProps) {
   const t = useTexts(deadLettersTexts);
   const [minutes, setMinutes] = useState(USUAL);
   const spread = minutes.trim() === "" ? NaN : Number(minutes);
@@ -29,13 +32,17 @@ export function RedriveDialog({ label, which, begun }: RedriveDialogProps) {
   return (
     <Confirm
       label={label}
+      sure={sure}
       ask={t.redriveAsk}
       leave={t.cancel}
       weight="primary"
       isReady={!isWrong}
       why={t.why}
       hasFields
-      opened={() => setMinutes(USUAL)}
+      opened={() => {
+        setMinutes(USUAL);
+        opened();
+      }}
       confirm={send}
     >
       <p>{t.redriveHelp}</p>

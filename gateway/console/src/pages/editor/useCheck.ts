@@ -1,6 +1,8 @@
 import { useEffect, useState } from "react";
 import { api, dataOf } from "../../api/client";
 import type { components } from "../../api/schema";
+import { token } from "../../api/token";
+import { useStore } from "../../components/store";
 import { LONG } from "./model/reader";
 
 export type DagCheck = components["schemas"]["DagCheck"];
@@ -16,10 +18,12 @@ export interface Checked {
   error: unknown;
 }
 
-/** What the gateway finds wrong with the text; null until it has answered for the first time. */
+/** What the gateway finds wrong with the text; null until it has answered for the first time. A new session asks again. */
 export function useCheck(text: string, tenant: string | null, anyTypes: boolean): Checked | null {
   const [checked, setChecked] = useState<Checked | null>(null);
+  const session = useStore(token);
   useEffect(() => {
+    if (session === null) return;
     const abort = new AbortController();
     const timer = setTimeout(
       () => {
@@ -43,6 +47,6 @@ export function useCheck(text: string, tenant: string | null, anyTypes: boolean)
       clearTimeout(timer);
       abort.abort();
     };
-  }, [text, tenant, anyTypes]);
+  }, [text, tenant, anyTypes, session]);
   return checked;
 }

@@ -13,6 +13,7 @@ import { PagedTable } from "../../components/PagedTable";
 import { ShownOnce } from "../../components/ShownOnce";
 import { Status, type Tone } from "../../components/Status";
 import { given, textOf } from "../../components/textOf";
+import { useFields } from "../../components/useFields";
 import { useLivePages } from "../../components/useLivePages";
 import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
@@ -36,7 +37,7 @@ export default function KeysPage() {
   const navigate = useNavigate();
   const search: { tenant?: unknown; user?: unknown } = useSearch({ strict: false });
   const kept = { tenant: textOf(search.tenant), user: textOf(search.user) };
-  const [fields, setFields] = useState(kept);
+  const [fields, setFields] = useFields(kept);
   const [made, setMade] = useState<MadeKey | null>(null);
   const query = { ...(kept.tenant === "" ? {} : { tenant_id: kept.tenant }), ...(kept.user === "" ? {} : { user_id: kept.user }) };
   const queryKey = ["keys", query];

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, dataOf } from "../../api/client";
+import { Problem } from "../../api/problem";
 import { may, useSession } from "../../api/session";
 import { Empty } from "../../components/Empty";
 import { Failure } from "../../components/Failure";
@@ -16,7 +17,7 @@ import { Ledger } from "./Ledger";
 import { MoveDialog } from "./MoveDialog";
 import { Plans } from "./Plans";
 import { type Move, Undo } from "./Undo";
-import { type Stage, type TenantView, ownStage } from "./stages";
+import { STALE, type Stage, type TenantView, ownStage } from "./stages";
 import { migrationTexts } from "./texts";
 import "./migration.css";
 
@@ -51,32 +52,34 @@ export default function MigrationPage() {
   const session = useSession();
   const [isOpen, setOpen] = useState(false);
   const [filter, setFilter] = useState("");
-  const [asked, setAsked] = useState<{ tenant: TenantView; to: Stage | null } | null>(null);
+  const [asked, setAsked] = useState<{ tenant: TenantView; own: Stage | null; to: Stage | null } | null>(null);
   const [made, setMade] = useState<Move | null>(null);
-  const found = useQuery({ queryKey: ["migration"], queryFn: ({ signal }) => read(signal), enabled: isOpen });
   const readAgain = useReadAgain(["migration"]);
   // It begins with what is in force, also after a cut.
-  useStream("gateway/v1/migration/stages/stream", () => {
+  const stream = useStream("gateway/v1/migration/stages/stream", () => {
     setOpen(true);
     readAgain();
   });
+  const found = useQuery({ queryKey: ["migration"], queryFn: ({ signal }) => read(signal), enabled: isOpen || stream === "refused" });
 
-  const version = async () => (await dataOf(api.GET("/gateway/v1/migration/stages"))).version ?? 0;
-  const move = async (tenant: TenantView, to: Stage, why: string, force: boolean) => {
+  /** The version to base a change on, while the tenant's own stage is what its maker has seen. */
+  const versionAt = async (tenantId: string, seen: Stage | null) => {
     const stages = await dataOf(api.GET("/gateway/v1/migration/stages"));
-    const before = ownStage(stages, tenant.tenant_id);
+    if (ownStage(stages, tenantId) !== seen) throw new Problem(409, STALE, t.movedByOther(tenantId));
+    return stages.version ?? 0;
+  };
+  const move = async ({ tenant, own }: { tenant: TenantView; own: Stage | null }, to: Stage, why: string, force: boolean) => {
+    const based_on = await versionAt(tenant.tenant_id, own);
     const answer = await dataOf(
-      api.PUT("/gateway/v1/migration/stages", {
-        body: { tenant_id: tenant.tenant_id, everything: false, stage: to, why, force, based_on: stages.version ?? 0 },
-      }),
+      api.PUT("/gateway/v1/migration/stages", { body: { tenant_id: tenant.tenant_id, everything: false, stage: to, why, force, based_on } }),
     );
-    setMade({ tenantId: tenant.tenant_id, before, to, why, at: new Date(answer.at), notes: [...answer.warnings, ...answer.notes] });
+    setMade({ tenantId: tenant.tenant_id, before: own, to, why, at: new Date(answer.at), notes: [...answer.warnings, ...answer.notes] });
     readAgain();
   };
-  const undo = async (done: Move) => {
-    const change = { tenant_id: done.tenantId, why: t.undoWhy(done.why), based_on: await version() };
-    if (done.before === null) await api.DELETE("/gateway/v1/migration/stages", { params: { query: { ...change, force: true } } });
-    else await api.PUT("/gateway/v1/migration/stages", { body: { ...change, everything: false, stage: done.before, force: true } });
+  const undo = async (done: Move, force: boolean) => {
+    const change = { tenant_id: done.tenantId, why: t.undoWhy(done.why), force, based_on: await versionAt(done.tenantId, done.to) };
+    if (done.before === null) await api.DELETE("/gateway/v1/migration/stages", { params: { query: change } });
+    else await api.PUT("/gateway/v1/migration/stages", { body: { ...change, everything: false, stage: done.before } });
     readAgain();
   };
 
@@ -88,7 +91,7 @@ export default function MigrationPage() {
     <>
       <PageHead title={t.title} />
       {found.isError && <Failure error={found.error} retry={() => void found.refetch()} />}
-      {made !== null && <Undo key={made.at.getTime()} move={made} undo={() => undo(made)} />}
+      {made !== null && <Undo key={made.at.getTime()} move={made} undo={(force) => undo(made, force)} />}
       {data !== undefined && (
         <>
           {readOnly !== null && (
@@ -128,7 +131,7 @@ export default function MigrationPage() {
             <>
               {moves && <p className="board-help">{t.help}</p>}
               <Field label={t.filter} type="search" value={filter} onChange={setFilter} />
-              <Board tenants={shown} onMove={moves ? (tenant, to) => setAsked({ tenant, to }) : undefined} />
+              <Board tenants={shown} onMove={moves ? (tenant, to) => setAsked({ tenant, own: ownStage(data.stages, tenant.tenant_id), to }) : undefined} />
             </>
           )}
           <Plans />
@@ -139,7 +142,7 @@ export default function MigrationPage() {
         <MoveDialog
           tenant={asked.tenant}
           to={asked.to}
-          move={(to, why, force) => move(asked.tenant, to, why, force)}
+          move={(to, why, force) => move(asked, to, why, force)}
           close={() => setAsked(null)}
         />
       )}

@@ -8,7 +8,7 @@ import { Failure } from "../../components/Failure";
 import { Field } from "../../components/Field";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
-import { STAGES, type Stage, type TenantView, isStage } from "./stages";
+import { STAGES, type Stage, type TenantView, canInsist, isStage } from "./stages";
 import { migrationTexts } from "./texts";
 
 interface MoveDialogProps {
@@ -30,7 +30,7 @@ export function MoveDialog({ tenant, to, move, close }: MoveDialogProps) {
   const [isSending, setSending] = useState(false);
 
   const send = async (force: boolean) => {
-    if (stage === null) return;
+    if (stage === null || isSending) return;
     if (why.trim() === "") {
       setWhyMissing(true);
       return;
@@ -58,7 +58,15 @@ export function MoveDialog({ tenant, to, move, close }: MoveDialogProps) {
           <form className="move-form" onSubmit={submit}>
             <label className="move-stage">
               <span>{t.to}</span>
-              <select value={stage ?? ""} onChange={(event) => setStage(isStage(event.target.value) ? event.target.value : null)}>
+              <select
+                value={stage ?? ""}
+                disabled={isSending}
+                onChange={(event) => {
+                  setStage(isStage(event.target.value) ? event.target.value : null);
+                  // It was about the other one.
+                  setError(null);
+                }}
+              >
                 {stage === null && <option value="" />}
                 {STAGES.filter((one) => one !== tenant.stage).map((one) => (
                   <option key={one} value={one}>
@@ -72,7 +80,7 @@ export function MoveDialog({ tenant, to, move, close }: MoveDialogProps) {
             {error !== null && <Failure error={error} />}
             <div className="dialog-actions">
               <Button onPress={close}>{t.cancel}</Button>
-              {error instanceof Problem && error.status === 409 && (
+              {canInsist(error) && (
                 <Button weight="danger" onPress={() => void send(true)}>
                   {t.insist}
                 </Button>

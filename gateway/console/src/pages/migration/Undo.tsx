@@ -4,7 +4,7 @@ import { Failure } from "../../components/Failure";
 import { useNow } from "../../components/now";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
-import type { Stage } from "./stages";
+import { type Stage, canInsist } from "./stages";
 import { migrationTexts } from "./texts";
 
 const SECONDS = 60;
@@ -20,16 +20,16 @@ export interface Move {
   notes: readonly string[];
 }
 
-export function Undo({ move, undo }: { move: Move; undo: () => Promise<void> }) {
+export function Undo({ move, undo }: { move: Move; undo: (force: boolean) => Promise<void> }) {
   const t = useTexts(migrationTexts);
   const format = useFormat();
   const left = Math.ceil(SECONDS - (useNow().getTime() - move.at.getTime()) / 1000);
   const [state, setState] = useState<"made" | "undoing" | "undone">("made");
   const [error, setError] = useState<unknown>(null);
-  const run = () => {
+  const run = (force: boolean) => {
     setState("undoing");
     setError(null);
-    undo().then(
+    undo(force).then(
       () => setState("undone"),
       (problem: unknown) => {
         setError(problem);
@@ -41,12 +41,17 @@ export function Undo({ move, undo }: { move: Move; undo: () => Promise<void> }) 
     <div className="undo">
       <p role="status">{state === "undone" ? t.undone(move.tenantId) : t.moved(move.tenantId, move.to)}</p>
       {state !== "undone" && left > 0 && (
-        <Button onPress={run} isDisabled={state === "undoing"}>
+        <Button onPress={() => run(false)} isDisabled={state === "undoing"}>
           {t.undo(format.number(Math.min(SECONDS, left)))}
         </Button>
       )}
       {state !== "undone" && move.notes.map((note) => <p key={note}>{note}</p>)}
       {error !== null && <Failure error={error} />}
+      {canInsist(error) && left > 0 && (
+        <Button weight="danger" onPress={() => run(true)}>
+          {t.insist}
+        </Button>
+      )}
     </div>
   );
 }

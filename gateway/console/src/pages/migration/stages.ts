@@ -1,3 +1,4 @@
+import { Problem } from "../../api/problem";
 import type { components } from "../../api/schema";
 
 export type StagesInForce = components["schemas"]["StagesInForce"];
@@ -15,4 +16,12 @@ export function isStage(text: string): text is Stage {
 export function ownStage(stages: StagesInForce, tenantId: string): Stage | null {
   const own = stages.settings.find((one) => one.tenant_id === tenantId && one.project_id === null && one.task_type === null);
   return own !== undefined && isStage(own.stage) ? own.stage : null;
+}
+
+/** What the gateway says, too, when it learns of it first. */
+export const STALE = "stage_version_stale";
+
+/** Whether the same can be asked for with force. What somebody else has changed meanwhile is looked at first. */
+export function canInsist(error: unknown): boolean {
+  return error instanceof Problem && error.status === 409 && error.code !== STALE;
 }

@@ -7,6 +7,7 @@ import { Choice } from "../../components/Choice";
 import { Confirm } from "../../components/Confirm";
 import { Failure } from "../../components/Failure";
 import { useNow } from "../../components/now";
+import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { bulkTexts } from "./bulkTexts";
@@ -18,8 +19,8 @@ const ACTIONS: readonly Action[] = ["cancel", "retry", "redrive", "reprioritise"
 const PRIORITIES = ["1", "2", "3", "4", "5"] as const;
 type Priority = (typeof PRIORITIES)[number];
 
-/** Asks what is to be done to all tasks of a selection, and says to how many that would be. */
-export function BulkAction({ selection, begun }: { selection: TaskSelection; begun: (operationId: string) => void }) {
+/** Asks what is to be done to all tasks of a selection, and says to how many that would be. `filter`: the selection as it was entered. */
+export function BulkAction({ selection, filter, begun }: { selection: TaskSelection; filter: string; begun: (operationId: string) => void }) {
   const t = useTexts(bulkTexts);
   const format = useFormat();
   const session = useSession();
@@ -55,6 +56,9 @@ export function BulkAction({ selection, begun }: { selection: TaskSelection; beg
       confirm={async (why) => begun((await dataOf(api.POST("/gateway/v1/operations", { body: { ...body, dry_run: false, why: why || null } }))).operation_id)}
     >
       <p>{t.actHelp}</p>
+      <p>
+        {t.filter} <code>{visible(filter)}</code>
+      </p>
       <Choice label={t.action} value={action} options={ACTIONS.map((one) => [one, t[one]] as const)} onChange={setAction} autoFocus />
       {action === "reprioritise" && (
         <Choice label={t.priority} value={priority} options={PRIORITIES.map((one) => [one, one] as const)} onChange={setPriority} />

@@ -1,10 +1,11 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { type SyntheticEvent, useMemo, useState } from "react";
+import { type SyntheticEvent, useMemo } from "react";
 import { Empty } from "../../components/Empty";
 import { Failure } from "../../components/Failure";
 import { Field } from "../../components/Field";
 import { OperationProgress } from "../../components/OperationProgress";
 import { PageHead } from "../../components/PageHead";
+import { useFields } from "../../components/useFields";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { useShortcuts } from "../../keys/shortcuts";
@@ -33,7 +34,7 @@ export default function TasksPage() {
   const navigate = useNavigate();
   const search: { q?: unknown; operation?: unknown } = useSearch({ strict: false });
   const kept = typeof search.q === "string" ? search.q : "";
-  const [text, setText] = useState(kept);
+  const [text, setText] = useFields(kept);
   const { query, unknown } = useMemo(() => parsed(kept), [kept]);
   const { rows, isRead, error, list } = useTaskList(query);
   const operation = typeof search.operation === "string" ? search.operation : null;
@@ -48,7 +49,7 @@ export default function TasksPage() {
 
   return (
     <>
-      <PageHead title={t.title}>{selection !== null && rows.length > 0 && <BulkAction selection={selection} begun={follow} />}</PageHead>
+      <PageHead title={t.title}>{selection !== null && rows.length > 0 && <BulkAction selection={selection} filter={kept} begun={follow} />}</PageHead>
       {operation !== null && <OperationProgress key={operation} id={operation} t={bulk} close={() => follow(undefined)} />}
       <form role="search" onSubmit={submit}>
         <Field

@@ -4,6 +4,7 @@ export const bulkTexts = catalogue({
   en: {
     act: "Act on all that match",
     actHelp: "It is done to every task that the search finds at this moment, also to those that are not on the screen. It runs in the background, and goes on when you leave.",
+    filter: "The search:",
     action: "What is to be done",
     cancel: "Stop: what is not over",
     retry: "Retry: what failed or was stopped",
@@ -25,6 +26,7 @@ export const bulkTexts = catalogue({
   zh: {
     act: "对所有匹配项执行操作",
     actHelp: "对此刻搜索到的每个任务执行，包括未显示在屏幕上的任务。操作在后台运行，离开页面后继续。",
+    filter: "搜索条件：",
     action: "要执行的操作",
     cancel: "停止：尚未结束的任务",
     retry: "重试：失败或已停止的任务",

@@ -1,0 +1,103 @@
+import { answers, asked, askedFor, json, problem, session } from "./support/gateway";
+import { all, enter, field, find, open, press } from "./support/page";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { resume } from "../src/api/session";
+import MigrationPage from "../src/pages/migration/MigrationPage";
+
+const SET = "PUT /gateway/v1/migration/stages";
+const UNSET = "DELETE /gateway/v1/migration/stages";
+
+/** The stage of the tenant's own, and the version of the flag. */
+let own: string | null;
+let version: number;
+let close: () => void;
+
+function stages() {
+  const settings = own === null ? [] : [{ tenant_id: "acme", project_id: null, task_type: null, stage: own }];
+  return { version, settings, overrides: [], problems: [], read_only: null };
+}
+
+/** Somebody else sets it. */
+function becomes(stage: string | null) {
+  own = stage;
+  version += 1;
+}
+
+beforeEach(async () => {
+  [own, version, asked.length] = [null, 1, 0];
+  answers.set("GET /gateway/v1/session", () => json(session("t")));
+  answers.set("GET /gateway/v1/tenants", () => json({ tenants: [{ tenant_id: "acme", stage: own ?? "off", tier: "gold" }], next: null }));
+  answers.set("GET /gateway/v1/migration/stages", () => json(stages()));
+  answers.set("GET /gateway/v1/migration/ledger", () => json({ flips: [] }));
+  answers.set("GET /gateway/v1/migration/plans", () => json({ plans: [] }));
+  answers.set("GET /gateway/v1/migration/stages/stream", () => {
+    const body = new ReadableStream({ start: (to) => to.enqueue(new TextEncoder().encode("event: stages\ndata: {}\n\n")) });
+    return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
+  });
+  answers.set(SET, () => {
+    becomes((asked.at(-1)?.body as { stage: string }).stage);
+    return json({ at: new Date().toISOString(), warnings: [], notes: [] });
+  });
+  answers.set(UNSET, () => {
+    becomes(null);
+    return json({});
+  });
+  await resume();
+  ({ close } = open(MigrationPage));
+});
+afterEach(() => close());
+
+async function ask(stage: string) {
+  await press("Move acme");
+  enter(await field("To stage"), stage);
+  enter(await field("Why"), "because");
+  await press(`Move to ${stage}`);
+}
+
+const sent = () => asked.filter((one) => one.what === SET || one.what === UNSET);
+
+test("what somebody else has set since the dialog was opened is not overwritten", async () => {
+  await press("Move acme");
+  enter(await field("To stage"), "live");
+  enter(await field("Why"), "because");
+  becomes("shadow");
+  await press("Move to live");
+  await find("[role=alert]", "acme was moved by somebody else");
+  expect(sent()).toEqual([]);
+  expect(all("button", "nevertheless")).toEqual([]);
+});
+
+test("a move is undone with the version that was looked at, and without force", async () => {
+  await ask("live");
+  await press("Undo");
+  await find("[role=status]", "acme is where it was.");
+  expect(askedFor(UNSET).map((one) => [one.query.get("based_on"), one.query.get("force")])).toEqual([["2", "false"]]);
+});
+
+test("what somebody else has set after a move is not undone", async () => {
+  await ask("live");
+  await find("button", "Undo");
+  becomes("complete");
+  await press("Undo");
+  await find("[role=alert]", "acme was moved by somebody else");
+  expect(sent()).toHaveLength(1);
+});
+
+test("an undo that is refused can be insisted on", async () => {
+  await ask("live");
+  const undone = answers.get(UNSET);
+  answers.set(UNSET, (request) => (request.url.includes("force=true") ? undone?.(request) : undefined) ?? problem(409, "stage_change_refused", "Held."));
+  await press("Undo");
+  await find("[role=alert]", "Held.");
+  await press("Move it nevertheless");
+  await find("[role=status]", "acme is where it was.");
+});
+
+test("only the stage that was refused can be insisted on", async () => {
+  answers.set(SET, () => problem(409, "stage_change_refused", "Held."));
+  await ask("live");
+  await find("button", "Move it nevertheless");
+  enter(await field("To stage"), "complete");
+  await vi.waitFor(() => expect(all("button", "nevertheless")).toEqual([]));
+  expect(all("[role=alert]", "Held.")).toEqual([]);
+});

@@ -1,0 +1,105 @@
+import { answers, asked, askedFor, json, problem, session } from "./support/gateway";
+import { beforeEach, expect, test, vi } from "vitest";
+
+const reload = vi.spyOn(location, "reload").mockReturnValue();
+const HOLD = { params: { path: { name: "d" } } };
+const hold = async () => (await import("../src/api/client")).api.POST("/gateway/v1/dags/{name}/rollback", { ...HOLD, body: { version: 7 } });
+const ROLLBACK = "POST /gateway/v1/dags/d/rollback";
+
+/** A page that is open as Ann. */
+async function opened() {
+  answers.set("GET /gateway/v1/session", () => json(session("first")));
+  const { resume, signIn, signOut, sessionState } = await import("../src/api/session");
+  await resume();
+  return { signIn, signOut, state: () => sessionState.get() };
+}
+
+beforeEach(() => {
+  vi.resetModules();
+  answers.clear();
+  asked.length = 0;
+  reload.mockClear();
+});
+
+/** Another page of the browser has signed in: what changes something needs another token from now on. */
+function signedInElsewhere(view: object) {
+  answers.set("GET /gateway/v1/session", () => json(view));
+  answers.set(ROLLBACK, ({ headers }) => (headers.get("X-CSRF-Token") === "second" ? json({ version: 8 }) : problem(403, "csrf_token_missing")));
+}
+
+test("what needs the token of a session that another page has begun is sent again with it", async () => {
+  const { state } = await opened();
+  signedInElsewhere(session("second"));
+  expect((await hold()).data).toEqual({ version: 8 });
+  expect(askedFor(ROLLBACK).map((one) => [one.headers.get("X-CSRF-Token"), one.body])).toEqual([
+    ["first", { version: 7 }],
+    ["second", { version: 7 }],
+  ]);
+  expect(state()).toMatchObject({ is: "signed in", session: { csrf_token: "second" } });
+});
+
+test("it is not sent in the name of somebody else: the page begins anew", async () => {
+  await opened();
+  signedInElsewhere(session("second", { user_id: "bob" }));
+  await expect(hold()).rejects.toMatchObject({ code: "csrf_token_missing" });
+  expect(reload).toHaveBeenCalledOnce();
+  expect(askedFor(ROLLBACK)).toHaveLength(1);
+});
+
+test("it is sent again only once, and only with another token", async () => {
+  await opened();
+  answers.set(ROLLBACK, () => problem(403, "csrf_token_missing"));
+  await expect(hold()).rejects.toMatchObject({ code: "csrf_token_missing" });
+  expect(askedFor(ROLLBACK)).toHaveLength(1);
+  answers.set("GET /gateway/v1/session", () => json(session("second")));
+  await expect(hold()).rejects.toMatchObject({ code: "csrf_token_missing" });
+  expect(askedFor(ROLLBACK)).toHaveLength(3);
+});
+
+test("a session that another page has renewed is not asked for", async () => {
+  const { state } = await opened();
+  signedInElsewhere(session("second"));
+  answers.set(ROLLBACK, () => problem(401, "unauthenticated"));
+  await expect(hold()).rejects.toMatchObject({ status: 401 });
+  await vi.waitFor(() => expect(state()).toMatchObject({ is: "signed in", session: { csrf_token: "second" } }));
+});
+
+test("however many answers say that the session has ended, what is open stays", async () => {
+  const { state } = await opened();
+  answers.set("GET /gateway/v1/session", () => problem(401, "unauthenticated"));
+  answers.set(ROLLBACK, () => problem(401, "unauthenticated"));
+  await Promise.allSettled([hold(), hold()]);
+  await vi.waitFor(() => expect(state()).toEqual({ is: "signed out", ended: true }));
+  expect(askedFor("GET /gateway/v1/session")).toHaveLength(2);
+  await Promise.allSettled([hold()]);
+  expect(state()).toEqual({ is: "signed out", ended: true });
+});
+
+test.each([{ user_id: "bob" }, { tenant_ids: ["other"] }, { only_project: "p" }])("what is open is not for somebody else: %j", async (more) => {
+  const { signIn, state } = await opened();
+  const before = state();
+  answers.set("POST /gateway/v1/session", () => json(session("second", more), 201));
+  await signIn("key");
+  expect(reload).toHaveBeenCalledOnce();
+  expect(state()).toEqual(before);
+});
+
+test("after a sign-out nothing that was read is kept", async () => {
+  const { signOut } = await opened();
+  const { queries } = await import("../src/api/queries");
+  queries.setQueryData(["secret"], 1);
+  answers.set("DELETE /gateway/v1/session", () => new Response(null, { status: 204 }));
+  await signOut(false);
+  expect(queries.getQueryData(["secret"])).toBeUndefined();
+});
+
+test("who signs in again as the same user goes on, and what is shown is read again", async () => {
+  const { signIn, state } = await opened();
+  const { queries } = await import("../src/api/queries");
+  queries.setQueryData(["shown"], 1);
+  answers.set("POST /gateway/v1/session", () => json(session("second"), 201));
+  await signIn("key");
+  expect(reload).not.toHaveBeenCalled();
+  expect(state()).toMatchObject({ session: { csrf_token: "second" } });
+  expect(queries.getQueryState(["shown"])?.isInvalidated).toBe(true);
+});

@@ -1,0 +1,51 @@
+/** Stands in for the gateway: imported before anything of `src`, which takes `fetch` when it is loaded. */
+
+type Answer = (request: Request) => Response | Promise<Response>;
+
+/** What it answers, by method and path. What is not here is 404. */
+export const answers = new Map<string, Answer>();
+/** Every request that came, with its body. */
+export const asked: { what: string; query: URLSearchParams; headers: Headers; body: unknown }[] = [];
+
+export function json(body: unknown, status = 200): Response {
+  return new Response(JSON.stringify(body), { status, headers: { "Content-Type": "application/json" } });
+}
+
+export function problem(status: number, code: string, detail = code): Response {
+  return json({ type: `urn:taskgate:error:${code}`, detail }, status);
+}
+
+/** An answer that is open until the request is given up: a stream without events. */
+export function silence(): Response {
+  return new Response(new ReadableStream(), { headers: { "Content-Type": "text/event-stream" } });
+}
+
+/** The requests of this method and path, so far. */
+export function askedFor(what: string) {
+  return asked.filter((one) => one.what === what);
+}
+
+globalThis.fetch = async (input, init) => {
+  const request = input instanceof Request ? input : new Request(input, init);
+  const url = new URL(request.url);
+  const what = `${request.method} ${url.pathname}`;
+  const isJson = request.headers.get("Content-Type") === "application/json";
+  const text = request.method === "GET" ? "" : await request.text();
+  asked.push({ what, query: url.searchParams, headers: new Headers(request.headers), body: text !== "" && isJson ? JSON.parse(text) : text });
+  return (await answers.get(what)?.(request)) ?? problem(404, "not_found");
+};
+
+/** A session, as the gateway describes it. */
+export function session(token: string, more: object = {}) {
+  return {
+    user_id: "ann",
+    is_admin: false,
+    tenant_ids: ["acme"],
+    only_project: null,
+    permitted: ["read", "submit", "steer", "redrive", "purge", "operate"],
+    expires_at: null,
+    csrf_token: token,
+    now: new Date().toISOString(),
+    ...more,
+  };
+}

@@ -1,5 +1,6 @@
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { useCallback, useEffect, useMemo, useState } from "react";
+import { jsonText } from "../../api/json";
 import { Empty } from "../../components/Empty";
 import { Moment } from "../../components/Moment";
 import { PageHead } from "../../components/PageHead";
@@ -126,7 +127,7 @@ function Json({ title, value }: { title: string; value: unknown }) {
     <section className="part">
       <h2>{title}</h2>
       <pre className="part-text" tabIndex={0} aria-label={title} dir="auto">
-        {visible(JSON.stringify(value, null, 2))}
+        {visible(jsonText(value, 2))}
       </pre>
     </section>
   );

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 import { api, dataOf } from "../../api/client";
+import { jsonText } from "../../api/json";
 import type { components } from "../../api/schema";
 import { may, useSession } from "../../api/session";
 import { Failure } from "../../components/Failure";
@@ -141,7 +142,7 @@ function Found({ task, log }: { task: TaskDispatch; log: TaskLog }) {
         <section className="part" aria-labelledby="task-result">
           <h2 id="task-result">{t.result}</h2>
           <pre className="part-text" tabIndex={0} aria-label={t.result} dir="auto">
-            {visible(JSON.stringify(log.result, null, 2))}
+            {visible(jsonText(log.result, 2))}
           </pre>
         </section>
       )}

@@ -11,6 +11,17 @@ test("only what a number cannot hold is something else", () => {
   expect(readJson("[9007199254740992,9007199254740991,9007199254740993.0,\"9007199254740993\"]")).toEqual([9007199254740992n, 9007199254740991, 9007199254740992, "9007199254740993"]);
 });
 
+test("an older browser refuses what it would change", () => {
+  const { rawJSON } = JSON as { rawJSON?: unknown };
+  try {
+    Object.assign(JSON, { rawJSON: undefined });
+    expect(() => jsonText({ id: 9007199254740993n })).toThrow("9007199254740993");
+    expect(jsonText({ id: 9007199254740991 })).toBe('{"id":9007199254740991}');
+  } finally {
+    Object.assign(JSON, { rawJSON });
+  }
+});
+
 test("lines are indented for people", () => {
   expect(jsonText({ id: 9007199254740993n }, 2)).toBe('{\n  "id": 9007199254740993\n}');
 });

@@ -7,6 +7,7 @@ const LARGE = "9007199254740993";
 const gateway = await serve(({ path }) => {
   if (path.includes("/signals/")) return '{"nodes":["wait"]}';
   if (path.endsWith("/payload")) return `{"payload":{"id":${LARGE}},"bytes":20,"is_cut":false}`;
+  if (path.endsWith("/preview")) return `{"nodes":1,"params":{"id":${LARGE}}}`;
   return null;
 });
 afterAll(() => gateway.close());
@@ -30,7 +31,20 @@ test("the payload of a task is shown with its digits", async () => {
   await until(() => expect(document.querySelector("pre")?.textContent).toContain(`"id": ${LARGE}`));
 }, 15_000);
 
-test("so is what a stream tells", async () => {
+test("the parameters of a run are sent as they were typed, and so is the default of one shown", async () => {
+  const { RunDialog } = await import("../src/pages/editor/RunDialog");
+  const { placeOf } = await import("../src/pages/editor/saved");
+  const text = `params:\n  id: {type: integer, default: -${LARGE}}\nnodes: {}\n`;
+  leave = await show(<RunDialog place={placeOf("d", "acme")} current={{ version: 1, text, isBuiltIn: false }} isChanged={false} />);
+  await press("Run");
+  await until(() => expect(document.body.textContent).toContain(`default: -${LARGE}`));
+  await type("id", LARGE);
+  await press("Dry run");
+  await until(() => expect(gateway.asked.find((one) => one.path.endsWith("/preview"))?.body).toContain(`"params":{"id":${LARGE}}`));
+  await until(() => expect(document.querySelector("pre")?.textContent).toContain(`"id": ${LARGE}`));
+}, 15_000);
+
+test("what a stream tells keeps its digits", async () => {
   const { LiveStream } = await import("../src/streams/stream");
   const { jsonText } = await import("../src/api/json");
   const told: unknown[] = [];

@@ -26,3 +26,15 @@ test.each(TEXTS)("the text %j stays one when it is written", (text) => {
     expect(parse(inline(text)).value).toEqual(text);
   }
 });
+
+test.each(["9007199254740993", "-9007199254740993", "18446744073709551615", "0x7fffffffffffffff"])("the whole number %s keeps its digits", (text) => {
+  const { value, faults } = parse(`a: ${text}\n`);
+  expect(faults).toEqual([]);
+  expect(value).toEqual({ a: text.startsWith("-") ? -BigInt(text.slice(1)) : BigInt(text) });
+  expect(parse(written(value)).value).toEqual(value);
+  expect(parse(inline(value)).value).toEqual(value);
+});
+
+test("a number that holds it is one", () => {
+  expect(parse("[9007199254740991, 0x10, 010, 1:30, 1_000]").value).toEqual([9007199254740991, 16, 8, 90, 1000]);
+});

@@ -1,3 +1,5 @@
+import { Problem } from "./problem";
+
 /** JSON whose whole numbers keep their digits: those beyond 2^53 are `bigint`, if the browser tells what was written. */
 
 type Reviver = (key: string, value: unknown, context?: { source?: string }) => unknown;
@@ -12,8 +14,13 @@ export function readJson(text: string): unknown {
   return /\d{16}/.test(text) ? JSON.parse(text, exact) : JSON.parse(text);
 }
 
-/** `space`: for people, that many spaces to a level. Throws `TypeError` for a `bigint` that the browser cannot write. */
+/** `space`: for people, that many spaces to a level. Throws a `Problem` for a `bigint` that the browser cannot write. */
 export function jsonText(value: unknown, space?: number): string {
   const { rawJSON } = JSON as { rawJSON?: (text: string) => unknown };
-  return JSON.stringify(value, (_, one: unknown) => (typeof one === "bigint" && rawJSON !== undefined ? rawJSON(String(one)) : one), space);
+  const written = (_: string, one: unknown) => {
+    if (typeof one !== "bigint") return one;
+    if (rawJSON === undefined) throw new Problem(0, "number", `This browser cannot send the whole number ${one}: a newer one can, or put it in quotes.`);
+    return rawJSON(String(one));
+  };
+  return JSON.stringify(value, written, space);
 }

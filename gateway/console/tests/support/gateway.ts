@@ -1,5 +1,6 @@
 import { type ServerResponse, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { expect, vi } from "vitest";
 
 export interface Asked {
   method: string;
@@ -15,7 +16,8 @@ const SESSION = { user_id: "u", csrf_token: "t", now: new Date().toISOString(), 
 
 export interface Gateway {
   asked: Asked[];
-  close: () => void;
+  /** As soon as nobody asks for anything any more. */
+  close: () => Promise<void>;
 }
 
 /** The console is at its address: call it once in a file, before anything of the console is imported.
@@ -40,7 +42,8 @@ export async function serve(answer: (asked: Asked, response: ServerResponse) => 
   (window as unknown as { happyDOM: { setURL: (url: string) => void } }).happyDOM.setURL(`http://127.0.0.1:${port}/console/`);
   return {
     asked,
-    close: () => {
+    close: async () => {
+      await vi.waitFor(() => expect(asked.filter((one) => one.isOpen)).toEqual([]));
       server.closeAllConnections();
       server.close();
     },

@@ -10,6 +10,7 @@ import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { runsTexts } from "../runs/texts";
 import { TONES } from "../runs/tones";
+import { FollowInside } from "./FollowInside";
 import { NodePanel, RunLink } from "./NodePanel";
 import { NodesInTime } from "./NodesInTime";
 import { Picture } from "./Picture";
@@ -102,24 +103,13 @@ function Found({ state }: { state: RunState }) {
           <Picture run={open} chosen={chosen === null ? null : (node ?? null)} choose={choose} toggle={toggle} />
           {chosen !== null && <NodePanel key={node} run={chosen.run.state.run} node={chosen.node} close={() => choose(null)} />}
         </div>
-        {[...new Set(openedRuns(open, opened))].map((id) => (
-          <Follow key={id} runId={id} tell={tell} />
-        ))}
+        <FollowInside ids={[...new Set(openedRuns(open, opened))]} tell={tell} />
       </section>
       <NodesInTime nodes={nodes} undoing={undoing} critical={critical} choose={choose} />
       <Json title={t.params} value={run.params} />
       {run.result !== null && <Json title={t.result} value={run.result} />}
     </>
   );
-}
-
-/** Follows a run that is opened in place. */
-function Follow({ runId, tell }: { runId: string; tell: (id: string, state: RunState) => void }) {
-  const { state } = useRun(runId);
-  useEffect(() => {
-    if (state !== null) tell(runId, state);
-  }, [runId, state, tell]);
-  return null;
 }
 
 function Json({ title, value }: { title: string; value: unknown }) {

@@ -20,7 +20,7 @@ import { useStream } from "../../streams/useStream";
 import { nameOfState } from "../tasks/states";
 import { tasksTexts } from "../tasks/texts";
 import { Times } from "../schedules/Times";
-import { useMoment } from "../schedules/useMoment";
+import { useNextTime } from "../schedules/useNextTime";
 import { ScheduleActions } from "./ScheduleActions";
 import { daysOf } from "./days";
 import { scheduleTexts } from "./texts";
@@ -80,7 +80,7 @@ function ScheduleFound({ scheduleId }: { scheduleId: string }) {
   );
   useNews(["schedule"], both);
   // A time may come to nothing, which no task tells.
-  useMoment(found.data?.schedule.next_at ?? null, both);
+  useNextTime(found.data === undefined ? [] : [found.data.schedule], both);
   return (
     <>
       <p>

@@ -12,7 +12,7 @@ export interface Asked {
 }
 
 /** What a session may do in these tests. */
-const SESSION = { user_id: "u", csrf_token: "t", now: new Date().toISOString(), tenant_ids: ["acme"], only_project: null, permitted: ["read", "submit", "steer", "schedule", "define"] };
+const SESSION = { user_id: "u", csrf_token: "t", now: new Date().toISOString(), tenant_ids: ["acme"], only_project: null, permitted: ["read", "submit", "steer", "schedule", "define", "observe"] };
 
 export interface Gateway {
   asked: Asked[];

@@ -1,4 +1,5 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { RouterProvider, createMemoryHistory, createRootRoute, createRoute, createRouter } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { createRoot } from "react-dom/client";
 import { vi } from "vitest";
@@ -9,7 +10,7 @@ export async function show(part: ReactNode): Promise<() => void> {
   await resume();
   const place = document.body.appendChild(document.createElement("div"));
   const root = createRoot(place);
-  const queries = new QueryClient({ defaultOptions: { queries: { staleTime: Infinity, retry: false } } });
+  const queries = new QueryClient({ defaultOptions: { queries: { staleTime: Infinity, retry: false, retryDelay: 1 } } });
   root.render(<QueryClientProvider client={queries}>{part}</QueryClientProvider>);
   return () => {
     root.unmount();
@@ -42,4 +43,12 @@ export async function type(label: string, text: string): Promise<void> {
   // React watches the setter of the element itself.
   Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value")?.set?.call(field, text);
   field.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+/** Shows a page as if the address were this one. */
+export function showPage(page: () => ReactNode, path: string, address: string): Promise<() => void> {
+  const root = createRootRoute();
+  const routeTree = root.addChildren([createRoute({ getParentRoute: () => root, path, component: page })]);
+  const router = createRouter({ routeTree, history: createMemoryHistory({ initialEntries: [address] }) });
+  return show(<RouterProvider router={router as never} />);
 }

@@ -96,6 +96,7 @@ function ScheduleFound({ scheduleId }: { scheduleId: string }) {
           <Coming schedule={found.data.schedule} times={found.data.times} />
         </>
       )}
+      {found.data !== undefined && history.isError && <Failure error={history.error} retry={() => void history.refetch()} />}
       {history.data !== undefined && (
         <section className="part" aria-labelledby="schedule-history">
           <h2 id="schedule-history">{t.history}</h2>

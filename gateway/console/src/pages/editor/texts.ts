@@ -1,4 +1,4 @@
-import { catalogue } from "../../i18n/catalogue";
+import { catalogue, counted } from "../../i18n/catalogue";
 
 export const editorTexts = catalogue({
   en: {
@@ -34,7 +34,7 @@ export const editorTexts = catalogue({
     fit: "Show all",
     text: "The DAG as YAML",
     faultsTitle: "Faults",
-    faults: (number: string) => (number === "1" ? "1 fault" : `${number} faults`),
+    faults: (number: string) => counted(number, "fault"),
     line: (number: string) => `Line ${number}:`,
     checking: "Checking…",
     valid: "Valid.",
@@ -134,7 +134,7 @@ export const editorTexts = catalogue({
     project: "Project (optional)",
     dryRun: "Dry run",
     runNow: "Run it",
-    previewed: (nodes: string) => `It can run: ${nodes} nodes, with these parameters. Nothing was started.`,
+    previewed: (nodes: string) => `It can run: ${counted(nodes, "node")}, with these parameters. Nothing was started.`,
   },
   zh: {
     title: "DAG",

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { inline, parse, written } from "../src/pages/editor/model/yaml";
+import { numberOf, shownNumber } from "../src/pages/editor/panel/values";
 import readings from "./readings.json";
 
 // The gateway's own reader has the same table (tests/unit/dags/test_readings.py).
@@ -37,4 +38,11 @@ test.each(["9007199254740993", "-9007199254740993", "18446744073709551615", "0x7
 
 test("a number that holds it is one", () => {
   expect(parse("[9007199254740991, 0x10, 010, 1:30, 1_000]").value).toEqual([9007199254740991, 16, 8, 90, 1000]);
+});
+
+test("a number that is typed into a field of the panel is taken as it is, or not at all", () => {
+  expect(["30", "0.5", "1e3", "-1", "9007199254740991"].map(numberOf)).toEqual([30, 0.5, 1000, -1, 9007199254740991]);
+  expect(["", "x", "Infinity", "9007199254740993", "-9007199254740993"].map(numberOf)).toEqual(Array(5).fill(null));
+  expect(shownNumber(9007199254740993n)).toBe("9007199254740993");
+  expect(shownNumber("30")).toBe("");
 });

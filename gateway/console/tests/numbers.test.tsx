@@ -1,6 +1,6 @@
 import { afterAll, afterEach, expect, test } from "vitest";
 import { serve } from "./support/gateway";
-import { press, show, type, until } from "./support/show";
+import { press, show, showPage, type, until } from "./support/show";
 
 const LARGE = "9007199254740993";
 
@@ -35,7 +35,7 @@ test("the parameters of a run are sent as they were typed, and so is the default
   const { RunDialog } = await import("../src/pages/editor/RunDialog");
   const { placeOf } = await import("../src/pages/editor/saved");
   const text = `params:\n  id: {type: integer, default: -${LARGE}}\nnodes: {}\n`;
-  leave = await show(<RunDialog place={placeOf("d", "acme")} current={{ version: 1, text, isBuiltIn: false }} isChanged={false} />);
+  leave = await showPage(() => <RunDialog place={placeOf("d", "acme")} current={{ version: 1, text, isBuiltIn: false }} isChanged={false} />, "/", "/");
   await press("Run");
   await until(() => expect(document.body.textContent).toContain(`default: -${LARGE}`));
   await type("id", LARGE);

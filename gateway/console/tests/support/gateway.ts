@@ -43,7 +43,7 @@ export async function serve(answer: (asked: Asked, response: ServerResponse) => 
   return {
     asked,
     close: async () => {
-      await vi.waitFor(() => expect(asked.filter((one) => one.isOpen)).toEqual([]));
+      await vi.waitFor(() => expect(asked.filter((one) => one.isOpen)).toEqual([]), 5000);
       server.closeAllConnections();
       server.close();
     },

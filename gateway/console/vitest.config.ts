@@ -1,5 +1,10 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
-  test: { environment: "happy-dom", include: ["tests/**/*.test.{ts,tsx}"] },
+  test: {
+    environment: "happy-dom",
+    include: ["tests/**/*.test.{ts,tsx}"],
+    // Node 20 has what browsers know of large numbers in JSON behind a flag.
+    execArgv: "rawJSON" in JSON ? [] : ["--harmony-json-parse-with-source"],
+  },
 });

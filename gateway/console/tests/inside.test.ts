@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { graphOf, nodeAt, openRun, openedRuns } from "../src/pages/run/inside";
 import { NODE, layOutNested } from "../src/pages/run/layout";
-import { type NodeState, type RunDocument, type RunState, stateOf } from "../src/pages/run/run";
+import { type NodeState, type RunDocument, type RunState, stateOf, withNodes, withRun } from "../src/pages/run/run";
 
 function run(id: string, nodes: Record<string, string | null>): RunState {
   const states = Object.entries(nodes).map(([name, runId]) => ({
@@ -36,6 +36,17 @@ describe("runs inside of nodes", () => {
     expect(nodeAt(open, "inner/nothing")).toBeNull();
     const closed = openRun(OUTER, RUNS, new Set(["inner/deep"]));
     expect([...closed.inside.keys()]).toEqual([]);
+  });
+
+  it("are followed until they end, and again when their node goes on", () => {
+    const opened = new Set(["inner"]);
+    const end = "2026-11-28T09:30:00Z";
+    const outer = (finished: string | null) => withNodes(OUTER, [{ ...OUTER.nodes.get("inner"), finished_at: finished } as NodeState]);
+    const inner = run("2", { b: null });
+    const ended = new Map([["2", withRun(inner, { ...inner.run, status: "failed", finished_at: end })]]);
+    expect(openedRuns(openRun(outer(null), ended, opened), opened)).toEqual(["2"]);
+    expect(openedRuns(openRun(outer(end), ended, opened), opened)).toEqual([]);
+    expect(openedRuns(openRun(outer("2026-11-28T09:31:00Z"), ended, opened), opened)).toEqual(["2"]);
   });
 
   it("stand within their node, and nothing stands on anything", () => {

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { inline, parse, written } from "../src/pages/editor/model/yaml";
+import { numberOf, shownNumber } from "../src/pages/editor/panel/values";
 import readings from "./readings.json";
 
 // The gateway's own reader has the same table (tests/unit/dags/test_readings.py).
@@ -25,4 +26,23 @@ test.each(TEXTS)("the text %j stays one when it is written", (text) => {
     expect(parse(inline(value)).value).toEqual(value);
     expect(parse(inline(text)).value).toEqual(text);
   }
+});
+
+test.each(["9007199254740993", "-9007199254740993", "18446744073709551615", "0x7fffffffffffffff"])("the whole number %s keeps its digits", (text) => {
+  const { value, faults } = parse(`a: ${text}\n`);
+  expect(faults).toEqual([]);
+  expect(value).toEqual({ a: text.startsWith("-") ? -BigInt(text.slice(1)) : BigInt(text) });
+  expect(parse(written(value)).value).toEqual(value);
+  expect(parse(inline(value)).value).toEqual(value);
+});
+
+test("a number that holds it is one", () => {
+  expect(parse("[9007199254740991, 0x10, 010, 1:30, 1_000]").value).toEqual([9007199254740991, 16, 8, 90, 1000]);
+});
+
+test("a number that is typed into a field of the panel is taken as it is, or not at all", () => {
+  expect(["30", "0.5", "1e3", "-1", "9007199254740991"].map(numberOf)).toEqual([30, 0.5, 1000, -1, 9007199254740991]);
+  expect(["", "x", "Infinity", "9007199254740993", "-9007199254740993"].map(numberOf)).toEqual(Array(5).fill(null));
+  expect(shownNumber(9007199254740993n)).toBe("9007199254740993");
+  expect(shownNumber("30")).toBe("");
 });

@@ -1,5 +1,6 @@
 import createClient, { type Middleware } from "openapi-fetch";
 import { API_ADDRESS } from "./address";
+import { jsonText, readJson } from "./json";
 import { type Problem, problemOf, unreachable } from "./problem";
 import type { paths } from "./schema";
 import { csrfToken, sessionEnded } from "./token";
@@ -40,13 +41,25 @@ const asSession: Middleware = {
   },
 };
 
-/** The gateway's API, with the types of its OpenAPI document. Whatever is no success is thrown as a `Problem`. */
-export const api = createClient<paths>({
+const client = createClient<paths>({
   baseUrl: API_ADDRESS.href.replace(/\/$/, ""),
   credentials: "same-origin",
   cache: "no-store",
+  bodySerializer: (body) => jsonText(body),
 });
-api.use(asSession);
+client.use(asSession);
+
+/** The client itself would change the digits of large numbers. */
+function exact<F>(ask: F): F {
+  const send = ask as (path: string, options?: object) => Promise<{ data?: string }>;
+  return (async (path: string, options?: object) => {
+    const answer = await send(path, { ...options, parseAs: "text" });
+    return { ...answer, data: answer.data ? readJson(answer.data) : undefined };
+  }) as F;
+}
+
+/** The gateway's API, with the types of its OpenAPI document. Whatever is no success is thrown as a `Problem`. */
+export const api = { GET: exact(client.GET), POST: exact(client.POST), PUT: exact(client.PUT), DELETE: exact(client.DELETE) };
 
 /** The body of an answer. */
 export async function dataOf<T>(answer: Promise<{ data?: T }>): Promise<T> {

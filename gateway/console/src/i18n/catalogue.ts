@@ -9,6 +9,11 @@ export function catalogue<T extends Texts>(texts: { en: T; zh: NoInfer<T> }): Ca
   return texts;
 }
 
+/** For English: a number as it is shown, with what there are so many of. */
+export function counted(number: string, one: string, more = `${one}s`): string {
+  return `${number} ${number === "1" ? one : more}`;
+}
+
 /** The texts in the reader's language. */
 export function useTexts<T extends Texts>(texts: Catalogue<T>): T {
   return texts[useLanguage()];

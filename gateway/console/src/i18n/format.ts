@@ -17,6 +17,12 @@ export interface Format {
 const MINUTE = 60;
 const HOUR = 3600;
 const DAY = 86_400;
+/** Seconds of each unit, and how many of it are the next one. */
+const UNITS = [
+  [1, "second", 60],
+  [MINUTE, "minute", 60],
+  [HOUR, "hour", 24],
+] as const;
 
 function create(language: Language): Format {
   const locale = LOCALES[language];
@@ -34,21 +40,24 @@ function create(language: Language): Format {
   return {
     number: (value) => numbers.format(value),
     duration(seconds) {
-      if (seconds < 1) return unit(Math.round(seconds * 1000), "millisecond");
+      // Rounded first: 59.6 s is a minute.
+      const thousandths = Math.round(seconds * 1000);
+      if (thousandths < 1000) return unit(thousandths, "millisecond");
       if (seconds < 10) return unit(seconds, "second", 1);
-      if (seconds < MINUTE) return unit(Math.round(seconds), "second");
-      if (seconds < HOUR) return pair(seconds, MINUTE, "minute", 1, "second");
-      if (seconds < DAY) return pair(seconds, HOUR, "hour", MINUTE, "minute");
-      return pair(seconds, DAY, "day", HOUR, "hour");
+      const whole = Math.round(seconds);
+      if (whole < MINUTE) return unit(whole, "second");
+      if (whole < HOUR) return pair(whole, MINUTE, "minute", 1, "second");
+      if (whole < DAY) return pair(whole, HOUR, "hour", MINUTE, "minute");
+      return pair(whole, DAY, "day", HOUR, "hour");
     },
     moment: (at) => moments.format(at),
     clock: (at) => clocks.format(at),
     relative(at, now) {
       const seconds = (at.getTime() - now.getTime()) / 1000;
-      const size = Math.abs(seconds);
-      if (size < MINUTE) return relatives.format(Math.round(seconds), "second");
-      if (size < HOUR) return relatives.format(Math.round(seconds / MINUTE), "minute");
-      if (size < DAY) return relatives.format(Math.round(seconds / HOUR), "hour");
+      for (const [size, name, most] of UNITS) {
+        const count = Math.round(seconds / size);
+        if (Math.abs(count) < most) return relatives.format(count, name);
+      }
       return relatives.format(Math.round(seconds / DAY), "day");
     },
   };

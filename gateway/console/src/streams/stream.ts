@@ -1,4 +1,5 @@
 import { createParser } from "eventsource-parser";
+import { readJson } from "../api/json";
 
 /** `ended`: there is no session (any more). */
 export type StreamState = "connecting" | "open" | "cut" | "refused" | "ended";
@@ -86,7 +87,7 @@ export class LiveStream {
       onEvent: (event) => {
         this.failures = 0;
         if (event.id !== undefined) this.lastId = event.id;
-        this.options.onEvent({ name: event.event ?? "message", data: JSON.parse(event.data) as unknown });
+        this.options.onEvent({ name: event.event ?? "message", data: readJson(event.data) });
       },
     });
     this.options.onState("open");

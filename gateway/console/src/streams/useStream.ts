@@ -17,7 +17,7 @@ const HIDDEN_MILLISECONDS = 30_000;
  */
 export function useStream(path: string | null, onEvent: (event: StreamEvent) => void, onOpen?: () => void): StreamState {
   const [state, setState] = useState<StreamState>("connecting");
-  const [isSeen, setSeen] = useState(true);
+  const [isSeen, setSeen] = useState(() => document.visibilityState === "visible");
   const session = useStore(token);
   const handle = useEffectEvent(onEvent);
   const opened = useEffectEvent(() => onOpen?.());

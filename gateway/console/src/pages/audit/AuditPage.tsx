@@ -2,6 +2,7 @@ import { useInfiniteQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import type { SyntheticEvent } from "react";
 import { api, dataOf } from "../../api/client";
+import { jsonText } from "../../api/json";
 import type { components } from "../../api/schema";
 import { AsOf } from "../../components/AsOf";
 import { Button } from "../../components/Button";
@@ -137,7 +138,7 @@ function Entry({ entry }: { entry: AuditEntry }) {
           </dl>
           {Object.keys(entry.detail).length > 0 && (
             <pre className="part-text" tabIndex={0} aria-label={name} dir="auto">
-              {visible(JSON.stringify(entry.detail, null, 2))}
+              {visible(jsonText(entry.detail, 2))}
             </pre>
           )}
         </details>

@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from "react";
 import { api, dataOf } from "../../api/client";
+import { jsonText } from "../../api/json";
 import type { components } from "../../api/schema";
 import { Button } from "../../components/Button";
 import { Failure } from "../../components/Failure";
@@ -29,7 +30,7 @@ export function Export({ which }: { which: Record<string, string> }) {
         api.GET("/gateway/v1/audit/events", { params: { query: { ...which, limit: STEP, ...(cursor === null ? {} : { cursor }) } }, signal }),
       );
       if (page.events.length === 0) break;
-      parts.push(...page.events.map((event) => `${JSON.stringify(event)}\n`));
+      parts.push(...page.events.map((event) => `${jsonText(event)}\n`));
       count += page.events.length;
       cursor = page.next_cursor;
     }

@@ -1,3 +1,5 @@
+import { jsonText } from "../../api/json";
+
 /** What the list is filtered by, as the address has it. Times are local ones of the reader: `2026-11-29T18:00`. */
 export interface AuditSearch {
   action?: unknown;
@@ -20,7 +22,7 @@ export function changesOf(before: Facts, after: Facts): { name: string; before: 
   const textOf = (facts: Facts, name: string) => {
     const value = facts?.[name];
     if (value === undefined || value === null) return null;
-    return typeof value === "string" ? value : JSON.stringify(value);
+    return typeof value === "string" ? value : jsonText(value);
   };
   const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])];
   return names.map((name) => ({ name, before: textOf(before, name), after: textOf(after, name) })).filter((one) => one.before !== one.after);

@@ -1,4 +1,4 @@
-import { catalogue } from "../../i18n/catalogue";
+import { catalogue, counted } from "../../i18n/catalogue";
 
 export const auditTexts = catalogue({
   en: {
@@ -14,14 +14,14 @@ export const auditTexts = catalogue({
     badTime: "Give a day and a time.",
     verify: "Verify the chain",
     verifying: "Every entry is looked at.",
-    sound: (entries: string) => `The chain holds: ${entries} entries are as they were written.`,
-    broken: (entries: string) => `The chain does not hold. ${entries} entries were looked at.`,
+    sound: (entries: string) => `The chain holds: ${counted(entries, "entry is as it was", "entries are as they were")} written.`,
+    broken: (entries: string) => `The chain does not hold. ${counted(entries, "entry was", "entries were")} looked at.`,
     entry: (number: string) => `Entry ${number}`,
     last: "Last hash, to be compared later",
-    months: (number: string) => `${number} months have expired; their closing hashes were looked at.`,
+    months: (number: string) => `${counted(number, "month has expired; its closing hash was", "months have expired; their closing hashes were")} looked at.`,
     export: "Export what is shown",
-    exporting: (number: string) => `${number} events so far`,
-    exported: (number: string) => `${number} events are in the file.`,
+    exporting: (number: string) => `${counted(number, "event")} so far`,
+    exported: (number: string) => `${counted(number, "event is", "events are")} in the file.`,
     when: "When",
     change: "Change",
     why: "Why",

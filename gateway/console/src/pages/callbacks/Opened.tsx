@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { api, dataOf } from "../../api/client";
+import { jsonText } from "../../api/json";
 import { Detail } from "../../components/Detail";
 import { Failure } from "../../components/Failure";
 import { visible } from "../../components/visible";
@@ -22,7 +23,7 @@ export function Opened({ id, close }: { id: string; close: () => void }) {
           <p className="callback-url">{visible(found.data.url)}</p>
           <h3>{t.body}</h3>
           <pre className="part-text" tabIndex={0} aria-label={t.body} dir="auto">
-            {visible(JSON.stringify(found.data.body, null, 2))}
+            {visible(jsonText(found.data.body, 2))}
           </pre>
         </>
       )}

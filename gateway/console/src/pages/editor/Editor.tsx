@@ -263,6 +263,7 @@ export function Editor({ place, around, initial }: EditorProps) {
       {current !== null && (
         <Versions
           key={current.version}
+          current={current.version}
           place={place}
           text={text}
           canEdit={canEdit}

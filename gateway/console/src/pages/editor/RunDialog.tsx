@@ -2,6 +2,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { type SyntheticEvent, useMemo, useState } from "react";
 import { Dialog, DialogTrigger, Heading, Modal, ModalOverlay } from "react-aria-components";
 import { api, dataOf } from "../../api/client";
+import { jsonText } from "../../api/json";
 import type { components } from "../../api/schema";
 import { useSession } from "../../api/session";
 import { Button } from "../../components/Button";
@@ -115,7 +116,7 @@ export function RunDialog({ place, current, isChanged }: { place: Place; current
                 {preview !== null && (
                   <div className="editor-note" role="status">
                     <p>{t.previewed(format.number(preview.nodes))}</p>
-                    <pre className="part-text">{JSON.stringify(preview.params, null, 2)}</pre>
+                    <pre className="part-text">{jsonText(preview.params, 2)}</pre>
                   </div>
                 )}
                 <div className="dialog-actions">

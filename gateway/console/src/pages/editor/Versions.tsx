@@ -1,4 +1,4 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { useRef, useState } from "react";
 import { api, dataOf } from "../../api/client";
 import { Button } from "../../components/Button";
@@ -10,12 +10,16 @@ import { useAct } from "../../components/useAct";
 import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
+import { useNews } from "../../streams/useNews";
+import { useReadAgain } from "../../streams/useReadAgain";
 import { Comparison } from "./Comparison";
 import { type Place, type Saved, readVersion } from "./saved";
 import { editorTexts } from "./texts";
 
 interface VersionsProps {
   place: Place;
+  /** The version that the page knows to be in use. */
+  current: number;
   text: string;
   canEdit: boolean;
   /** The text of a version is to be edited. */
@@ -24,21 +28,21 @@ interface VersionsProps {
 }
 
 /** The versions there are; each can be compared with the text, taken into it, or used again. */
-export function Versions({ place, text, canEdit, take, rolledBack }: VersionsProps) {
+export function Versions({ place, current, text, canEdit, take, rolledBack }: VersionsProps) {
   const t = useTexts(editorTexts);
   const format = useFormat();
-  const queries = useQueryClient();
-  const key = ["dag-versions", place.tenant, place.name];
+  const key = ["dag-versions", place.tenant, place.name, current];
+  const readAgain = useReadAgain(key);
   const [shown, setShown] = useState<Saved | null>(null);
   // Who closes what is shown goes on from there.
   const opener = useRef<HTMLElement>(null);
-  const { act, error } = useAct(() => {
-    void queries.invalidateQueries({ queryKey: key });
-  });
+  const { act, error } = useAct(readAgain);
   const found = useQuery({
     queryKey: key,
+    gcTime: 0,
     queryFn: ({ signal }) => dataOf(api.GET("/gateway/v1/dags/{name}/versions", { params: { path: { name: place.name }, query: place.query }, signal })),
   });
+  useNews(["dag"], readAgain, place.tenant ?? undefined);
   const open = (version: number, then: (saved: Saved) => void) => act(() => readVersion(place, version).then(then));
   return (
     <section className="part" aria-labelledby="editor-versions">

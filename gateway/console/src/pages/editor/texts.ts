@@ -1,4 +1,4 @@
-import { catalogue } from "../../i18n/catalogue";
+import { catalogue, counted } from "../../i18n/catalogue";
 
 export const editorTexts = catalogue({
   en: {
@@ -34,7 +34,7 @@ export const editorTexts = catalogue({
     fit: "Show all",
     text: "The DAG as YAML",
     faultsTitle: "Faults",
-    faults: (number: string) => (number === "1" ? "1 fault" : `${number} faults`),
+    faults: (number: string) => counted(number, "fault"),
     line: (number: string) => `Line ${number}:`,
     checking: "Checking…",
     valid: "Valid.",
@@ -96,7 +96,7 @@ export const editorTexts = catalogue({
     no: "no",
     notName: "A name is a letter, then letters, digits and _.",
     taken: "This name is taken.",
-    notNumber: "This is no number.",
+    notNumber: "This is no number, or has too many digits.",
     notYaml: "This is no YAML value; put it in quotes.",
     save: "Save",
     saveTitle: "Save a new version",
@@ -134,7 +134,7 @@ export const editorTexts = catalogue({
     project: "Project (optional)",
     dryRun: "Dry run",
     runNow: "Run it",
-    previewed: (nodes: string) => `It can run: ${nodes} nodes, with these parameters. Nothing was started.`,
+    previewed: (nodes: string) => `It can run: ${counted(nodes, "node")}, with these parameters. Nothing was started.`,
   },
   zh: {
     title: "DAG",
@@ -231,7 +231,7 @@ export const editorTexts = catalogue({
     no: "否",
     notName: "名称以字母开头，其后为字母、数字和 _。",
     taken: "此名称已被占用。",
-    notNumber: "这不是数字。",
+    notNumber: "这不是数字，或位数过多。",
     notYaml: "这不是 YAML 值；请加引号。",
     save: "保存",
     saveTitle: "保存新版本",

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, dataOf } from "../../api/client";
+import { jsonText } from "../../api/json";
 import type { components } from "../../api/schema";
 import { may, useSession } from "../../api/session";
 import { Failure } from "../../components/Failure";
@@ -209,7 +210,7 @@ function Steps({ plan }: { plan: PlanSummary }) {
                   <td>{step.who}</td>
                   <td dir="auto">{visible(step.why)}</td>
                   <td>
-                    <code>{visible(JSON.stringify(step.evidence))}</code>
+                    <code>{visible(jsonText(step.evidence))}</code>
                   </td>
                 </tr>
               ))}

@@ -1,6 +1,7 @@
 import { Link } from "@tanstack/react-router";
 import { type ReactNode, useState } from "react";
 import { api } from "../../api/client";
+import { jsonText } from "../../api/json";
 import { may, useSession } from "../../api/session";
 import { Button } from "../../components/Button";
 import { Detail } from "../../components/Detail";
@@ -47,7 +48,7 @@ export function NodePanel({ run, node, close }: { run: RunSummary; node: DrawnNo
     [t.message, state.message === null ? null : visible(state.message)],
     [t.worker, state.worker_id],
     [t.error, state.error === null ? null : <span className="part-error">{visible(state.error)}</span>],
-    [t.answer, state.answer === null ? null : <code>{visible(JSON.stringify(state.answer))}</code>],
+    [t.answer, state.answer === null ? null : <code>{visible(jsonText(state.answer))}</code>],
     [t.toRun, state.run_id === null ? null : <RunLink runId={state.run_id} />],
     [t.toTask, state.task_id === null || state.run_id !== null || state.kind !== "task" ? null : <TaskLink taskId={state.task_id} />],
   ];

@@ -1,5 +1,6 @@
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { useCallback, useEffect, useMemo, useState } from "react";
+import { jsonText } from "../../api/json";
 import { Empty } from "../../components/Empty";
 import { Moment } from "../../components/Moment";
 import { PageHead } from "../../components/PageHead";
@@ -9,6 +10,7 @@ import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { runsTexts } from "../runs/texts";
 import { TONES } from "../runs/tones";
+import { FollowInside } from "./FollowInside";
 import { NodePanel, RunLink } from "./NodePanel";
 import { NodesInTime } from "./NodesInTime";
 import { Picture } from "./Picture";
@@ -101,9 +103,7 @@ function Found({ state }: { state: RunState }) {
           <Picture run={open} chosen={chosen === null ? null : (node ?? null)} choose={choose} toggle={toggle} />
           {chosen !== null && <NodePanel key={node} run={chosen.run.state.run} node={chosen.node} close={() => choose(null)} />}
         </div>
-        {[...new Set(openedRuns(open, opened))].map((id) => (
-          <Follow key={id} runId={id} tell={tell} />
-        ))}
+        <FollowInside ids={[...new Set(openedRuns(open, opened))]} tell={tell} />
       </section>
       <NodesInTime nodes={nodes} undoing={undoing} critical={critical} choose={choose} />
       <Json title={t.params} value={run.params} />
@@ -112,21 +112,12 @@ function Found({ state }: { state: RunState }) {
   );
 }
 
-/** Follows a run that is opened in place. */
-function Follow({ runId, tell }: { runId: string; tell: (id: string, state: RunState) => void }) {
-  const { state } = useRun(runId);
-  useEffect(() => {
-    if (state !== null) tell(runId, state);
-  }, [runId, state, tell]);
-  return null;
-}
-
 function Json({ title, value }: { title: string; value: unknown }) {
   return (
     <section className="part">
       <h2>{title}</h2>
       <pre className="part-text" tabIndex={0} aria-label={title} dir="auto">
-        {visible(JSON.stringify(value, null, 2))}
+        {visible(jsonText(value, 2))}
       </pre>
     </section>
   );

@@ -1,5 +1,5 @@
 import type { Nested } from "./layout";
-import { type DrawnNode, type RunState, criticalPath, drawn } from "./run";
+import { type DrawnNode, type RunState, criticalPath, drawn, isOver } from "./run";
 
 /** A run as it is drawn, with the runs inside of its nodes that are opened. */
 export interface OpenRun {
@@ -21,12 +21,14 @@ export function openRun(state: RunState, runs: ReadonlyMap<string, RunState>, op
   return { state, nodes, critical: criticalPath(nodes), inside };
 }
 
-/** Ids of the runs that are opened, as far as those around them are known. */
+/** Ids of the runs that are opened and go on, as far as those around them are known. One that has ended goes on again with its node. */
 export function openedRuns(run: OpenRun, opened: ReadonlySet<string>, prefix = ""): string[] {
   return run.nodes.flatMap(({ name, state }) => {
     if (state.run_id === null || !opened.has(prefix + name)) return [];
     const inner = run.inside.get(name);
-    return [state.run_id, ...(inner === undefined ? [] : openedRuns(inner, opened, `${prefix}${name}/`))];
+    const told = inner?.state.run;
+    const hasEnded = told !== undefined && isOver(told) && told.finished_at === state.finished_at;
+    return [...(hasEnded ? [] : [state.run_id]), ...(inner === undefined ? [] : openedRuns(inner, opened, `${prefix}${name}/`))];
   });
 }
 

@@ -20,7 +20,7 @@ import { useStream } from "../../streams/useStream";
 import { nameOfState } from "../tasks/states";
 import { tasksTexts } from "../tasks/texts";
 import { Times } from "../schedules/Times";
-import { useMoment } from "../schedules/useMoment";
+import { useNextTime } from "../schedules/useNextTime";
 import { ScheduleActions } from "./ScheduleActions";
 import { daysOf } from "./days";
 import { scheduleTexts } from "./texts";
@@ -80,7 +80,7 @@ function ScheduleFound({ scheduleId }: { scheduleId: string }) {
   );
   useNews(["schedule"], both);
   // A time may come to nothing, which no task tells.
-  useMoment(found.data?.schedule.next_at ?? null, both);
+  useNextTime(found.data === undefined ? [] : [found.data.schedule], both);
   return (
     <>
       <p>
@@ -96,6 +96,7 @@ function ScheduleFound({ scheduleId }: { scheduleId: string }) {
           <Coming schedule={found.data.schedule} times={found.data.times} />
         </>
       )}
+      {found.data !== undefined && history.isError && <Failure error={history.error} retry={() => void history.refetch()} />}
       {history.data !== undefined && (
         <section className="part" aria-labelledby="schedule-history">
           <h2 id="schedule-history">{t.history}</h2>

@@ -1,4 +1,4 @@
-import { catalogue } from "../../i18n/catalogue";
+import { catalogue, counted } from "../../i18n/catalogue";
 
 export const scheduleTexts = catalogue({
   en: {
@@ -48,7 +48,7 @@ export const scheduleTexts = catalogue({
     from: "From",
     to: "To",
     noTime: "Give a day and a time.",
-    filled: (times: string, noted: string) => `${times} times are in the range; ${noted} of them are fired now.`,
+    filled: (times: string, noted: string) => `${counted(times, "time is", "times are")} in the range; ${counted(noted, "of them is", "of them are")} fired now.`,
     close: "Close",
   },
   zh: {

@@ -11,7 +11,7 @@ import { visible } from "../../components/visible";
 import { useTexts } from "../../i18n/catalogue";
 import { Times } from "./Times";
 import { schedulesTexts } from "./texts";
-import { useMoment } from "./useMoment";
+import { useNextTime } from "./useNextTime";
 import "./schedules.css";
 
 const KEY = ["schedules"];
@@ -28,8 +28,7 @@ export default function SchedulesPage() {
   });
   const live = useLivePages(found, KEY, ["schedule"]);
   const schedules = found.data?.pages.flatMap((page) => page.schedules) ?? [];
-  const times = schedules.map((schedule) => schedule.next_at).filter((time) => time !== null);
-  useMoment(times.length === 0 ? null : times.reduce((one, other) => (Date.parse(one) < Date.parse(other) ? one : other)), () => void found.refetch());
+  useNextTime(schedules, () => void found.refetch());
   return (
     <>
       <PageHead title={t.title} />

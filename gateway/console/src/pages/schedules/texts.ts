@@ -1,4 +1,4 @@
-import { catalogue } from "../../i18n/catalogue";
+import { catalogue, counted } from "../../i18n/catalogue";
 
 export const schedulesTexts = catalogue({
   en: {
@@ -12,7 +12,7 @@ export const schedulesTexts = catalogue({
     over: "no more times",
     more: "More schedules",
     every: (time: string) => `every ${time}`,
-    moments: (number: string) => `${number} moments`,
+    moments: (number: string) => counted(number, "moment"),
     none: "There is no schedule",
     noneHelp: "Create one with taskgate schedule create, or with POST /gateway/v1/schedules.",
   },

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { api, dataOf } from "../../api/client";
 import type { components } from "../../api/schema";
+import { Failure } from "../../components/Failure";
 import { useTexts } from "../../i18n/catalogue";
 import { taskTexts } from "./texts";
 
@@ -17,11 +18,16 @@ export function Links({ taskId, version }: { taskId: string; version: string }) 
     [t.trace, found.data?.trace],
     [t.temporalUi, found.data?.temporal],
   ] as const;
-  return links.map(([name, address]) =>
-    address === null || address === undefined ? null : (
-      <a key={name} href={address} target="_blank" rel="noreferrer">
-        {name} ↗
-      </a>
-    ),
+  return (
+    <>
+      {found.isError && <Failure error={found.error} retry={() => void found.refetch()} />}
+      {links.map(([name, address]) =>
+        address === null || address === undefined ? null : (
+          <a key={name} href={address} target="_blank" rel="noreferrer">
+            {name} ↗
+          </a>
+        ),
+      )}
+    </>
   );
 }

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, dataOf } from "../../api/client";
+import { jsonText } from "../../api/json";
 import { Button } from "../../components/Button";
 import { Failure } from "../../components/Failure";
 import { visible } from "../../components/visible";
@@ -32,7 +33,7 @@ export function Payload({ taskId }: { taskId: string }) {
         <>
           {found.data.is_cut && <p>{t.cut(format.number(found.data.bytes))}</p>}
           <pre className="part-text" tabIndex={0} aria-label={t.payload} dir="auto">
-            {visible(typeof found.data.payload === "string" ? found.data.payload : JSON.stringify(found.data.payload, null, 2))}
+            {visible(typeof found.data.payload === "string" ? found.data.payload : jsonText(found.data.payload, 2))}
           </pre>
         </>
       )}

@@ -2,6 +2,8 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 import { api, dataOf } from "../../api/client";
+import { jsonText } from "../../api/json";
+import { Problem } from "../../api/problem";
 import type { components } from "../../api/schema";
 import { may, useSession } from "../../api/session";
 import { Failure } from "../../components/Failure";
@@ -96,7 +98,7 @@ function Found({ task, log }: { task: TaskDispatch; log: TaskLog }) {
       <PageHead title={task.task_type}>
         <Actions task={task} />
       </PageHead>
-      <p className="part-line">
+      <div className="part-line">
         <code>{task.task_id}</code> <Status tone={TONES[task.state]}>{states[task.state]}</Status>
         <span>
           {t.created} <Moment at={task.created_at} />
@@ -107,7 +109,7 @@ function Found({ task, log }: { task: TaskDispatch; log: TaskLog }) {
           </span>
         )}
         <Links taskId={task.task_id} version={String(task.epoch)} />
-      </p>
+      </div>
       {task.waiting_because !== null && <p role="status">{task.waiting_because}</p>}
       <div className="task-progress">
         <label htmlFor="task-progress">{t.progress}</label>
@@ -141,7 +143,7 @@ function Found({ task, log }: { task: TaskDispatch; log: TaskLog }) {
         <section className="part" aria-labelledby="task-result">
           <h2 id="task-result">{t.result}</h2>
           <pre className="part-text" tabIndex={0} aria-label={t.result} dir="auto">
-            {visible(JSON.stringify(log.result, null, 2))}
+            {visible(jsonText(log.result, 2))}
           </pre>
         </section>
       )}
@@ -161,6 +163,8 @@ function Stack({ taskId }: { taskId: string }) {
     retry: 3,
   });
   const stack = letter.data?.history.at(-1)?.stack;
+  const isMissing = letter.error instanceof Problem && letter.error.status === 404;
+  if (letter.isError && !isMissing) return <Failure error={letter.error} retry={() => void letter.refetch()} />;
   if (stack === null || stack === undefined) return null;
   return (
     <pre className="part-text" tabIndex={0} aria-label={t.stack}>

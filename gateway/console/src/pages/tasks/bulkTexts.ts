@@ -1,4 +1,4 @@
-import { catalogue } from "../../i18n/catalogue";
+import { catalogue, counted } from "../../i18n/catalogue";
 
 export const bulkTexts = catalogue({
   en: {
@@ -11,7 +11,7 @@ export const bulkTexts = catalogue({
     redrive: "Redrive: what failed",
     reprioritise: "Change the priority: what has not started",
     priority: "Priority",
-    preview: (count: string) => `${count} tasks`,
+    preview: (count: string) => counted(count, "task"),
     previewNone: "No task that matches can be acted upon so.",
     previewing: "Counting…",
     why: "Why",

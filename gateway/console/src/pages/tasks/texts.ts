@@ -1,4 +1,4 @@
-import { catalogue } from "../../i18n/catalogue";
+import { catalogue, counted } from "../../i18n/catalogue";
 
 export const tasksTexts = catalogue({
   en: {
@@ -6,7 +6,7 @@ export const tasksTexts = catalogue({
     search: "Filter tasks",
     searchHelp: "For example state:running backend:temporal tenant:acme type:add_episode label:team:blue. A word alone is an entity’s id.",
     unknown: (name: string) => `There is no filter “${name}”. Filters are state, backend, tenant, project, type, entity, worker, error, stage and label.`,
-    loaded: (count: string) => `${count} tasks loaded`,
+    loaded: (count: string) => `${counted(count, "task")} loaded`,
     none: "No task matches",
     noneHelp: "Remove filters, or submit a task with POST /gateway/v1/tasks.",
     task: "Task",

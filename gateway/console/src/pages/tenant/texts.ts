@@ -1,4 +1,4 @@
-import { catalogue } from "../../i18n/catalogue";
+import { catalogue, counted } from "../../i18n/catalogue";
 
 export const tenantTexts = catalogue({
   en: {
@@ -22,7 +22,7 @@ export const tenantTexts = catalogue({
     paused: "paused",
     quota: "a quota is used up",
     recovery: "a person decides what becomes of it after a restore",
-    pastGateway: (count: string) => `${count} more were pushed into Redis past the gateway; they are not among these.`,
+    pastGateway: (count: string) => `${counted(count, "more was", "more were")} pushed into Redis past the gateway; ${count === "1" ? "it is" : "they are"} not among these.`,
     quotas: "Quotas",
     quotasHelp: "Used of what is allowed. What is over a quota that was set lower goes on; nothing is dropped.",
     noQuotas: "No quota is set: the tenant may have what there is room for.",

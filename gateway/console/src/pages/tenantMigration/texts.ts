@@ -1,4 +1,4 @@
-import { catalogue } from "../../i18n/catalogue";
+import { catalogue, counted } from "../../i18n/catalogue";
 
 export const tenantMigrationTexts = catalogue({
   en: {
@@ -33,7 +33,7 @@ export const tenantMigrationTexts = catalogue({
     blocked: "blocked",
     drained: "drained",
     safe_to_switch_off: "Redis may be switched off",
-    left: (count: string) => `${count} tasks are left for Redis`,
+    left: (count: string) => `${counted(count, "task is", "tasks are")} left for Redis`,
     eta: (time: string, low: string, high: string) => `about ${time} (${low} to ${high})`,
     place: "Where",
     count: "Tasks",

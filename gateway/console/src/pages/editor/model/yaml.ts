@@ -49,8 +49,17 @@ function without(names: RegExp, tags: Tags): Tags {
 
 function narrowed(tag: Tags[number]): Tags[number] {
   if (typeof tag === "string" || tag.test === undefined) return tag;
-  const known = READ_AS[tag.tag.replace(/.*:/, "")];
-  return known === undefined ? tag : { ...tag, test: new RegExp(`(?=${known.source})${tag.test.source}`) };
+  const name = tag.tag.replace(/.*:/, "");
+  const known = READ_AS[name];
+  if (known === undefined) return tag;
+  const test = new RegExp(`(?=${known.source})${tag.test.source}`);
+  if (name !== "int") return { ...tag, test };
+  // What a number cannot hold is a `bigint`.
+  const resolve: typeof tag.resolve = (text, refuse, options) => {
+    const whole = tag.resolve(text, refuse, { ...options, intAsBigInt: true });
+    return Number.isSafeInteger(Number(whole)) ? Number(whole) : whole;
+  };
+  return { ...tag, test, resolve };
 }
 
 /** A document that expands further than this is refused. */
@@ -119,8 +128,9 @@ function refusedIn(document: Document.Parsed): SyntaxFault[] {
         if (source === "" && type === Scalar.PLAIN) refuse(scalar, "a key is missing before the colon");
       } else if (typeof value === "number") {
         if (!Number.isFinite(value)) refuse(scalar, "this is no finite number");
+      } else if (typeof value === "bigint") {
         // Only what has a point may be larger.
-        else if (!source.includes(".") && (value >= 2 ** 64 || value < -(2 ** 63))) refuse(scalar, "this number is too large");
+        if (value >= 2 ** 64 || value < -(2 ** 63)) refuse(scalar, "this number is too large");
       } else if (value === "=" && type === Scalar.PLAIN) refuse(scalar, "`=` alone needs quotes");
     },
     Alias(_, alias) {

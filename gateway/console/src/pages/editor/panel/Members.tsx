@@ -27,7 +27,7 @@ export function Members({ title, values, own, suggest, set, takeOut }: MembersPr
     <fieldset className="editor-members">
       <legend>{title}</legend>
       {names.map((name) => (
-        <div key={`${name} ${JSON.stringify(values[name])}`} className="editor-member">
+        <div key={`${name} ${written(values[name])}`} className="editor-member">
           <CodeField
             label={name}
             value={written(values[name])}

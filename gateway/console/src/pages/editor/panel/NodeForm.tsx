@@ -8,6 +8,7 @@ import { CodeField } from "../text/CodeField";
 import { editorTexts } from "../texts";
 import { Choice, Entry } from "./Entry";
 import { Members } from "./Members";
+import { numberOf, shownNumber } from "./values";
 
 interface NodeFormProps {
   node: DagNode;
@@ -45,8 +46,7 @@ export function NodeForm({ node, definition, known, edit, rename, remove }: Node
     );
   };
   const number = (label: string, place: readonly string[]) => {
-    const value = at(place);
-    const shown = typeof value === "number" ? String(value) : "";
+    const shown = shownNumber(at(place));
     return (
       <Entry
         key={`${place.join()} ${shown}`}
@@ -54,8 +54,9 @@ export function NodeForm({ node, definition, known, edit, rename, remove }: Node
         value={shown}
         isNumber
         commit={(typed) => {
-          if (typed !== "" && !Number.isFinite(Number(typed))) return t.notNumber;
-          set(place, typed === "" ? undefined : Number(typed));
+          const value = numberOf(typed);
+          if (typed !== "" && value === null) return t.notNumber;
+          set(place, value ?? undefined);
           return null;
         }}
       />

@@ -11,6 +11,7 @@ import { Entry } from "./Entry";
 import { Members } from "./Members";
 import { NodeForm } from "./NodeForm";
 import { ParameterForm } from "./ParameterForm";
+import { numberOf, shownNumber } from "./values";
 
 interface PanelProps {
   chosen: ReadonlySet<string>;
@@ -98,7 +99,7 @@ function WholeForm({ definition, edit }: Pick<PanelProps, "definition" | "edit">
   const { fields } = definition;
   const entry = (label: string, field: string, isNumber: boolean) => {
     const value = fields[field];
-    const shown = typeof value === "string" || typeof value === "number" ? String(value) : "";
+    const shown = typeof value === "string" ? value : shownNumber(value);
     return (
       <Entry
         key={`${field} ${shown}`}
@@ -106,8 +107,9 @@ function WholeForm({ definition, edit }: Pick<PanelProps, "definition" | "edit">
         value={shown}
         isNumber={isNumber}
         commit={(typed) => {
-          if (isNumber && typed !== "" && !Number.isFinite(Number(typed))) return t.notNumber;
-          edit({ is: "set", place: [field], ...(typed === "" ? {} : { value: isNumber ? Number(typed) : typed }) });
+          const wanted = isNumber ? numberOf(typed) : typed;
+          if (typed !== "" && wanted === null) return t.notNumber;
+          edit({ is: "set", place: [field], ...(typed === "" ? {} : { value: wanted }) });
           return null;
         }}
       />

@@ -12,3 +12,14 @@ export function understood(text: string): { value: unknown } | null {
   const { value, faults } = parse(text);
   return faults.length > 0 ? null : { value };
 }
+
+/** What a field for a number says; null: no number, or one with more digits than one of JavaScript has. */
+export function numberOf(typed: string): number | null {
+  const value = typed === "" ? NaN : Number(typed);
+  return Math.abs(value) <= Number.MAX_SAFE_INTEGER ? value : null;
+}
+
+/** What stands in such a field. */
+export function shownNumber(value: unknown): string {
+  return typeof value === "number" || typeof value === "bigint" ? String(value) : "";
+}

@@ -81,8 +81,14 @@ d.state = :value
 -- name: where_event
 d.event = :value
 
+-- name: where_ended_before
+d.ended_at < :value
+
 -- name: where_beyond
 (d.created_at, d.id) < (:value, :value)
+
+-- name: now
+SELECT clock_timestamp()
 
 -- name: resend
 -- From the start: as many attempts as at first.

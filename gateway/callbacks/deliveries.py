@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from gateway.access.placement import Caller
 from gateway.audit.acts import Act, record
 from gateway.callbacks.deliverer import SQL
 from gateway.callbacks.errors import DeliveryNotDead, DeliveryNotFound
+from gateway.callbacks.requests import Resend
 from gateway.storage.database import Database
 from gateway.storage.paging import Place
 from gateway.storage.queries import Conditions
@@ -26,6 +28,15 @@ class DeliveryFilter:
     task_id: str | None = None
     state: str | None = None
     event: str | None = None
+    ended_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resent:
+    """One step: how many are sent again. The next step is to ask for those that were given up before the same time."""
+
+    resent: int
+    given_up_before: datetime
 
 
 class Deliveries:
@@ -47,6 +58,7 @@ class Deliveries:
             (SQL.where_task, which.task_id),
             (SQL.where_state, which.state),
             (SQL.where_event, which.event),
+            (SQL.where_ended_before, which.ended_before),
         )
         if (after := Place.of(cursor, _LIST)) is not None:
             condition.add(SQL.where_beyond, after.at, after.id)
@@ -72,12 +84,16 @@ class Deliveries:
         if not await self._again([delivery_id], actor):
             raise DeliveryNotDead
 
-    async def resend_dead(self, caller: Caller, which: DeliveryFilter, *, limit: int, actor: str) -> int:
-        """Send callbacks again that were given up, at most so many, the newest first. Returns how many."""
-        caller.check_all(which.tenant_id, None)
-        which = DeliveryFilter(which.tenant_id, which.task_id, "dead", which.event)
-        page, _ = await self.list(caller, which, limit=limit)
-        return await self._again([delivery["id"] for delivery in page], actor) if page else 0
+    async def resend_dead(self, caller: Caller, asked: Resend, *, actor: str) -> Resent:
+        """Send callbacks again that were given up, at most so many, the newest first.
+
+        A receiver may end one at once: without the time, steps without end would send it again and again.
+        """
+        caller.check_all(asked.tenant_id, None)
+        before = asked.given_up_before or await self._db.fetchval(SQL.now)
+        which = DeliveryFilter(asked.tenant_id, asked.task_id, "dead", asked.event, before)
+        page, _ = await self.list(caller, which, limit=asked.limit)
+        return Resent(await self._again([delivery["id"] for delivery in page], actor) if page else 0, before)
 
     async def _again(self, ids: Sequence[str], actor: str) -> int:
         async with self._db.transaction() as db:

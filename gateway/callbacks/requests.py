@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.callbacks.callback import CallbackEvent
+from gateway.moment import Moment
 
 State = Literal["pending", "delivered", "dead"]
 Id = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -16,13 +17,14 @@ _LONGEST_OVERLAP_HOURS = 30 * 24.0
 
 
 class Resend(BaseModel):
-    """Which of those that were given up."""
+    """Which of those that were given up. `given_up_before` is now, or what the answer to the first step says."""
 
     model_config = ConfigDict(extra="forbid")
 
     tenant_id: Id | None = None
     task_id: Id | None = None
     event: CallbackEvent | None = None
+    given_up_before: Moment | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 500
 
 

@@ -81,9 +81,10 @@ def resend(
                     gateway.call("POST", f"{_PATH}/{quote(callback_id, safe='')}/resend")
                     say({"id": callback_id}, f"sent again: {callback_id}")
             return
-        total = 0
-        while resent := gateway.call("POST", f"{_PATH}/resend", body={"tenant_id": tenant, "task_id": task})["resent"]:
-            total += resent
+        total, step = 0, {"tenant_id": tenant, "task_id": task}
+        while (answer := gateway.call("POST", f"{_PATH}/resend", body=step))["resent"]:
+            total += answer["resent"]
+            step["given_up_before"] = answer["given_up_before"]
     print_result({"resent": total}, f"sent again: {total} callbacks", as_json=as_json)
 
 

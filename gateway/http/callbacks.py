@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -60,6 +61,7 @@ class ResendReport(BaseModel):
     """How many are sent again."""
 
     resent: int
+    given_up_before: datetime = Field(description="Give it with the next step: what is given up from then on stays")
 
 
 class SecretMade(BaseModel):
@@ -109,10 +111,9 @@ async def list_callbacks(
 
 @router.post("/callbacks/resend", response_model=ResendReport, responses=problem_errors())
 async def resend_callbacks(request: Request, body: Resend) -> Response:
-    """Send again what was given up; ask until `resent` is 0."""
-    caller, which = await _caller(request), DeliveryFilter(body.tenant_id, body.task_id, event=body.event)
-    resent = await gateway_of(request).deliveries.resend_dead(caller, which, limit=body.limit, actor=caller.user_id)
-    return json_answer({"resent": resent})
+    """Send again what was given up; ask until `resent` is 0, with the `given_up_before` of the first answer."""
+    caller = await _caller(request)
+    return json_answer(asdict(await gateway_of(request).deliveries.resend_dead(caller, body, actor=caller.user_id)))
 
 
 @router.get("/callbacks/{id}", response_model=CallbackDetail, responses=problem_errors(404))

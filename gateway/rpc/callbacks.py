@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -92,10 +93,9 @@ class CallbackService:
     async def resend_dead(self, authorization: str | None, request: ResendCallbacksRequest) -> ResendCallbacksResponse:
         """Send again what was given up."""
         asked = checked(Resend, facts_of(request))
-        which = DeliveryFilter(asked.tenant_id, asked.task_id, event=asked.event)
         caller = await self._access.authenticate(authorization)
-        work = self._deliveries.resend_dead(caller, which, limit=asked.limit, actor=caller.user_id)
-        return ResendCallbacksResponse(resent=await self._unbroken.run(work))
+        work = self._deliveries.resend_dead(caller, asked, actor=caller.user_id)
+        return fill(ResendCallbacksResponse(), asdict(await self._unbroken.run(work)))
 
     async def rotate(
         self, authorization: str | None, request: RotateWebhookSecretRequest

@@ -149,6 +149,8 @@ async def test_callbacks_are_seen_and_sent_again(face: Any, callbacks: Any, refu
 
     resent = await callbacks.ResendCallbacks(ResendCallbacksRequest(), metadata=face.ann)
     assert resent.resent == 1
+    later = ResendCallbacksRequest(given_up_before=resent.given_up_before)
+    assert (await callbacks.ResendCallbacks(later, metadata=face.ann)).resent == 0
     got = await callbacks.GetCallback(GetCallbackRequest(id=mine), metadata=face.ann)
     assert got.callback.state == CallbackState.CALLBACK_STATE_PENDING
     refused = await refusal(callbacks.ResendCallback(ResendCallbackRequest(id=mine), metadata=face.ann))

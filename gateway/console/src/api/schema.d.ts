@@ -1414,7 +1414,7 @@ export interface paths {
         put?: never;
         /**
          * Resend Callbacks
-         * @description Send again what was given up; ask until `resent` is 0.
+         * @description Send again what was given up; ask until `resent` is 0, with the `given_up_before` of the first answer.
          */
         post: operations["resend_callbacks"];
         delete?: never;
@@ -6573,7 +6573,7 @@ export interface components {
         };
         /**
          * Resend
-         * @description Which of those that were given up.
+         * @description Which of those that were given up. `given_up_before` is now, or what the answer to the first step says.
          */
         Resend: {
             /** Tenant Id */
@@ -6581,6 +6581,8 @@ export interface components {
             /** Task Id */
             task_id?: string | null;
             event?: components["schemas"]["CallbackEvent"] | null;
+            /** Given Up Before */
+            given_up_before?: string | null;
             /**
              * Limit
              * @default 500
@@ -6594,6 +6596,12 @@ export interface components {
         ResendReport: {
             /** Resent */
             resent: number;
+            /**
+             * Given Up Before
+             * Format: date-time
+             * @description Give it with the next step: what is given up from then on stays
+             */
+            given_up_before: string;
         };
         /**
          * Response

@@ -143,13 +143,31 @@ async def test_gone_is_given_up_at_once_and_can_be_sent_again(client, receiver, 
     assert tuple(audit) == ("ann", f"callback:{dead['id']}")
 
 
+async def test_all_are_sent_again_once_though_their_receiver_ends_each_at_once(
+    client, receiver, secret, end_task
+) -> None:
+    receiver.answers += ["410 Gone"] * 200
+    tasks = [await end_task({"url": receiver.url()}) for _ in range(3)]
+    step: dict[str, Any] = {"limit": 2}
+    resent = []
+    for _ in range(50):
+        for task in tasks:
+            await delivery(client, task, "dead")
+        answer = (await client.post(f"{API}/resend", json=step)).json()
+        resent.append(answer.pop("resent"))
+        if resent[-1] == 0:
+            break
+        step |= answer
+    assert resent == [2, 1, 0]
+
+
 async def test_given_up_after_so_many_attempts(client, receiver, secret, end_task) -> None:
     receiver.answers += ["503 Busy"] * 12
     task = await end_task({"url": receiver.url()})
     dead = await delivery(client, task, "dead")
     assert (dead["attempts"], dead["status"], dead["error"]) == (12, 503, "answered 503")
-    assert (await client.post(f"{API}/resend", json={})).json() == {"resent": 1}
-    assert (await client.post(f"{API}/resend", json={"task_id": "other"})).json() == {"resent": 0}
+    assert (await client.post(f"{API}/resend", json={})).json()["resent"] == 1
+    assert (await client.post(f"{API}/resend", json={"task_id": "other"})).json()["resent"] == 0
     await delivery(client, task, "delivered")
 
 

@@ -79,5 +79,16 @@ async def test_callbacks(run, fail_task, database) -> None:
     await database.execute("UPDATE taskgate.delivery SET state = 'dead'")
     assert json.loads((await run("callback", "resend", found[0]["id"], "--json"))[1]) == [{"id": found[0]["id"]}]
     assert json.loads((await run("callback", "resend", "--dead", "--task", "none", "--json"))[1]) == {"resent": 0}
+    # However fast it is given up again, it is sent once.
+    await database.execute("UPDATE taskgate.delivery SET state = 'dead', ended_at = now()")
+    await database.execute(
+        "CREATE FUNCTION gone() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN NEW.state = 'dead'; NEW.ended_at = clock_timestamp(); RETURN NEW; END $$"
+    )
+    await database.execute(
+        "CREATE TRIGGER gone BEFORE UPDATE ON taskgate.delivery FOR EACH ROW WHEN (NEW.state = 'pending')"
+        " EXECUTE FUNCTION gone()"
+    )
+    assert json.loads((await run("callback", "resend", "--dead", "--json"))[1]) == {"resent": 1}
     assert (await run("callback", "resend", "--dead", "--task", "none"))[1] == "sent again: 0 callbacks\n"
     assert (await run("callback", "resend"))[0] == 2

@@ -82,11 +82,14 @@ export default function CallbacksPage() {
   };
   const resendAll = async () => {
     let count = 0;
+    // What is given up again meanwhile stays: a receiver may end each at once.
+    let before: { given_up_before?: string } = {};
     for (;;) {
       setSent({ count, isOver: false });
-      const { resent } = await dataOf(api.POST("/gateway/v1/callbacks/resend", { body: { ...whose, limit: STEP } }));
+      const { resent, given_up_before } = await dataOf(api.POST("/gateway/v1/callbacks/resend", { body: { ...whose, ...before, limit: STEP } }));
       if (resent === 0) break;
       count += resent;
+      before = { given_up_before };
     }
     setSent({ count, isOver: true });
     live.readAgain();

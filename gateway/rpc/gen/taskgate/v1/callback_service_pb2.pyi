@@ -318,6 +318,7 @@ class ResendCallbacksRequest(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     EVENT_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    GIVEN_UP_BEFORE_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Of this tenant."""
     task_id: _builtins.str
@@ -326,6 +327,10 @@ class ResendCallbacksRequest(_message.Message):
     """For this end; unspecified: any."""
     limit: _builtins.int
     """At most this many, up to 1000; absent: 500."""
+    @_builtins.property
+    def given_up_before(self) -> _timestamp_pb2.Timestamp:
+        """Given up before; absent: now. For the next step what the answer to the first one says."""
+
     def __init__(
         self,
         *,
@@ -333,10 +338,11 @@ class ResendCallbacksRequest(_message.Message):
         task_id: _builtins.str | None = ...,
         event: _task_pb2.CallbackEvent.ValueType = ...,
         limit: _builtins.int | None = ...,
+        given_up_before: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "_task_id", b"_task_id", "_tenant_id", b"_tenant_id", "limit", b"limit", "task_id", b"task_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "_task_id", b"_task_id", "_tenant_id", b"_tenant_id", "given_up_before", b"given_up_before", "limit", b"limit", "task_id", b"task_id", "tenant_id", b"tenant_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "_task_id", b"_task_id", "_tenant_id", b"_tenant_id", "event", b"event", "limit", b"limit", "task_id", b"task_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "_task_id", b"_task_id", "_tenant_id", b"_tenant_id", "event", b"event", "given_up_before", b"given_up_before", "limit", b"limit", "task_id", b"task_id", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
     _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
@@ -360,16 +366,22 @@ class ResendCallbacksResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RESENT_FIELD_NUMBER: _builtins.int
+    GIVEN_UP_BEFORE_FIELD_NUMBER: _builtins.int
     resent: _builtins.int
     """How many."""
+    @_builtins.property
+    def given_up_before(self) -> _timestamp_pb2.Timestamp:
+        """Give it with the next step: what is given up from then on stays."""
+
     def __init__(
         self,
         *,
         resent: _builtins.int = ...,
+        given_up_before: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["given_up_before", b"given_up_before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["resent", b"resent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["given_up_before", b"given_up_before", "resent", b"resent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

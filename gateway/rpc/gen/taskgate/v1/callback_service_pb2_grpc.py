@@ -95,7 +95,8 @@ class CallbackServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResendCallbacks(self, request, context):
-        """Sends again what was given up, so many of it, the newest first; ask until `resent` is 0.
+        """Sends again what was given up, so many of it, the newest first; ask until `resent` is 0, with the `given_up_before` of
+        the first answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

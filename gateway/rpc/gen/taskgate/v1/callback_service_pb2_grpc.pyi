@@ -42,7 +42,9 @@ class CallbackServiceStub:
     ResendCallback: _grpc.UnaryUnaryMultiCallable[_callback_service_pb2.ResendCallbackRequest, _callback_service_pb2.ResendCallbackResponse]
     """Sends one again that was given up or delivered, under the same `webhook-id`."""
     ResendCallbacks: _grpc.UnaryUnaryMultiCallable[_callback_service_pb2.ResendCallbacksRequest, _callback_service_pb2.ResendCallbacksResponse]
-    """Sends again what was given up, so many of it, the newest first; ask until `resent` is 0."""
+    """Sends again what was given up, so many of it, the newest first; ask until `resent` is 0, with the `given_up_before` of
+    the first answer.
+    """
     RotateWebhookSecret: _grpc.UnaryUnaryMultiCallable[_callback_service_pb2.RotateWebhookSecretRequest, _callback_service_pb2.RotateWebhookSecretResponse]
     """Makes a new secret for a tenant. Until the overlap is over, callbacks carry a signature by each of the two. For
     owners and administrators of the tenant.
@@ -64,7 +66,9 @@ class CallbackServiceAsyncStub(CallbackServiceStub):
     ResendCallback: _aio.UnaryUnaryMultiCallable[_callback_service_pb2.ResendCallbackRequest, _callback_service_pb2.ResendCallbackResponse]  # type: ignore[assignment]
     """Sends one again that was given up or delivered, under the same `webhook-id`."""
     ResendCallbacks: _aio.UnaryUnaryMultiCallable[_callback_service_pb2.ResendCallbacksRequest, _callback_service_pb2.ResendCallbacksResponse]  # type: ignore[assignment]
-    """Sends again what was given up, so many of it, the newest first; ask until `resent` is 0."""
+    """Sends again what was given up, so many of it, the newest first; ask until `resent` is 0, with the `given_up_before` of
+    the first answer.
+    """
     RotateWebhookSecret: _aio.UnaryUnaryMultiCallable[_callback_service_pb2.RotateWebhookSecretRequest, _callback_service_pb2.RotateWebhookSecretResponse]  # type: ignore[assignment]
     """Makes a new secret for a tenant. Until the overlap is over, callbacks carry a signature by each of the two. For
     owners and administrators of the tenant.
@@ -107,7 +111,9 @@ class CallbackServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _callback_service_pb2.ResendCallbacksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_callback_service_pb2.ResendCallbacksResponse, _abc.Awaitable[_callback_service_pb2.ResendCallbacksResponse]]:
-        """Sends again what was given up, so many of it, the newest first; ask until `resent` is 0."""
+        """Sends again what was given up, so many of it, the newest first; ask until `resent` is 0, with the `given_up_before` of
+        the first answer.
+        """
 
     @_abc_1.abstractmethod
     def RotateWebhookSecret(

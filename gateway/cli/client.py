@@ -73,10 +73,12 @@ class GatewayClient:
             fail(f"no gateway answers at {self._url} ({type(error).__name__}); set TASKGATE_URL", code=1)
         if answer.is_error:
             fail(_reason(answer), code=1 if answer.is_server_error else 2)
+        if answer.has_redirect_location:
+            fail(self._no_gateway(f" and sends on to {answer.headers['location']}"), code=1)
         try:
             return answer.json() if answer.content else None
         except ValueError:
-            fail(f"what answers at {self._url} is no gateway", code=1)
+            fail(self._no_gateway(), code=1)
 
     def _request(self, method: str, path: str, **parts: Any) -> httpx.Request:
         """What was given ends the command where JSON, or a header, has no words for it."""
@@ -84,6 +86,9 @@ class GatewayClient:
             return self._http.build_request(method, path, **parts)
         except (TypeError, ValueError, RecursionError) as error:
             fail(f"what was given cannot be sent ({error}); write finite numbers and plain texts", code=2)
+
+    def _no_gateway(self, more: str = "") -> str:
+        return f"what answers at {self._url} is no gateway{more}; set TASKGATE_URL"
 
     def events(self, path: str) -> Iterator[tuple[str, Any]]:
         """Name and data of each Server-Sent Event of a stream, until it ends."""
@@ -101,7 +106,7 @@ class GatewayClient:
                     elif field == "data":
                         yield name, json.loads(value)
         except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            fail(f"no gateway answers at {self._url} ({type(error).__name__})", code=1)
+            fail(f"no gateway answers at {self._url} ({type(error).__name__}); set TASKGATE_URL", code=1)
 
 
 def _check_path(path: str) -> None:

@@ -183,7 +183,7 @@ def _follow(gateway: GatewayClient, run_id: str, *, as_json: bool) -> None:
         if name == "end":
             print_result(data, data["status"] + (f": {data['error']}" if data["error"] else ""), as_json=as_json)
             raise typer.Exit(_CODES[data["status"]])
-    fail("the stream ended before the run did", code=1)
+    fail(f"the stream ended before the run did; go on with `taskgate dag watch {run_id}`", code=1)
 
 
 def _note(node: dict[str, Any], before: str = "") -> str:

@@ -123,7 +123,7 @@ def new(
         with file.open("x", encoding="utf-8") as opened:
             opened.write(text)
     except OSError as error:
-        fail(f"{file}: {error.strerror}", code=1)
+        fail(f"{file}: {error.strerror}; write another name with --out", code=1)
     print_result(
         {"file": str(file), "document": text}, f"{file}: taskgate migration plan validate {file}", as_json=as_json
     )

@@ -46,6 +46,7 @@ WRONG = [
     ("migration parity --tenant acme gate --tenant acme --type a --samples 9", "no effect before `gate`"),
     ("migration ledger --tenant acme verify", "no effect before `verify`"),
     ("route explain --tenant acme --type a --task ", "--task must not be empty"),
+    ("migration plan new --template pilot --name  --why x --stage live --tenants a", "/name"),
     ("flags set --local --stage live --tenant acme --why x --by ", "--by must not be empty"),
     ("settings --json --markdown", "write one of them"),
 ]

@@ -29,8 +29,8 @@ from gateway.dead_letters.archive import DeadLetters
 from gateway.dead_letters.collector import DeadLetterCollector
 from gateway.dead_letters.operation import RedriveOperations
 from gateway.dead_letters.redrive import Redriver
-from gateway.dispatch.capabilities import Capabilities
 from gateway.dispatch.dispatcher import Dispatcher
+from gateway.dispatch.priority_check import Capabilities
 from gateway.dispatch.queues import QueueNames
 from gateway.fleet.fleet import Fleet
 from gateway.limits.held_bytes import HeldBytes
@@ -50,7 +50,7 @@ from gateway.migration.parity.watch import ParityWatch
 from gateway.migration.plans.plans import Plans
 from gateway.migration.preview.preview import Previews
 from gateway.migration.rehearsal.report import RehearsalReports
-from gateway.migration.stages.door import Stages
+from gateway.migration.stages.service import StageService
 from gateway.migration.stages.watch import StageWatch
 from gateway.news.teller import Teller
 from gateway.news.watch import NewsWatch
@@ -66,7 +66,7 @@ from gateway.routing.flags import FlagSource
 from gateway.routing.overrides import Overrides
 from gateway.routing.router import Router
 from gateway.sandbox.pool import Sandbox
-from gateway.schedules.clock import Clock
+from gateway.schedules.firing_loop import FiringLoop
 from gateway.schedules.schedules import Schedules
 from gateway.settings import Settings
 from gateway.storage.database import Database
@@ -135,7 +135,7 @@ class Gateway:
     dead_letters: DeadLetters
     redriver: Redriver
     collector: DeadLetterCollector
-    clock: Clock
+    clock: FiringLoop
     schedules: Schedules
     operations: Operations
     operation_runner: OperationRunner
@@ -146,7 +146,7 @@ class Gateway:
     tenants: Tenants
     tier_mover: TierMover
     tenant_service: TenantService
-    stages: Stages
+    stages: StageService
     stage_watch: StageWatch
     drain: Drain
     drain_watch: DrainWatch

@@ -34,8 +34,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from backends.port import RetryPolicy
 from gateway.callbacks.ports import ports_of
-from gateway.dead_letters.redaction import Redaction
 from gateway.secret_files import Secret, SecretFile, text_of, why
+from gateway.tasks.redaction import Redaction
 
 if TYPE_CHECKING:
     from backends.temporal.encryption import EncryptionCodec

@@ -13,8 +13,8 @@ from typing import Any
 from gateway.tasks.lifecycle.claim import Claim, ClaimStatus
 from gateway.tasks.lifecycle.foreign import ForeignTasks, PayloadUnstorable
 from gateway.tasks.lifecycle.transitions import Transitions
+from workers.outage_retry import until_stored
 from workers.outcome import Assignment, Completed, Outcome, Refused, Stopped
-from workers.persistence import until_stored
 from workers.slots import FixedSlots
 
 #: A claim that another living attempt holds is offered again after this.

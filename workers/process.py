@@ -25,8 +25,8 @@ from workers.dependencies import Dependencies
 from workers.execution.isolated import HandlerProcessDied, IsolatedExecution
 from workers.handlers.base import TaskRegistry
 from workers.handlers.loader import load_registry
+from workers.outage_retry import until_stored
 from workers.outcome import TaskRunner
-from workers.persistence import until_stored
 from workers.redis_queue.other_types import OtherTypes
 from workers.redis_queue.worker import RedisQueueWorker
 from workers.rehearsal.rehearsing import Rehearsing

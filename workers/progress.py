@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.tasks.lifecycle.claim import Claim
 from gateway.tasks.lifecycle.transitions import Transitions
-from workers.persistence import until_stored
+from workers.outage_retry import until_stored
 
 log = logging.getLogger(__name__)
 

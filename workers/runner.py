@@ -21,8 +21,8 @@ from workers.execution.isolated import IsolatedExecution
 from workers.failure import ErrorNames
 from workers.handlers.base import TaskContext, TaskRegistry
 from workers.known_tasks import KnownTasks, Offered
+from workers.outage_retry import until_stored
 from workers.outcome import FENCED, Assignment, Outcome, Refused, Stopped
-from workers.persistence import until_stored
 from workers.progress import ProgressReporter
 from workers.reports import Reports
 from workers.slots import FixedSlots

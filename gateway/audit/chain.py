@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 #: What the first entry stands on.
-OPENING: Final = bytes(32)
+GENESIS_HASH: Final = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)

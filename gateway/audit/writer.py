@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import asyncpg
 
-from gateway.audit.chain import OPENING, Entry, hash_of
+from gateway.audit.chain import GENESIS_HASH, Entry, hash_of
 from gateway.audit.errors import LedgerUnwritable
 from gateway.storage.database import type_Connection
 from gateway.storage.driver_errors import translated
@@ -50,7 +50,7 @@ async def append_entry_locked(connection: AnyConnection, entry: Entry) -> int:
     """As `append_entry`, for a transaction that holds the lock of the chain; the driver's errors as they are."""
     head = await connection.fetchrow(SQL.head)
     assert head is not None
-    previous, entry_id, at = head["hash"] or OPENING, head["id"] + 1, head["now"]
+    previous, entry_id, at = head["hash"] or GENESIS_HASH, head["id"] + 1, head["now"]
     hashed = hash_of(previous, entry_id, at, entry)
     await connection.execute(SQL.append, entry_id, at, *astuple(entry), previous, hashed)
     return int(entry_id)

@@ -18,7 +18,7 @@ from gateway.bootstrap.features import (
     build_tenants,
 )
 from gateway.bootstrap.migration import build_migration, build_previews
-from gateway.dispatch.capabilities import Capabilities
+from gateway.dispatch.priority_check import Capabilities
 from gateway.fleet.fleet import Fleet
 from gateway.gateway import Gateway
 from gateway.limits.held_bytes import HeldBytes

@@ -25,18 +25,18 @@ from gateway.dead_letters.archive import DeadLetters
 from gateway.dead_letters.collector import DeadLetterCollector
 from gateway.dead_letters.operation import RedriveOperations
 from gateway.dead_letters.payloads import PayloadRedriver
-from gateway.dead_letters.redaction import Redaction
 from gateway.dead_letters.redrive import Redriver
 from gateway.limits.pauses import Pauses
 from gateway.news.piece import Topic
 from gateway.news.teller import Teller
 from gateway.operations.operations import Operations
-from gateway.schedules.clock import Clock
+from gateway.schedules.firing_loop import FiringLoop
 from gateway.schedules.schedules import Schedules
 from gateway.submission.deferring_dispatcher import DeferringDispatcher
 from gateway.submission.service import SubmissionService
 from gateway.tasks.queries.dispatch_view import DispatchView
 from gateway.tasks.queries.task_log import TaskLog
+from gateway.tasks.redaction import Redaction
 from gateway.tenants.service import TenantService
 from gateway.tenants.tenants import Tenants
 from gateway.tenants.tiers import TierMover
@@ -128,7 +128,7 @@ def build_dead_letters(dependencies: Dependencies, operations: Operations) -> De
 class ScheduleParts:
     """The definitions, and the clock that fires them."""
 
-    clock: Clock
+    clock: FiringLoop
     schedules: Schedules
 
 
@@ -136,7 +136,7 @@ def build_schedules(
     dependencies: Dependencies, dispatching: Dispatching, task_log: TaskLog, callbacks: CallbackParts
 ) -> ScheduleParts:
     settings, database, access = dependencies.settings, dependencies.database, dependencies.access
-    clock = Clock(
+    clock = FiringLoop(
         database,
         dispatching.intake,
         dispatching.transitions,

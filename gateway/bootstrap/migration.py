@@ -9,8 +9,8 @@ from gateway.bootstrap.dependencies import Dependencies
 from gateway.bootstrap.rehearsal import inline_bytes
 from gateway.dispatch.waiting_reason import WaitingReasons
 from gateway.migration.drain.cross_check import CrossCheck
+from gateway.migration.drain.oldest_remaining import OldestRemaining
 from gateway.migration.drain.report import Drain
-from gateway.migration.drain.slowest import Slowest
 from gateway.migration.drain.watch import DrainWatch
 from gateway.migration.flags.build import build_store
 from gateway.migration.guardrails.guardrails import Guardrails
@@ -20,15 +20,15 @@ from gateway.migration.parity.gate import Gate
 from gateway.migration.parity.parity import Parity
 from gateway.migration.parity.watch import ParityWatch
 from gateway.migration.plans.checking import PlanChecker
-from gateway.migration.plans.detour import Detour
-from gateway.migration.plans.mover import Mover
+from gateway.migration.plans.override_fallback import OverrideFallback
+from gateway.migration.plans.plan_runner import PlanRunner
 from gateway.migration.plans.plans import Plans
-from gateway.migration.plans.runner import Runner
 from gateway.migration.plans.trouble import Gates, Trouble
+from gateway.migration.plans.wave_mover import WaveMover
 from gateway.migration.preview.compiled import Compiled
 from gateway.migration.preview.preview import Previews
 from gateway.migration.rehearsal.start_check import StartCheck
-from gateway.migration.stages.door import Stages
+from gateway.migration.stages.service import StageService
 from gateway.migration.stages.watch import StageWatch
 from gateway.storage.database import Database
 
@@ -37,7 +37,7 @@ from gateway.storage.database import Database
 class MigrationParts:
     """The door, the watch of what is in force, what is left for Redis, the watch of that, and how tenants fare."""
 
-    stages: Stages
+    stages: StageService
     stage_watch: StageWatch
     drain: Drain
     drain_watch: DrainWatch
@@ -67,7 +67,7 @@ def build_migration(dependencies: Dependencies) -> MigrationParts:
     )
 
 
-def build_previews(dependencies: Dependencies, stages: Stages, plans: Plans, check: StartCheck) -> Previews:
+def build_previews(dependencies: Dependencies, stages: StageService, plans: Plans, check: StartCheck) -> Previews:
     """`check`: what the leader rehearses with."""
     settings, database = dependencies.settings, dependencies.database
     largest = inline_bytes(settings)
@@ -81,23 +81,25 @@ def build_previews(dependencies: Dependencies, stages: Stages, plans: Plans, che
     )
 
 
-def build_runner(dependencies: Dependencies, fenced: Database) -> Runner:
+def build_runner(dependencies: Dependencies, fenced: Database) -> PlanRunner:
     """What carries plans out; writes to this database, and reads what gates ask from the ordinary one."""
     settings, database = dependencies.settings, dependencies.database
     stages = _build_stages(dependencies, fenced)
     parity = Parity(database, dependencies.router, days=settings.parity_days)
-    return Runner(
+    return PlanRunner(
         fenced,
-        Mover(fenced, stages, Detour(fenced, dependencies.engines.get("redis")), dependencies.flags.document),
+        WaveMover(
+            fenced, stages, OverrideFallback(fenced, dependencies.engines.get("redis")), dependencies.flags.document
+        ),
         Trouble(fenced, dependencies.flags.document),
         Gates(fenced, parity, _build_drain(dependencies)),
         PlanChecker(dependencies.sandbox),
     )
 
 
-def _build_stages(dependencies: Dependencies, database: Database) -> Stages:
+def _build_stages(dependencies: Dependencies, database: Database) -> StageService:
     settings, flags = dependencies.settings, dependencies.flags
-    return Stages(
+    return StageService(
         database,
         build_store(settings, database, flags),
         settings.flag_key,
@@ -114,7 +116,7 @@ def _build_drain(dependencies: Dependencies) -> Drain:
         database,
         dependencies.engines.get("redis"),
         router,
-        Slowest(database, WaitingReasons(database, router, dependencies.engines)),
+        OldestRemaining(database, WaitingReasons(database, router, dependencies.engines)),
         CrossCheck(database, dependencies.engines.get("temporal")),
         quiet=timedelta(hours=dependencies.settings.drain_quiet_hours),
     )

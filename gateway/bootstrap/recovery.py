@@ -21,8 +21,8 @@ from gateway.migration.guardrails.store import SQL as GUARDRAILS_SQL
 from gateway.migration.guardrails.webhook import Webhook
 from gateway.migration.parity.evidence import Evidence
 from gateway.migration.parity.recorder import LOOK_SECONDS, Recorder
-from gateway.migration.plans.runner import LOOK_SECONDS as PLAN_SECONDS
-from gateway.migration.rampdown.mover import Rampdown
+from gateway.migration.plans.plan_runner import LOOK_SECONDS as PLAN_SECONDS
+from gateway.migration.rampdown.rampdown import Rampdown
 from gateway.observability.tally import Tally
 from gateway.recovery.duties import EngineDuties
 from gateway.recovery.engine_check import EngineCheck

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.access.placement import Caller
 from gateway.audit.acts import Act, record
 from gateway.callbacks.deliverer import SQL
-from gateway.callbacks.errors import DeliveryNotDead, DeliveryNotFound
+from gateway.callbacks.errors import DeliveryNotFound, DeliveryNotResendable
 from gateway.callbacks.requests import Resend
 from gateway.storage.database import Database
 from gateway.storage.paging import Place
@@ -79,10 +79,10 @@ class Deliveries:
         return delivery
 
     async def resend(self, caller: Caller, delivery_id: str, *, actor: str) -> None:
-        """Send it again, under the same id. Raises `DeliveryNotFound`, `DeliveryNotDead`."""
+        """Send it again, under the same id. Raises `DeliveryNotFound`, `DeliveryNotResendable`."""
         await self.get(caller, delivery_id)
         if not await self._again([delivery_id], actor):
-            raise DeliveryNotDead
+            raise DeliveryNotResendable
 
     async def resend_dead(self, caller: Caller, asked: Resend, *, actor: str) -> Resent:
         """Send callbacks again that were given up, at most so many, the newest first.

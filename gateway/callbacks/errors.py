@@ -22,7 +22,7 @@ class DeliveryNotFound(ApiError):
     grpc_status = "NOT_FOUND"
 
 
-class DeliveryNotDead(ApiError):
+class DeliveryNotResendable(ApiError):
     """Only a callback that was given up or delivered can be sent again"""
 
     code = "callback_not_resendable"

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.cli.flag_view import print_view, view_json
 from gateway.cli.output import AlwaysJson, AsJson, fail, print_json
-from gateway.cli.stage_door import StageDoor, open_door
+from gateway.cli.stage_client import StageClient, open_door
 from gateway.cli.table import table
 from gateway.migration.stages.requests import Change, ImportFlags, SetRollout, SetStage, UnsetStage
 from gateway.routing.errors import FlagChangeRefused
@@ -237,7 +237,7 @@ def check_why(why: str) -> None:
         raise FlagChangeRefused("say why")
 
 
-def _change(door: StageDoor, model: type[Change], why: str, based_on: int | None, **facts: Any) -> Any:
+def _change(door: StageClient, model: type[Change], why: str, based_on: int | None, **facts: Any) -> Any:
     check_why(why)
     seen = door.seen() if based_on is None else based_on
     return door.change(asked_of(model, why=why, based_on=seen, **facts))

@@ -28,8 +28,8 @@ from gateway.cli.flags import (
     stage_of,
 )
 from gateway.cli.output import AsJson, fail, print_json, print_result
-from gateway.cli.stage_door import DATABASE_SECONDS, StageDoor, open_door
-from gateway.dispatch.capabilities import serves_priority
+from gateway.cli.stage_client import DATABASE_SECONDS, StageClient, open_door
+from gateway.dispatch.priority_check import serves_priority
 from gateway.engines import build_engines
 from gateway.errors import DatabaseUnavailable
 from gateway.migration.ledger import last_known
@@ -145,7 +145,7 @@ def override_list(local: Local = False, as_json: AsJson = False) -> None:
             typer.echo(override_line(row))
 
 
-def _seen(door: StageDoor, scope: Scope) -> int:
+def _seen(door: StageClient, scope: Scope) -> int:
     """The version of the override that stands for exactly this scope."""
     return next((int(row["version"]) for row in door.overrides() if scope_of_row(row) == scope), 0)
 

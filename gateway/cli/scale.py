@@ -11,8 +11,8 @@ from gateway.cli.client import GatewayClient
 from gateway.cli.output import AsJson, print_json
 from gateway.cli.past_gateway import past_gateway_line
 from gateway.cli.table import table
-from gateway.fleet.documents import pools_of
 from gateway.fleet.plan import PlanRules, PoolPlan, plan
+from gateway.fleet.scale_document import pools_of
 
 scale_app = typer.Typer(help="How many workers each pool needs. For administrators.", no_args_is_help=True)
 

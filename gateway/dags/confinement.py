@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.dags.batch import Batch
 from gateway.dags.errors import ExpressionFault
-from gateway.dags.opening import Opener, Request, open_nodes, undo_node
+from gateway.dags.node_start import Opener, Request, open_nodes, undo_node
 from gateway.dags.run_reader import Outputs
 from gateway.sandbox.pool import Sandbox, SandboxExceeded
 

@@ -15,7 +15,7 @@ from gateway.dags.definition import DagDefinition
 from gateway.dags.errors import ExpressionFault
 from gateway.dags.expressions import holes, render
 from gateway.dags.limits import Limits
-from gateway.dags.opening import Opener
+from gateway.dags.node_start import Opener
 from gateway.dags.paths import path_of
 from gateway.dags.results import Values
 from gateway.dags.scope import Scope

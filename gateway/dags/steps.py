@@ -16,7 +16,7 @@ from gateway.dags.confinement import Confinement
 from gateway.dags.direct import DirectStarts
 from gateway.dags.errors import DagInvalid, DagNotFound, ExpressionFault
 from gateway.dags.limits import Limits
-from gateway.dags.opening import open_nodes, sources, undo_node
+from gateway.dags.node_start import open_nodes, sources, undo_node
 from gateway.dags.paths import RUNNER, RUNS_CHANNEL, path_of, task_id_of
 from gateway.dags.run_reader import SQL, RunOver, RunReader, StepOutdated, expressions
 from gateway.dags.snapshot import make, nodes_that_may_fail

@@ -12,13 +12,13 @@ from gateway.access.placement import Caller
 from gateway.audit.acts import Act, record
 from gateway.dead_letters.errors import DeadLetterNotFound
 from gateway.dead_letters.filter import SQL, LetterFilter, where
-from gateway.dead_letters.redaction import Redaction, shown
 from gateway.errors import TaskNotFound
 from gateway.news.piece import Topic
 from gateway.news.teller import tell
 from gateway.storage.database import Database, type_Connection
 from gateway.storage.paging import Place
 from gateway.tasks.queries.task_log import storable
+from gateway.tasks.redaction import Redaction, shown
 
 #: Most dead letters of one action.
 MOST_AT_ONCE = 1000

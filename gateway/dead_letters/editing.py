@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from backends.redis_queue.wire import WIRE_KEYS
 from gateway.access.groups import MAINTENANCE
-from gateway.dead_letters.redaction import MARK, holds_mark
 from gateway.errors import Forbidden, InvalidRequest
 from gateway.tasks.payload import encode_json
+from gateway.tasks.redaction import MARK, holds_mark
 
 #: Handlers act on them.
 _PLACE_KEYS = ("group_id", "task_group_id", "tenant_id", "project_id", "user_id")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from backends.port import Capability, WorkflowEnginePort
-from gateway.dispatch.engine_health import EngineHealth
+from gateway.dispatch.circuit_breaker import CircuitBreaker
 from gateway.dispatch.fair_scheduler import FairScheduler
 from gateway.pacing.concurrency_limit import ALONE_TOLERANCE, ConcurrencyLimit
 from gateway.pacing.recent_tenants import RecentTenants
@@ -29,7 +29,7 @@ class Lane:
 
     def __init__(self, engine: WorkflowEnginePort, *, concurrency: int) -> None:
         self.engine = engine
-        self.health = EngineHealth(engine.name)
+        self.health = CircuitBreaker(engine.name)
         self.submitting = RecentTenants(SUBMITTING_SECONDS)
         self.pending = 0
         self._bytes = 0

@@ -153,7 +153,7 @@ class Starter:
                 if self.gives_up_on(lane):
                     await self._leave(lane)
                 continue
-            lane.health.is_back()
+            lane.health.probe_answered()
             await self._record(SQL.due_now, lane.engine.name)
             self._wake()
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from gateway.audit.reading import LARGEST_PAGE, EntryFilter
 from gateway.http.acceptance import json_answer
-from gateway.http.documents import problem_errors
+from gateway.http.openapi_errors import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.moment import Moment
 

@@ -13,7 +13,7 @@ from gateway.access.placement import Caller
 from gateway.errors import ApiError, BodyTooLarge, InvalidRequest, QuotaExceeded, UniqueKeyTaken
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, RepeatableRoute, json_answer, read_idempotency, replayed
 from gateway.http.bodies import APART, MOST_ERRORS, SMALL_BYTES, Undecoded
-from gateway.http.documents import Problem, problem_errors
+from gateway.http.openapi_errors import Problem, problem_errors
 from gateway.http.problems import invalid_answer, problem, problem_of
 from gateway.http.route import gateway_of
 from gateway.http.submissions import service_of

@@ -15,7 +15,7 @@ from gateway.callbacks.callback import CallbackEvent
 from gateway.callbacks.deliveries import DeliveryFilter
 from gateway.callbacks.requests import Id, Resend, Rotation, State
 from gateway.http.acceptance import json_answer
-from gateway.http.documents import problem_errors
+from gateway.http.openapi_errors import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 
 router = APIRouter(prefix="/gateway/v1", tags=["callbacks"], route_class=KeyedRoute)

@@ -13,7 +13,7 @@ from gateway.access.access import Access
 from gateway.access.admission import Admission
 from gateway.access.groups import group_ids
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, json_answer, read_idempotency, replayed
-from gateway.http.documents import legacy_errors
+from gateway.http.openapi_errors import legacy_errors
 from gateway.http.problems import error_answer
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.submission.new_task import NewTask

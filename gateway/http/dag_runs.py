@@ -13,7 +13,7 @@ from gateway.dags.run_document import LIST, STATES_OF, RunDocument, RunSummary, 
 from gateway.dags.run_request import Approve, RunRequest, Skip
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, RepeatableRoute, json_answer, read_idempotency, replayed
 from gateway.http.dags import admit
-from gateway.http.documents import problem_errors
+from gateway.http.openapi_errors import problem_errors
 from gateway.http.route import gateway_of
 from gateway.storage.paging import Place
 from gateway.tasks.payload import JsonValue

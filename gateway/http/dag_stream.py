@@ -13,8 +13,8 @@ from starlette.responses import Response
 from gateway.dags.following import follow
 from gateway.dags.run_document import NodeState, RunDocument, RunSummary
 from gateway.errors import ShuttingDown
-from gateway.http.documents import event_stream, problem_errors
 from gateway.http.events import EventStream, event, keepalive
+from gateway.http.openapi_errors import event_stream, problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 
 router = APIRouter(prefix="/gateway/v1/dag-runs", tags=["dag-runs"], route_class=KeyedRoute)

@@ -16,7 +16,7 @@ from gateway.dags.errors import DagInvalid
 from gateway.dags.requests import MOST_VERSION, DagName, Label, tenant_of
 from gateway.dags.store import shown
 from gateway.http.acceptance import json_answer
-from gateway.http.documents import problem_errors
+from gateway.http.openapi_errors import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.tasks.payload import JsonValue
 

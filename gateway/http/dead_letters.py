@@ -14,7 +14,7 @@ from gateway.dead_letters.filter import Kind, LetterFilter, Reason, State, Text
 from gateway.dead_letters.redrive import RedriveOptions
 from gateway.dead_letters.requests import ByFilter, Reasoned, Redrive, RedriveByFilter
 from gateway.http.acceptance import json_answer
-from gateway.http.documents import problem_errors
+from gateway.http.openapi_errors import problem_errors
 from gateway.http.operations import Operation
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import Attempt

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept
-from gateway.http.documents import legacy_errors
+from gateway.http.openapi_errors import legacy_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.submission.new_task import NewTask
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from gateway.access.key_requests import KeyRotation, KeyView, MadeKey, NewKey
 from gateway.access.placement import Caller
 from gateway.http.acceptance import json_answer
-from gateway.http.documents import problem_errors
+from gateway.http.openapi_errors import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 
 router = APIRouter(prefix="/gateway/v1/keys", tags=["access"], route_class=KeyedRoute)

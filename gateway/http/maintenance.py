@@ -19,7 +19,7 @@ from gateway.access.groups import group_ids
 from gateway.graph.preview import find_duplicates
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept, json_answer
 from gateway.http.communities import ProjectOrTenant, rebuild_task
-from gateway.http.documents import legacy_errors
+from gateway.http.openapi_errors import legacy_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.secret_files import text_of
 from gateway.submission.new_task import NewTask

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from gateway.access.access import NO_PROJECT
 from gateway.errors import Forbidden
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept
-from gateway.http.documents import legacy_errors
+from gateway.http.openapi_errors import legacy_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.storage.database import type_Connection
 from gateway.storage.queries import Queries

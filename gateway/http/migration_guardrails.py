@@ -9,11 +9,11 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from gateway.http.acceptance import json_answer
-from gateway.http.documents import problem_errors
+from gateway.http.openapi_errors import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
+from gateway.migration.guardrails.event import Kind
 from gateway.migration.guardrails.guard import Phase
 from gateway.migration.guardrails.guardrails import LARGEST_PAGE
-from gateway.migration.guardrails.happening import Kind
 from gateway.migration.guardrails.policy import Response as Answer
 from gateway.migration.guardrails.requests import SetGuardrail, Unfreeze, Unlock
 

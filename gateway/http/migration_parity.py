@@ -12,8 +12,8 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from gateway.errors import ShuttingDown
 from gateway.http.acceptance import json_answer
-from gateway.http.documents import event_stream, problem_errors
 from gateway.http.events import EventStream, event, keepalive
+from gateway.http.openapi_errors import event_stream, problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.migration.parity.documents import document
 from gateway.migration.parity.eprocess import Stream

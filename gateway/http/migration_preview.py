@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from gateway.http.acceptance import json_answer
-from gateway.http.documents import problem_errors
 from gateway.http.migration_plans import DOCUMENT, written_plan
+from gateway.http.openapi_errors import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.migration.preview.requests import Hours, ProposedChange
 from gateway.migration.rehearsal.reasons import Weight

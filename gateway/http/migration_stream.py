@@ -9,10 +9,10 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
 from gateway.errors import ShuttingDown
-from gateway.http.documents import event_stream, problem_errors
 from gateway.http.events import EventStream, event, keepalive
 from gateway.http.migration_guardrails import GuardrailEvent
 from gateway.http.migration_stages import StagesInForce
+from gateway.http.openapi_errors import event_stream, problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.migration.stages.watch import StageSubscription
 

@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from gateway.access.placement import Caller
 from gateway.errors import Forbidden, ShuttingDown
-from gateway.http.documents import event_stream, problem_errors
 from gateway.http.events import EventStream, event, keepalive
+from gateway.http.openapi_errors import event_stream, problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.task_list_stream import MissedTasks
 from gateway.news.piece import Piece, Topic, verb_of

@@ -16,9 +16,9 @@ from fastapi import FastAPI
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from gateway.http.dag_stream import ChangedNodes
-from gateway.http.documents import REFERENCE, Problem
 from gateway.http.migration_stages import StagesInForce
 from gateway.http.news import ChangedThings
+from gateway.http.openapi_errors import REFERENCE, Problem
 from gateway.http.task_answers import StreamError, TaskProgress
 from gateway.http.task_list_stream import ChangedTasks, MissedTasks
 

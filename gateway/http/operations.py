@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from gateway.dead_letters.filter import LetterFilter
 from gateway.http.acceptance import json_answer
-from gateway.http.documents import problem_errors
+from gateway.http.openapi_errors import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.operations.operations import Action, OperationState, TaskSelection
 from gateway.operations.request import NewOperation

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from gateway.http.acceptance import json_answer
-from gateway.http.documents import problem_errors
+from gateway.http.openapi_errors import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.tenants import QuotaUse
 from gateway.limits.requests import NewQuota

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from gateway.access.placement import Tier
-from gateway.fleet.documents import document
+from gateway.fleet.scale_document import document
 from gateway.fleet.signals import read_signals
 from gateway.http.acceptance import json_answer
-from gateway.http.documents import problem_errors
+from gateway.http.openapi_errors import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.observability.metrics import CONTENT_TYPE
+from gateway.observability.exporter import CONTENT_TYPE
 
 router = APIRouter(tags=["workers"], route_class=KeyedRoute)
 

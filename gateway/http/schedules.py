@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.access.placement import Caller
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, RepeatableRoute, accept, json_answer
-from gateway.http.documents import problem_errors
+from gateway.http.openapi_errors import problem_errors
 from gateway.http.route import gateway_of
 from gateway.http.submissions import service_of
 from gateway.http.unknown_fields import with_hints

@@ -14,7 +14,7 @@ from gateway.access.sessions import csrf_token
 from gateway.access.verbs import Verb
 from gateway.errors import ApiError, InvalidRequest
 from gateway.http.acceptance import json_answer
-from gateway.http.documents import problem_errors
+from gateway.http.openapi_errors import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.session_cookies import SESSION_PATH, SESSION_TOKEN, clear_cookie, set_cookie
 

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from gateway.access.placement import Caller
 from gateway.access.standing import visibility_of
 from gateway.errors import ShuttingDown, TaskNotFound
-from gateway.http.documents import event_stream, legacy_errors
 from gateway.http.events import EventStream, event, keepalive
+from gateway.http.openapi_errors import event_stream, legacy_errors
 from gateway.http.route import RuledRoute, gateway_of
 from gateway.http.session_cookies import SESSION_TOKEN
 from gateway.http.task_answers import (

@@ -21,7 +21,7 @@ from gateway.http.acceptance import (
     read_idempotency,
     replayed,
 )
-from gateway.http.documents import problem_errors
+from gateway.http.openapi_errors import problem_errors
 from gateway.http.route import gateway_of
 from gateway.submission.service import SubmissionService, TaskSubmission
 from gateway.submission.unique_keys import as_told

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from gateway.errors import InvalidRequest
 from gateway.http.acceptance import json_answer
-from gateway.http.documents import problem_errors
+from gateway.http.openapi_errors import problem_errors
 from gateway.http.past_gateway import PastGateway
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import TaskFacts

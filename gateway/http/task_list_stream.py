@@ -11,8 +11,8 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
 from gateway.errors import ShuttingDown
-from gateway.http.documents import event_stream, problem_errors
 from gateway.http.events import EventStream, event, keepalive
+from gateway.http.openapi_errors import event_stream, problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import TaskFacts
 from gateway.http.task_list import labels_of

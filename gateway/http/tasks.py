@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from gateway.access.placement import Caller
 from gateway.errors import UniqueKeyTaken
-from gateway.http.documents import legacy_errors
+from gateway.http.openapi_errors import legacy_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.task_answers import (
     Message,

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from gateway.http.acceptance import json_answer
-from gateway.http.documents import problem_errors
+from gateway.http.openapi_errors import problem_errors
 from gateway.http.past_gateway import PastGateway
 from gateway.http.pauses import PauseView, view
 from gateway.http.route import KeyedRoute, gateway_of

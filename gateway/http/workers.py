@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from gateway.fleet.drain_request import DrainRequest
 from gateway.fleet.fleet import BusyMember, Member
 from gateway.http.acceptance import json_answer
-from gateway.http.documents import problem_errors
+from gateway.http.openapi_errors import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 
 router = APIRouter(prefix="/gateway/v1/workers", tags=["workers"], route_class=KeyedRoute)

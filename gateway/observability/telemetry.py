@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION, Resource
 
-from gateway.observability.events import Events
-from gateway.observability.metrics import Metrics
+from gateway.observability.exporter import Metrics
+from gateway.observability.process_counters import ProcessCounters
 from gateway.observability.task_metrics import TaskMetrics
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Telemetry:
     ) -> None:
         self.metrics = Metrics(resource, otlp=otlp)
         self.tasks = TaskMetrics(self.metrics.meter, known_types=known_types, tenants=tenants)
-        self.events = Events(self.metrics.meter)
+        self.events = ProcessCounters(self.metrics.meter)
         self.tracing = tracing
 
     def grpc_interceptors(self) -> Sequence[Any]:

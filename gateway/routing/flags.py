@@ -22,14 +22,14 @@ from ldclient.versioned_data_kind import FEATURES
 
 from gateway.routing.errors import FlagFileInvalid
 from gateway.routing.file_source import FlagFileSource
-from gateway.routing.flag_client import FlagClient
 from gateway.routing.flag_context import context_of
 from gateway.routing.flag_document import Json, check_flag, content_version
 from gateway.routing.flag_evaluation import FlagEvaluation, compared, dispatched
 from gateway.routing.flag_parts import snapshot_of
 from gateway.routing.held_store import HeldStore, Snapshot
+from gateway.routing.launchdarkly_client import FlagClient
+from gateway.routing.launchdarkly_sdk import common, remote_config
 from gateway.routing.query import RouteQuery
-from gateway.routing.sdk_client import common, remote_config
 from gateway.routing.stages import Stage
 from gateway.routing.table_source import FlagTableSource
 from gateway.secret_files import Secret

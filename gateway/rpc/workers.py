@@ -18,8 +18,8 @@ from taskgate.v1 import (
     Worker,
 )
 
-from gateway.fleet.documents import document
 from gateway.fleet.drain_request import DrainRequest
+from gateway.fleet.scale_document import document
 from gateway.fleet.signals import read_signals
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill

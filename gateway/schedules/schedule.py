@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from gateway.schedules.definition import ScheduleDefinition
-from gateway.schedules.times import Timetable
+from gateway.schedules.recurrence import Timetable
 
 #: Makes a task's id of schedule and nominal time.
 _NAMESPACE = uuid.UUID("5d0c7d0e-6a53-4f5e-9d5b-0e6d2f9b7c11")

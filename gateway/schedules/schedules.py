@@ -15,10 +15,10 @@ import orjson
 from gateway.access.placement import Caller, Placement
 from gateway.audit.acts import Act, record
 from gateway.errors import InvalidRequest, ScheduleChanged, ScheduleNotFound, TooManySchedules
-from gateway.schedules.clock import SQL, Clock, note_times
 from gateway.schedules.definition import Overlap, ScheduleDefinition
+from gateway.schedules.firing_loop import SQL, FiringLoop, note_times
+from gateway.schedules.recurrence import Timetable, check_times
 from gateway.schedules.schedule import Schedule
-from gateway.schedules.times import Timetable, check_times
 from gateway.storage.database import Database, type_Connection
 
 #: Times that one backfill may name.
@@ -32,7 +32,7 @@ Change = Callable[[ScheduleDefinition], ScheduleDefinition]
 class Schedules:
     """Every method raises `DatabaseUnavailable`, and `ScheduleNotFound` for what its caller may not see."""
 
-    def __init__(self, database: Database, clock: Clock, *, most_of_tenant: int) -> None:
+    def __init__(self, database: Database, clock: FiringLoop, *, most_of_tenant: int) -> None:
         self._db = database
         self._most_of_tenant = most_of_tenant
         self._clock = clock

@@ -95,7 +95,7 @@ class TaskSubmission(BaseModel):
 
 
 class PriorityCheck(Protocol):
-    """Whether the backend to which a task would go knows priorities (`gateway.dispatch.capabilities`)."""
+    """Whether the backend to which a task would go knows priorities (`gateway.dispatch.priority_check`)."""
 
     async def check_priority(self, priority: int, task_type: str, place: Placement) -> None:
         """Raises `PriorityNotServed`, `DatabaseUnavailable`."""

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from gateway.migration.guardrails.baseline import Run, TypeBaseline, baselines_of
+from gateway.migration.guardrails.comparison_window import ComparisonWindow
 from gateway.migration.guardrails.decision import World, decide
 from gateway.migration.guardrails.guard import Guard, Phase
 from gateway.migration.guardrails.moves import Place, cooled, moved
 from gateway.migration.guardrails.policy import Policy
-from gateway.migration.guardrails.since import Since
 from gateway.migration.parity.eprocess import Rate
 from gateway.migration.parity.evidence import Counts, Slice
 from gateway.migration.parity.histogram import BUCKETS, Histogram
@@ -102,7 +102,7 @@ class Watched:
     baselines: Mapping[str, TypeBaseline]
     others: Callable[[datetime], Mapping[str, Rate]] = lambda _: {}
     guard: Guard = field(default_factory=lambda: Guard("t"))
-    since: Since = field(default_factory=lambda: Since(0))
+    since: ComparisonWindow = field(default_factory=lambda: ComparisonWindow(0))
     rolled_back: list[datetime] = field(default_factory=list)
     evidence: Any = None
 
@@ -127,7 +127,7 @@ class Watched:
 
     def _take(self, guard: Guard) -> None:
         if guard.phase is Phase.ARMED and self.guard.phase is not Phase.ARMED:
-            self.since = Since(0, 1, self.baselines)
+            self.since = ComparisonWindow(0, 1, self.baselines)
         self.guard = guard
 
 

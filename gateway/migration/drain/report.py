@@ -16,7 +16,7 @@ from gateway.ingress.foreign import resolve
 from gateway.migration.drain.backlog import RATE_SECONDS, SQL, Backlog, Rows, Share, assemble, query_of, read
 from gateway.migration.drain.cross_check import CrossCheck
 from gateway.migration.drain.eta import ALL, Estimate, NoEstimate, Work, estimate
-from gateway.migration.drain.slowest import Slow, Slowest
+from gateway.migration.drain.oldest_remaining import OldestRemaining, RemainingTask
 from gateway.migration.drain.verdict import Counts, DrainVerdict, Judgement, Sighting, Whole, counted, judge
 from gateway.routing.router import Router
 from gateway.routing.stages import REDIS, Stage
@@ -60,7 +60,7 @@ class Report:
     missing: list[str]
     postgresql: int
     redis: int | None
-    slowest: list[Slow]
+    slowest: list[RemainingTask]
     tenants: list[Left] = field(default_factory=list)
     """Of a report about everybody: those of whom something is left."""
     notes: list[str] = field(default_factory=list)
@@ -76,7 +76,7 @@ class _Reading:
     ends: Mapping[str | None, Estimate]
     no_eta: str | None
     notes: list[str]
-    slowest: dict[str | None, list[Slow]] = field(default_factory=dict)
+    slowest: dict[str | None, list[RemainingTask]] = field(default_factory=dict)
     """Of those who asked."""
 
 
@@ -91,7 +91,7 @@ class Drain:
         database: Database,
         redis: WorkflowEnginePort | None,
         router: Router,
-        slowest: Slowest,
+        slowest: OldestRemaining,
         cross_check: CrossCheck,
         *,
         quiet: timedelta,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.migration.guardrails.baseline import Run, TypeBaseline
-from gateway.migration.guardrails.decision import Regression, Sight
+from gateway.migration.guardrails.decision import Assessment, Regression
 from gateway.migration.parity.eprocess import ALPHA, SMALLEST_BASELINE, Rate, Stream, threshold
 from gateway.migration.parity.judgement import BROKEN
 
@@ -67,7 +67,7 @@ class Tally:
 
 def compare(
     baselines: Mapping[str, TypeBaseline], tally: Tally, *, block: int = 1, aside: Container[str] = ()
-) -> Sight:
+) -> Assessment:
     """What the test says now. `block`: how often the count began anew (1: not yet); types `aside` do not count."""
     doubts: dict[str, str] = {}
     worst: tuple[float, Regression] | None = None
@@ -84,7 +84,7 @@ def compare(
                 doubts[f"doubt:{task_type}"] = doubt
             elif worst is None or excess > worst[0]:
                 worst = excess, _regression(task_type, stream, baseline, Rate(asked, yes), excess)
-    return Sight(None if worst is None else worst[1], doubts=doubts)
+    return Assessment(None if worst is None else worst[1], doubts=doubts)
 
 
 def strangers(baselines: Mapping[str, TypeBaseline], tally: Tally) -> list[str]:

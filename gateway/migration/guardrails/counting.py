@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from gateway.migration.guardrails.baseline import Run, baselines_of
 from gateway.migration.guardrails.comparison import LEAST_RECENT
-from gateway.migration.guardrails.decision import Sight
+from gateway.migration.guardrails.comparison_window import ComparisonWindow
+from gateway.migration.guardrails.decision import Assessment
 from gateway.migration.guardrails.guard import Guard
-from gateway.migration.guardrails.since import Since
 from gateway.migration.guardrails.store import SQL
 from gateway.migration.parity.eprocess import Rate
 from gateway.migration.parity.evidence import Evidence, Outcome
@@ -33,7 +33,7 @@ class Counting:
     def __init__(self, evidence: Evidence, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._evidence = evidence
         self._monotonic = monotonic
-        self._since: dict[str, Since] = {}
+        self._since: dict[str, ComparisonWindow] = {}
         self._minute: deque[tuple[float, str, bool, bool]] = deque()
         self.cursor = 0
 
@@ -52,13 +52,13 @@ class Counting:
             self._since.pop(guard.tenant_id, None)
             return
         known = self._since.get(guard.tenant_id)
-        fresh = Since.of_stored(guard.since)
+        fresh = ComparisonWindow.of_stored(guard.since)
         if known is None or (known.position, known.block) != (fresh.position, fresh.block):
             self._since[guard.tenant_id] = fresh
 
     def start(self) -> dict[str, Any]:
         """What is written down when a guardrail is armed now."""
-        return Since(self.cursor).stored()
+        return ComparisonWindow(self.cursor).stored()
 
     async def follow(self) -> set[str]:
         """Count what is new; the tenants of which something was counted."""
@@ -72,26 +72,26 @@ class Counting:
             if page.is_last:
                 return touched
 
-    async def compared(self, db: Database, guard: Guard, now: datetime) -> tuple[Guard, Sight]:
+    async def compared(self, db: Database, guard: Guard, now: datetime) -> tuple[Guard, Assessment]:
         """What the test says of this tenant, and the guard with what is new to write down."""
         since = self._since.get(guard.tenant_id)
         if since is None or not since.has_news:
-            return guard, Sight()
+            return guard, Assessment()
         if since.baselines is None:
             start = (guard.armed_at or now) - WINDOW
             slices = await self._evidence.slices(guard.tenant_id, start, guard.armed_at or now)
             since.baselines = baselines_of(slices, guard.armed_at or now)
             await self._count_again(db, {guard.tenant_id: since})
             guard = replace(guard, since=since.stored())
-        sight, judged = since.judged(), since
-        if sight.regression is not None or since.aside:
-            since, sight = since.weighed(sight, await self._beside(now), self.cursor)
-        elif not sight.doubts and since.is_full:
+        assessment, judged = since.judged(), since
+        if assessment.regression is not None or since.aside:
+            since, assessment = since.weighed(assessment, await self._beside(now), self.cursor)
+        elif not assessment.doubts and since.is_full:
             since = since.anew(self.cursor)
         if since is not judged:
             self._since[guard.tenant_id] = since
             guard = replace(guard, since=since.stored())
-        return guard, replace(sight, notes=judged.notes())
+        return guard, replace(assessment, notes=judged.notes())
 
     def in_a_minute(self) -> dict[str, tuple[int, int]]:
         """Dead letters and lost workers of each tenant on Temporal in the last minute."""
@@ -110,7 +110,7 @@ class Counting:
             touched.add(tenant_id)
             since.add(Run(outcome.task_type, outcome.failed, outcome.retried, outcome.dead, outcome.run_seconds))
 
-    async def _count_again(self, db: Database, behind: Mapping[str, Since]) -> None:
+    async def _count_again(self, db: Database, behind: Mapping[str, ComparisonWindow]) -> None:
         """Count what lies before the cursor; of tenants without a baseline only whether there is anything."""
         if not behind:
             return

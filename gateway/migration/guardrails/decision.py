@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from gateway.migration.command import command
+from gateway.migration.guardrails.event import GuardrailEvent, Kind
 from gateway.migration.guardrails.guard import COOLDOWNS, Concern, Guard, Phase
-from gateway.migration.guardrails.happening import Happening, Kind
 from gateway.migration.guardrails.moves import Place
 from gateway.migration.guardrails.policy import Policy, Response
 
@@ -30,7 +30,7 @@ class Regression:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Assessment:
     """What one look at a tenant has found.
 
     `notes`: what is not compared; `doubts`: why going back would not help; `crossed`: limits that are passed.
@@ -56,31 +56,32 @@ class Decision:
     """The guardrail from now on, and what is told. `rolls_back`: `guard` is so only if the override is set with it."""
 
     guard: Guard
-    happenings: tuple[Happening, ...] = ()
+    events: tuple[GuardrailEvent, ...] = ()
     rolls_back: bool = False
 
 
-def trips(guard: Guard, policy: Policy, sight: Sight, place: Place) -> bool:
+def trips(guard: Guard, policy: Policy, assessment: Assessment, place: Place) -> bool:
     """Whether this tenant would be rolled back, were nothing frozen and Redis there."""
     may = policy.on_regression is Response.ROLL_BACK and not policy.dry_run and place.author is None
-    return may and guard.phase is Phase.ARMED and sight.regression is not None
+    return may and guard.phase is Phase.ARMED and assessment.regression is not None
 
 
-def decide(guard: Guard, policy: Policy, sight: Sight, place: Place, world: World) -> Decision:
+def decide(guard: Guard, policy: Policy, assessment: Assessment, place: Place, world: World) -> Decision:
     """What becomes of this tenant."""
     if not guard.is_on_temporal:
         return Decision(guard)
-    concerns = {name: Concern(Response.NOTIFY, why) for name, why in sight.notes.items()}
-    concerns |= {name: Concern(policy.on_threshold, why) for name, why in sight.crossed.items()}
-    concerns |= {name: Concern(Response.HOLD, why) for name, why in sight.doubts.items()}
+    concerns = {name: Concern(Response.NOTIFY, why) for name, why in assessment.notes.items()}
+    concerns |= {name: Concern(policy.on_threshold, why) for name, why in assessment.crossed.items()}
+    concerns |= {name: Concern(Response.HOLD, why) for name, why in assessment.doubts.items()}
     evidence: Mapping[str, Any] = {}
-    if sight.regression is not None:
-        evidence = sight.regression.evidence
+    if assessment.regression is not None:
+        evidence = assessment.regression.evidence
         obstacle = _obstacle(guard, policy, place, world)
         if obstacle is None:
-            return _rolled_back(guard, sight.regression, world.now)
+            return _rolled_back(guard, assessment.regression, world.now)
         concerns[REGRESSION] = Concern(
-            min(policy.on_regression, Response.HOLD, key=list(Response).index), f"{sight.regression.why}; {obstacle}"
+            min(policy.on_regression, Response.HOLD, key=list(Response).index),
+            f"{assessment.regression.why}; {obstacle}",
         )
     if policy.dry_run:
         concerns = {name: Concern(Response.NOTIFY, f"dry run: {one.why}") for name, one in concerns.items()}
@@ -139,18 +140,18 @@ def _rolled_back(guard: Guard, regression: Regression, now: datetime) -> Decisio
         since={},
         concerns={},
     )
-    happenings = [Happening(Kind.ROLLED_BACK, guard.tenant_id, regression.why, evidence=regression.evidence)]
+    events = [GuardrailEvent(Kind.ROLLED_BACK, guard.tenant_id, regression.why, evidence=regression.evidence)]
     if is_last:
         until = command("migration guardrails unlock", tenant=guard.tenant_id)
         why = f"rolled back {rollbacks} times: locked until a person has looked ({until})"
-        happenings.append(Happening(Kind.LOCKED, guard.tenant_id, why))
-    return Decision(back, tuple(happenings), rolls_back=True)
+        events.append(GuardrailEvent(Kind.LOCKED, guard.tenant_id, why))
+    return Decision(back, tuple(events), rolls_back=True)
 
 
 def _concerned(guard: Guard, concerns: dict[str, Concern], evidence: Mapping[str, Any]) -> Decision:
     """Each concern is told when it comes and when it is over; figures that grow in it are no news."""
     before = guard.concerns
-    happenings = []
+    events = []
     for name, one in concerns.items():
         old = before.get(name)
         if (
@@ -161,15 +162,15 @@ def _concerned(guard: Guard, concerns: dict[str, Concern], evidence: Mapping[str
             concerns[name] = old
             continue
         kind = Kind.NOTIFIED if one.response is Response.NOTIFY else Kind.HELD
-        happenings.append(Happening(kind, guard.tenant_id, one.why, evidence=evidence if name == REGRESSION else {}))
-    happenings += [
-        Happening(Kind.CLEARED, guard.tenant_id, f"over: {one.why}")
+        events.append(GuardrailEvent(kind, guard.tenant_id, one.why, evidence=evidence if name == REGRESSION else {}))
+    events += [
+        GuardrailEvent(Kind.CLEARED, guard.tenant_id, f"over: {one.why}")
         for name, one in before.items()
         if name not in concerns
     ]
     if concerns == before:
         return Decision(guard)
-    return Decision(replace(guard, concerns=concerns), tuple(happenings))
+    return Decision(replace(guard, concerns=concerns), tuple(events))
 
 
 def _obstacle_of(concern: Concern) -> str:

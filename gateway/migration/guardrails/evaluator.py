@@ -15,9 +15,9 @@ from backends.port import WorkflowEnginePort
 from gateway.audit.errors import LedgerUnwritable
 from gateway.migration.guardrails.counting import Counting
 from gateway.migration.guardrails.decision import (
+    Assessment,
     Decision,
     Regression,
-    Sight,
     World,
     decide,
     freezes,
@@ -25,15 +25,15 @@ from gateway.migration.guardrails.decision import (
     overruled,
     trips,
 )
+from gateway.migration.guardrails.event import GuardrailEvent
 from gateway.migration.guardrails.guard import Guard, Phase
-from gateway.migration.guardrails.happening import Happening
-from gateway.migration.guardrails.limits import crossed
 from gateway.migration.guardrails.moves import Place, cooled, moved
 from gateway.migration.guardrails.places import AUTHOR, Places
 from gateway.migration.guardrails.policy import Policy
 from gateway.migration.guardrails.rollback import Overruled, freeze, roll_back, write_down
 from gateway.migration.guardrails.steady_clock import SteadyClock
 from gateway.migration.guardrails.store import SQL, GuardChanged, Policies, guard_of
+from gateway.migration.guardrails.thresholds import crossed
 from gateway.migration.guardrails.webhook import Webhook
 from gateway.recovery.fenced_database import FencedDatabase
 
@@ -53,10 +53,10 @@ class _Look:
 
     guard: Guard
     policy: Policy
-    sight: Sight
+    assessment: Assessment
 
     def decide(self, evaluator: Evaluator, world: World) -> Decision:
-        return decide(self.guard, self.policy, self.sight, evaluator.places.of(self.guard.tenant_id), world)
+        return decide(self.guard, self.policy, self.assessment, evaluator.places.of(self.guard.tenant_id), world)
 
 
 class Evaluator:
@@ -111,7 +111,9 @@ class Evaluator:
         touched |= await self._follow_moves(now)
         looks = await self._looks(touched, row["now"])
         frozen = await self._freeze(looks, row["frozen"], now)
-        world = World(now, frozen, await self._redis_away() if any(one.sight.regression for one in looks) else None)
+        world = World(
+            now, frozen, await self._redis_away() if any(one.assessment.regression for one in looks) else None
+        )
         await self._settle(looks, world)
 
     async def _take_up(self, version: int) -> None:
@@ -133,7 +135,7 @@ class Evaluator:
 
     async def _follow_moves(self, now: datetime) -> set[str]:
         """Write down who moved, and whose cooldown is over; those tenants."""
-        drafts: dict[str, tuple[Guard, list[Happening]]] = {}
+        drafts: dict[str, tuple[Guard, list[GuardrailEvent]]] = {}
         since = self._counting.start()
         places = dict(await self.places.look(self._db))
         if self._were_changed:
@@ -174,12 +176,14 @@ class Evaluator:
         passed = await crossed(self._db, limited, self._counting.in_a_minute()) if limited else {}
         sights, drafts = {}, []
         for tenant_id in sorted({*touched, *limited} & policies.keys()):
-            guard, sight = await self._counting.compared(self._db, self._guards[tenant_id], now)
+            guard, assessment = await self._counting.compared(self._db, self._guards[tenant_id], now)
             if guard != self._guards[tenant_id]:
-                drafts.append((guard, list[Happening]()))
-            sights[tenant_id] = replace(sight, crossed=passed.get(tenant_id, {}))
+                drafts.append((guard, list[GuardrailEvent]()))
+            sights[tenant_id] = replace(assessment, crossed=passed.get(tenant_id, {}))
         await self._write(drafts)
-        return [_Look(self._guards[tenant_id], policies[tenant_id], sight) for tenant_id, sight in sights.items()]
+        return [
+            _Look(self._guards[tenant_id], policies[tenant_id], assessment) for tenant_id, assessment in sights.items()
+        ]
 
     async def _freeze(self, looks: list[_Look], frozen: str | None, now: datetime) -> str | None:
         """Why everything is frozen; whether it freezes now is decided before anybody is rolled back."""
@@ -188,7 +192,7 @@ class Evaluator:
         tripping = {
             one.guard.tenant_id
             for one in looks
-            if trips(one.guard, one.policy, one.sight, self.places.of(one.guard.tenant_id))
+            if trips(one.guard, one.policy, one.assessment, self.places.of(one.guard.tenant_id))
         }
         if not tripping:
             return None
@@ -207,11 +211,11 @@ class Evaluator:
         for one in looks:
             decision = one.decide(self, world)
             if decision.rolls_back:
-                assert one.sight.regression is not None
-                decision = await self._roll_back(one.guard, decision, one.sight.regression)
+                assert one.assessment.regression is not None
+                decision = await self._roll_back(one.guard, decision, one.assessment.regression)
             self._keep_waiting(decision.guard)
             if not decision.rolls_back and decision.guard != one.guard:
-                drafts.append((decision.guard, list(decision.happenings)))
+                drafts.append((decision.guard, list(decision.events)))
         await self._write(drafts)
 
     async def _roll_back(self, guard: Guard, decision: Decision, regression: Regression) -> Decision:
@@ -228,17 +232,17 @@ class Evaluator:
         self._wake()
         return decision
 
-    async def _write(self, drafts: Iterable[tuple[Guard, list[Happening]]]) -> None:
+    async def _write(self, drafts: Iterable[tuple[Guard, list[GuardrailEvent]]]) -> None:
         drafts = list(drafts)
         if not drafts:
             return
-        happenings = [one for _, told in drafts for one in told]
+        events = [one for _, told in drafts for one in told]
         guards = [guard for guard, _ in drafts]
-        for guard in await write_down(self._db, guards, happenings, self._webhook, version=self._seen):
+        for guard in await write_down(self._db, guards, events, self._webhook, version=self._seen):
             self._take(guard)
-        for one in happenings:
+        for one in events:
             log.info("guardrail of %s: %s: %s", one.tenant_id, one.kind, one.why)
-        if happenings:
+        if events:
             self._wake()
 
     def _take(self, guard: Guard) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 from gateway.access.placement import Tier
 from gateway.audit.acts import Act, record
 from gateway.errors import TenantNotFound
+from gateway.migration.guardrails.comparison_window import ComparisonWindow
 from gateway.migration.guardrails.errors import GuardrailRefused
+from gateway.migration.guardrails.event import GuardrailEvent, Kind
 from gateway.migration.guardrails.guard import Guard, Phase
-from gateway.migration.guardrails.happening import Happening, Kind
 from gateway.migration.guardrails.moves import unlocked
 from gateway.migration.guardrails.requests import SetGuardrail, Unfreeze, Unlock
 from gateway.migration.guardrails.rollback import tell
-from gateway.migration.guardrails.since import Since
 from gateway.migration.guardrails.store import SQL, Policies, event_view, guard_of, put_guard
 from gateway.migration.guardrails.webhook import Webhook
 from gateway.routing.overrides import SQL as ROUTING_SQL
@@ -75,8 +75,8 @@ class Guardrails:
             row = await db.fetchrow(SQL.setting, asked.scope)
             before = None if row is None else json.loads(row["settings"])
             await db.execute(SQL.put_setting, asked.scope, settings, who, asked.why)
-            happening = Happening(Kind.CHANGED, asked.tenant_id, f"{asked.scope}: {said} ({asked.why})", who)
-            await tell(db, [happening], self._webhook)
+            event = GuardrailEvent(Kind.CHANGED, asked.tenant_id, f"{asked.scope}: {said} ({asked.why})", who)
+            await tell(db, [event], self._webhook)
             await record(db, Act("guardrail.set", asked.scope, who, asked.why, before, asked.settings))
         return await self.show(asked.tenant_id)
 
@@ -90,7 +90,9 @@ class Guardrails:
             if row is None or phase is not Phase.LOCKED:
                 raise GuardrailRefused(f"the guardrail of tenant {asked.tenant_id} is {phase}, not locked")
             await put_guard(db, unlocked(guard_of(row)))
-            await self._record(db, who, Happening(Kind.UNLOCKED, asked.tenant_id, asked.why, who), "guardrail.unlock")
+            await self._record(
+                db, who, GuardrailEvent(Kind.UNLOCKED, asked.tenant_id, asked.why, who), "guardrail.unlock"
+            )
         self._wake()
         return await self.show(asked.tenant_id)
 
@@ -101,7 +103,7 @@ class Guardrails:
             if await db.fetchrow(SQL.unfreeze) is None:
                 raise GuardrailRefused("the guardrails are not frozen")
             await db.execute(SQL.count_anew)
-            await self._record(db, who, Happening(Kind.UNFROZEN, None, asked.why, who), "guardrail.unfreeze")
+            await self._record(db, who, GuardrailEvent(Kind.UNFROZEN, None, asked.why, who), "guardrail.unfreeze")
         self._wake()
         return await self.show()
 
@@ -117,10 +119,10 @@ class Guardrails:
         page = [event_view(row) for row in rows[:limit]]
         return page, cursor_in(_LIST, page[-1]["id"]) if len(rows) > limit else None
 
-    async def _record(self, db: type_Connection, who: str, happening: Happening, action: str) -> None:
-        await tell(db, [happening], self._webhook)
-        subject = "all" if happening.tenant_id is None else f"tenant:{happening.tenant_id}"
-        await record(db, Act(action, subject, who, happening.why))
+    async def _record(self, db: type_Connection, who: str, event: GuardrailEvent, action: str) -> None:
+        await tell(db, [event], self._webhook)
+        subject = "all" if event.tenant_id is None else f"tenant:{event.tenant_id}"
+        await record(db, Act(action, subject, who, event.why))
 
     async def _check_known(self, tenant_id: str) -> None:
         if "\0" in tenant_id or await self._db.fetchrow(ROUTING_SQL.tenant_plan, tenant_id) is None:
@@ -128,7 +130,7 @@ class Guardrails:
 
 
 def _guard_view(guard: Guard) -> Json:
-    baselines = (Since.of_stored(guard.since).baselines if guard.since else None) or {}
+    baselines = (ComparisonWindow.of_stored(guard.since).baselines if guard.since else None) or {}
     return {
         "tenant_id": guard.tenant_id,
         "phase": guard.phase,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+from gateway.migration.guardrails.event import GuardrailEvent, Kind
 from gateway.migration.guardrails.guard import COOLDOWNS, Concern, Guard, Phase
-from gateway.migration.guardrails.happening import Happening, Kind
 from gateway.migration.guardrails.policy import Response
 from gateway.routing.stages import REDIS, Stage, backend_of
 
@@ -32,7 +32,7 @@ class Place:
         return backend_of(self.stage) == REDIS
 
 
-def moved(guard: Guard, place: Place, now: datetime, since: Mapping[str, Any]) -> tuple[Guard, list[Happening]]:
+def moved(guard: Guard, place: Place, now: datetime, since: Mapping[str, Any]) -> tuple[Guard, list[GuardrailEvent]]:
     """The guardrail of a tenant that stands here now. `since`: what was counted on Temporal until now."""
     if place.is_on_redis:
         return _on_redis(guard, place)
@@ -44,24 +44,24 @@ def moved(guard: Guard, place: Place, now: datetime, since: Mapping[str, Any]) -
             why = (
                 f"moved forward to {place.stage} within the cooldown: armed again at {guard.cooldown_ends:%H:%M:%S} UTC"
             )
-            return replace(forward, phase=Phase.COOLING), [Happening(Kind.COOLING, guard.tenant_id, why)]
+            return replace(forward, phase=Phase.COOLING), [GuardrailEvent(Kind.COOLING, guard.tenant_id, why)]
         case Phase.LOCKED:
             return _moved_while_locked(guard, place)
         case _:
             return arm(forward, now, since, f"moved forward to {place.stage}")
 
 
-def cooled(guard: Guard, now: datetime, since: Mapping[str, Any]) -> tuple[Guard, list[Happening]]:
+def cooled(guard: Guard, now: datetime, since: Mapping[str, Any]) -> tuple[Guard, list[GuardrailEvent]]:
     """The guardrail once its cooldown is over."""
     if guard.phase is not Phase.COOLING or (guard.cooldown_ends is not None and now < guard.cooldown_ends):
         return guard, []
     return arm(guard, now, since, "the cooldown is over")
 
 
-def arm(guard: Guard, now: datetime, since: Mapping[str, Any], why: str) -> tuple[Guard, list[Happening]]:
+def arm(guard: Guard, now: datetime, since: Mapping[str, Any], why: str) -> tuple[Guard, list[GuardrailEvent]]:
     """What is counted from now on decides."""
     armed = replace(guard, phase=Phase.ARMED, armed_at=now, since=since, concerns={})
-    return armed, [Happening(Kind.ARMED, guard.tenant_id, f"armed: {why}")]
+    return armed, [GuardrailEvent(Kind.ARMED, guard.tenant_id, f"armed: {why}")]
 
 
 def unlocked(guard: Guard) -> Guard:
@@ -69,15 +69,15 @@ def unlocked(guard: Guard) -> Guard:
     return replace(guard, rollbacks=0, cooldown_ends=None, concerns={}, phase=Phase.RESTING)
 
 
-def _moved_while_locked(guard: Guard, place: Place) -> tuple[Guard, list[Happening]]:
+def _moved_while_locked(guard: Guard, place: Place) -> tuple[Guard, list[GuardrailEvent]]:
     why = f"moved forward to {place.stage} while it is locked: nothing is watched before it is unlocked"
     if LOCKED in guard.concerns:
         return guard, []
     told = replace(guard, concerns={LOCKED: Concern(Response.HOLD, why)})
-    return told, [Happening(Kind.HELD, guard.tenant_id, why)]
+    return told, [GuardrailEvent(Kind.HELD, guard.tenant_id, why)]
 
 
-def _on_redis(guard: Guard, place: Place) -> tuple[Guard, list[Happening]]:
+def _on_redis(guard: Guard, place: Place) -> tuple[Guard, list[GuardrailEvent]]:
     if place.is_ours:
         phase = Phase.LOCKED if guard.rollbacks >= len(COOLDOWNS) else Phase.ROLLED_BACK
         return (replace(guard, phase=phase, concerns={}) if guard.is_on_temporal else guard), []
@@ -85,10 +85,12 @@ def _on_redis(guard: Guard, place: Place) -> tuple[Guard, list[Happening]]:
     match guard.phase:
         case Phase.COOLING:
             why = f"moved back to {place.stage} by hand"
-            return replace(here, phase=Phase.ROLLED_BACK, concerns={}), [Happening(Kind.RESTED, guard.tenant_id, why)]
+            return replace(here, phase=Phase.ROLLED_BACK, concerns={}), [
+                GuardrailEvent(Kind.RESTED, guard.tenant_id, why)
+            ]
         case Phase.ARMED:
             why = f"moved back to {place.stage} by hand: nothing is watched"
             resting = replace(here, phase=Phase.RESTING, concerns={}, armed_at=None, since={})
-            return resting, [Happening(Kind.RESTED, guard.tenant_id, why)]
+            return resting, [GuardrailEvent(Kind.RESTED, guard.tenant_id, why)]
         case _:
             return here, []

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from backends.errors import TaskgateError
 from gateway.migration.guardrails.decision import Decision
+from gateway.migration.guardrails.event import GuardrailEvent, Kind
 from gateway.migration.guardrails.guard import Guard
-from gateway.migration.guardrails.happening import Happening, Kind
 from gateway.migration.guardrails.places import AUTHOR
 from gateway.migration.guardrails.store import SQL, add_events, lock_as_read, put_guard
 from gateway.migration.guardrails.webhook import Webhook
@@ -33,7 +33,7 @@ async def roll_back(db: Database, decision: Decision, webhook: Webhook, *, versi
     `DatabaseUnavailable`.
     """
     guard, scope = decision.guard, Scope(decision.guard.tenant_id)
-    told = next(one for one in decision.happenings if one.kind is Kind.ROLLED_BACK)
+    told = next(one for one in decision.events if one.kind is Kind.ROLLED_BACK)
     fault_points.passing("before_rollback")
     async with db.transaction() as connection:
         await lock_as_read(connection, version)
@@ -46,25 +46,25 @@ async def roll_back(db: Database, decision: Decision, webhook: Webhook, *, versi
         why = f"rolled back from temporal: {told.why}"
         row = await set_override(connection, scope, guard.redis_stage, by=AUTHOR, why=why)
         written = await put_guard(connection, guard)
-        await webhook.tell(connection, decision.happenings)
+        await webhook.tell(connection, decision.events)
         was = None if before is None else before.stage
         entry = await append(
             connection, override_flip(scope, was, guard.redis_stage, AUTHOR, why, row.version, told.evidence)
         )
-        await add_events(connection, decision.happenings, entry_id=entry)
+        await add_events(connection, decision.events, entry_id=entry)
         fault_points.passing("in_rollback")
     fault_points.passing("after_rollback")
     return replace(guard, version=written)
 
 
 async def write_down(
-    db: Database, guards: Sequence[Guard], happenings: Sequence[Happening], webhook: Webhook, *, version: int
+    db: Database, guards: Sequence[Guard], events: Sequence[GuardrailEvent], webhook: Webhook, *, version: int
 ) -> list[Guard]:
     """Guards that did not roll back, and what is told of them. Raises `GuardChanged`, `DatabaseUnavailable`."""
     async with db.transaction() as connection:
         await lock_as_read(connection, version)
         written = [replace(guard, version=await put_guard(connection, guard)) for guard in guards]
-        await tell(connection, happenings, webhook)
+        await tell(connection, events, webhook)
     return written
 
 
@@ -73,10 +73,10 @@ async def freeze(db: Database, why: str, webhook: Webhook, *, version: int) -> N
     async with db.transaction() as connection:
         await lock_as_read(connection, version)
         await connection.execute(SQL.freeze, why)
-        await tell(connection, [Happening(Kind.FROZEN, None, why)], webhook)
+        await tell(connection, [GuardrailEvent(Kind.FROZEN, None, why)], webhook)
 
 
-async def tell(db: type_Connection, happenings: Sequence[Happening], webhook: Webhook) -> None:
+async def tell(db: type_Connection, events: Sequence[GuardrailEvent], webhook: Webhook) -> None:
     """Write down what happened, as part of the transaction in which it did."""
-    await webhook.tell(db, happenings)
-    await add_events(db, happenings)
+    await webhook.tell(db, events)
+    await add_events(db, events)

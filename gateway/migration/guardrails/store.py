@@ -10,8 +10,8 @@ from typing import Any
 import asyncpg
 
 from backends.errors import TaskgateError
+from gateway.migration.guardrails.event import GuardrailEvent
 from gateway.migration.guardrails.guard import Concern, Guard, Phase
-from gateway.migration.guardrails.happening import Happening
 from gateway.migration.guardrails.policy import Policy, Response, resolve
 from gateway.routing.stages import Stage
 from gateway.storage.database import type_Connection
@@ -74,11 +74,13 @@ async def put_guard(db: type_Connection, guard: Guard) -> int:
     return version
 
 
-async def add_events(db: type_Connection, happenings: Iterable[Happening], *, entry_id: int | None = None) -> list[int]:
+async def add_events(
+    db: type_Connection, events: Iterable[GuardrailEvent], *, entry_id: int | None = None
+) -> list[int]:
     """Write the history; the ids. `entry_id`: of the ledger's entry that was written with it."""
     return [
         await db.fetchval(SQL.add_event, one.tenant_id, one.kind, one.why, one.who, json.dumps(one.evidence), entry_id)
-        for one in happenings
+        for one in events
     ]
 
 

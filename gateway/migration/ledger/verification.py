@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from gateway.audit.chain import OPENING, Entry, hash_of
+from gateway.audit.chain import GENESIS_HASH, Entry, hash_of
 from gateway.audit.writer import lock
 from gateway.migration.ledger.explanation import SQL
 from gateway.storage.database import Database
@@ -36,7 +36,7 @@ class Verdict:
     entries: int = 0
     expired_months: int = 0
     last_id: int = 0
-    last_hash: str = OPENING.hex()
+    last_hash: str = GENESIS_HASH.hex()
     breaks: list[Break] = field(default_factory=list)
 
 
@@ -75,7 +75,7 @@ class _Chain:
 
     def __init__(self) -> None:
         self.last_id = 0
-        self.hash = OPENING
+        self.hash = GENESIS_HASH
 
     def follow_months(self, months: Sequence[asyncpg.Record]) -> Iterator[Break]:
         for row in months:

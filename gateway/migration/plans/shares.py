@@ -11,8 +11,8 @@ from gateway.migration.flags.errors import StageChangeRefused
 from gateway.migration.flags.store import Also
 from gateway.migration.plans.document import Plan
 from gateway.migration.plans.progress import Progress, check_unchanged, put
-from gateway.migration.stages.door import Stages
 from gateway.migration.stages.requests import SetRollout, SetStage
+from gateway.migration.stages.service import StageService
 from gateway.routing.flag_document import FULL_WEIGHT, OFF_VARIATION, Json, default_weights
 from gateway.routing.flag_edit import settings_of
 from gateway.routing.flag_text import default_unit, describe_default
@@ -27,7 +27,7 @@ _END_IT: Final = "end that first (taskgate flags set --default)"
 class Shares:
     """As `Mover`, also what it raises."""
 
-    def __init__(self, database: Database, stages: Stages) -> None:
+    def __init__(self, database: Database, stages: StageService) -> None:
         self._db = database
         self._stages = stages
 

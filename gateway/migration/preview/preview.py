@@ -14,7 +14,7 @@ from gateway.migration.preview.errors import PreviewBusy, PreviewTooLarge
 from gateway.migration.preview.proposals import Step, steps_of, steps_of_plan
 from gateway.migration.preview.requests import ProposedChange
 from gateway.migration.stages.checks import unknown
-from gateway.migration.stages.door import Stages
+from gateway.migration.stages.service import StageService
 from gateway.routing.flag_document import Json
 from gateway.routing.overrides import load_overrides
 from gateway.routing.query import Scope
@@ -38,7 +38,7 @@ class Previews:
     def __init__(
         self,
         database: Database,
-        stages: Stages,
+        stages: StageService,
         plans: Plans,
         compiled: Compiled,
         *,

@@ -11,7 +11,7 @@ import asyncpg
 
 from backends.port import Capability, WorkflowEnginePort
 from gateway.errors import TenantNotFound
-from gateway.migration.rampdown.mover import SQL
+from gateway.migration.rampdown.rampdown import SQL
 from gateway.routing.overrides import SQL as ROUTING_SQL
 from gateway.routing.overrides import Executor
 from gateway.routing.query import RouteQuery

@@ -25,7 +25,7 @@ from gateway.routing.stages import REDIS, Stage, backend_of
 from gateway.storage.database import Database
 
 
-class OverrideDoor:
+class OverrideService:
     """Reads and changes overrides; errors as of `Stages`."""
 
     def __init__(self, database: Database, store: FlagStore, flag_key: str, redis: WorkflowEnginePort | None) -> None:

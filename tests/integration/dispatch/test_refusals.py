@@ -9,7 +9,7 @@ import pytest
 from contracts.slow_engines import SerialEngine
 from gateway.access.placement import Placement
 from gateway.bootstrap import Gateway
-from gateway.dispatch.engine_health import FIRST_PAUSE
+from gateway.dispatch.circuit_breaker import FIRST_PAUSE
 from gateway.submission.new_task import NewTask
 from workers.testing.waiting import until
 

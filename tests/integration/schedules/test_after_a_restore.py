@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.recovery.restored.restoration import Restoration
-from gateway.schedules.clock import SQL
+from gateway.schedules.firing_loop import SQL
 from gateway.schedules.schedule import Schedule
 
 HAD = "its task existed already"

@@ -27,7 +27,7 @@ async def test_buffer_one(world: Any) -> None:
 
 
 async def test_buffer_all_goes_one_by_one(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.schedules.clock.MOST_BUFFERED", 3)
+    monkeypatch.setattr("gateway.schedules.firing_loop.MOST_BUFFERED", 3)
     schedule = await world.create(overlap="buffer_all")
     await world.pass_time(hours=1)
     await world.pass_time(hours=4)

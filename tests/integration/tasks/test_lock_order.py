@@ -19,7 +19,7 @@ from gateway.dags.run_reader import SQL as STEPS
 from gateway.dead_letters.filter import SQL as DEAD_LETTERS
 from gateway.dispatch.open_starts import SQL as DISPATCH
 from gateway.limits.limits import SQL as LIMITS
-from gateway.migration.rampdown import mover
+from gateway.migration.rampdown import rampdown
 from gateway.operations.operations import SQL as OPERATIONS
 from gateway.recovery.reaper import SQL as REAPER
 from gateway.recovery.reconciler import SQL as RECONCILER
@@ -91,8 +91,8 @@ CASES: dict[str, Callable[[], Case]] = {
         {"status": "PENDING"},
         *("task_logs", "id"),
     ),
-    "rewait": lambda: Case(mover._REWAIT, (DOWNWARDS, EPOCHS, "redis", "temporal")),
-    "recall": lambda: Case(mover._RECALL, (DOWNWARDS, EPOCHS, "redis", "temporal")),
+    "rewait": lambda: Case(rampdown._REWAIT, (DOWNWARDS, EPOCHS, "redis", "temporal")),
+    "recall": lambda: Case(rampdown._RECALL, (DOWNWARDS, EPOCHS, "redis", "temporal")),
     "set_quota": lambda: Case(LIMITS.set_quota, ("acme", "", None, 5, None, None, "me", "why")),
     "release_for_slots": lambda: Case(LIMITS.release_for_slots, (), HELD, quota=10),
     "release_unlimited": lambda: Case(LIMITS.release_unlimited, (), HELD),

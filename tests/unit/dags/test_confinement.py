@@ -8,7 +8,7 @@ import pytest
 
 from gateway.dags.batch import Batch
 from gateway.dags.confinement import BUDGET, Confinement
-from gateway.dags.opening import Opener
+from gateway.dags.node_start import Opener
 from gateway.sandbox.pool import SandboxExceeded
 
 

@@ -20,8 +20,8 @@ from deploy.local.helm import PROGRAM
 from deploy.local.pytest_stack import BUILD_SECONDS
 from deploy.local.temporal_config import dynamic_config
 from deploy.local.versions import pinned
-from gateway.fleet.documents import document
 from gateway.fleet.pools import BACKEND_OF_POOL
+from gateway.fleet.scale_document import document
 from gateway.fleet.signals import assemble
 from gateway.http.health import router as health_router
 from gateway.http.health import taskgate_version

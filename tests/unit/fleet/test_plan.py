@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.access.placement import Tier
-from gateway.fleet.documents import document, pools_of
 from gateway.fleet.plan import PlanRules, PoolPlan, PoolRules, plan
+from gateway.fleet.scale_document import document, pools_of
 from gateway.fleet.signals import Load, PoolSignal, assemble
 from tests.unit.observability.pages import page_of
 

@@ -7,8 +7,8 @@ from typing import Any
 from opentelemetry.sdk.resources import Resource
 
 from gateway.fleet.signals import Signals
+from gateway.observability.exporter import Metrics
 from gateway.observability.fleet_metrics import FleetMetrics
-from gateway.observability.metrics import Metrics
 
 
 def page_of(signals: Signals) -> str:

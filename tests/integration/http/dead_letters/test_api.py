@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from gateway.dead_letters.redaction import MARK
+from gateway.tasks.redaction import MARK
 
 API = "/gateway/v1/dead-letters"
 

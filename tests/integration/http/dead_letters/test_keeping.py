@@ -12,12 +12,12 @@ from backends.redis_queue.engine import RedisQueueEngine
 from deploy.local.ports import free_port
 from gateway.dead_letters.archive import DeadLetters
 from gateway.dead_letters.collector import DeadLetterCollector
-from gateway.dead_letters.redaction import Redaction
 from gateway.dispatch.open_starts import SQL as STARTER
 from gateway.recovery.engine_check import SQL as ENGINE_CHECK
 from gateway.recovery.reconciler import SQL as RECONCILE
 from gateway.storage.database import Database
 from gateway.tasks.lifecycle.transitions import Transitions
+from gateway.tasks.redaction import Redaction
 from workers.testing.waiting import eventually
 
 

@@ -18,9 +18,9 @@ from backends.redis_queue.dead import entry
 from backends.redis_queue.engine import RedisQueueEngine
 from gateway.app import create_app
 from gateway.bootstrap import Gateway, build_gateway
-from gateway.dead_letters.redaction import MARK
 from gateway.routing.flags import FlagSource
 from gateway.settings import Settings
+from gateway.tasks.redaction import MARK
 
 API = "/gateway/v1/dead-letters"
 

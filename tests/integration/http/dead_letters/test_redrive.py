@@ -17,12 +17,12 @@ from backends.memory.engine import MemoryEngine
 from gateway.app import create_app
 from gateway.bootstrap import Gateway, build_gateway
 from gateway.dead_letters.filter import SQL
-from gateway.dead_letters.redaction import MARK
 from gateway.routing.flag_edit import with_stage
 from gateway.routing.flag_file import FlagFile
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 from gateway.settings import Settings
+from gateway.tasks.redaction import MARK
 from workers.testing.waiting import until
 
 API = "/gateway/v1/dead-letters"

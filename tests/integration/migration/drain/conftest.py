@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from backends.redis_queue.engine import RedisQueueEngine
 from gateway.dispatch.waiting_reason import WaitingReasons
 from gateway.migration.drain.cross_check import CrossCheck
+from gateway.migration.drain.oldest_remaining import OldestRemaining
 from gateway.migration.drain.report import Drain
-from gateway.migration.drain.slowest import Slowest
 from gateway.routing.router import Router
 from gateway.routing.stages import Stage
 from gateway.routing.testing import StaticFlags, StaticOverrides
@@ -62,7 +62,7 @@ def new_drain(database: Database, engine: RedisQueueEngine, flags: StaticFlags, 
     def make(redis: Any = engine, temporal: Any = None) -> Drain:
         router = Router(flags, StaticOverrides(), configured=frozenset({"redis", "temporal"}))
         engines = {} if redis is None else {"redis": redis}
-        slowest = Slowest(database, WaitingReasons(database, router, engines))
+        slowest = OldestRemaining(database, WaitingReasons(database, router, engines))
         return Drain(database, redis, router, slowest, CrossCheck(database, temporal), quiet=QUIET)
 
     return make

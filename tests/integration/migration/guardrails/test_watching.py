@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from gateway.migration.guardrails.happening import Happening, Kind
+from gateway.migration.guardrails.event import GuardrailEvent, Kind
 from gateway.migration.guardrails.store import SQL, add_events
 from gateway.migration.guardrails.watch import GuardrailWatch
 from gateway.migration.stages.watch import StageWatch
@@ -28,7 +28,7 @@ async def test_the_stream_of_stages_carries_events(rails: Any) -> None:
             assert first is not None
             assert first[0] == "stages"
             async with rails.database.transaction() as db:
-                await add_events(db, [Happening(Kind.HELD, "acme", "backup fails", evidence={"asked": 12})])
+                await add_events(db, [GuardrailEvent(Kind.HELD, "acme", "backup fails", evidence={"asked": 12})])
             told = await anext(changes)
         assert told is not None
         name, event = told

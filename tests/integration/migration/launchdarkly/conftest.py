@@ -17,8 +17,8 @@ from starlette.routing import Route
 
 from gateway.migration.flags.launchdarkly_api import LaunchDarklyApi
 from gateway.migration.flags.launchdarkly_store import LaunchDarklyStore
-from gateway.migration.stages.door import Stages
 from gateway.migration.stages.requests import SetStage
+from gateway.migration.stages.service import StageService
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database
 
@@ -196,15 +196,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def stages(database: Database, rest: Any, clock: Clock) -> Stages:
+def stages(database: Database, rest: Any, clock: Clock) -> StageService:
     return stages_of(database, rest.url, clock)
 
 
-def stages_of(database: Database, url: str, clock: Clock, token: str = "api-stand-in", **options: str) -> Stages:
+def stages_of(database: Database, url: str, clock: Clock, token: str = "api-stand-in", **options: str) -> StageService:
     places = {"project": "default", "environment": "production", **options}
     api = LaunchDarklyApi(url, token, flag_key=KEY, clock=clock, sleep=clock.sleep, **places)
     store = LaunchDarklyStore(database, api, KEY)
-    return Stages(database, store, KEY, "LaunchDarkly", configured=frozenset({"redis", "temporal"}))
+    return StageService(database, store, KEY, "LaunchDarkly", configured=frozenset({"redis", "temporal"}))
 
 
 def asked(stage: str = "live", based_on: int = 4, **fields: Any) -> SetStage:

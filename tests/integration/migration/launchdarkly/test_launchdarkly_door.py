@@ -12,15 +12,15 @@ from gateway.migration.flags.errors import (
     StageVersionStale,
 )
 from gateway.migration.flags.launchdarkly_store import ReadOnlyStore
-from gateway.migration.stages.door import Stages
 from gateway.migration.stages.requests import ImportFlags, SetRollout, UnsetStage
+from gateway.migration.stages.service import StageService
 from gateway.routing.flag_edit import new_flag
 from gateway.routing.flags import FlagSource
 from gateway.storage.database import Database
 from tests.integration.migration.launchdarkly.conftest import KEY, Clock, asked, flips, stages_of
 
 
-async def test_stages_are_patched(stages: Stages, rest: Any, database: Database) -> None:
+async def test_stages_are_patched(stages: StageService, rest: Any, database: Database) -> None:
     view = await stages.view()
     assert (view["source"], view["version"], view["default"], view["settings"]) == ("launchdarkly", 4, "off", [])
     made = await stages.set("ada", asked())
@@ -44,7 +44,7 @@ async def test_stages_are_patched(stages: Stages, rest: Any, database: Database)
     ]
 
 
-async def test_percentages_are_patched(stages: Stages, rest: Any) -> None:
+async def test_percentages_are_patched(stages: StageService, rest: Any) -> None:
     await stages.roll_out("ada", SetRollout(stage="live", percent=25, why="x", based_on=4))
     assert rest.patches[-1]["instructions"] == [
         {
@@ -57,7 +57,7 @@ async def test_percentages_are_patched(stages: Stages, rest: Any) -> None:
     assert rest.there["fallthrough"] == {"variation": 3}
 
 
-async def test_rules_keep_their_order_and_those_by_other_hands_stay(stages: Stages, rest: Any) -> None:
+async def test_rules_keep_their_order_and_those_by_other_hands_stay(stages: StageService, rest: Any) -> None:
     foreign = {
         "_id": "by-hand",
         "description": "gold",
@@ -96,7 +96,7 @@ async def test_rules_keep_their_order_and_those_by_other_hands_stay(stages: Stag
     assert rest.there["rules"][-1] == foreign
 
 
-async def test_a_version_that_is_not_the_newest_is_refused_and_says_who(stages: Stages, rest: Any) -> None:
+async def test_a_version_that_is_not_the_newest_is_refused_and_says_who(stages: StageService, rest: Any) -> None:
     rest.somebody_patches()
     with pytest.raises(StageVersionStale) as refused:
         await stages.set("ada", asked())
@@ -122,21 +122,23 @@ async def test_settings_that_are_wrong_are_said(
     assert "wrong" not in refused.value.message
 
 
-async def test_a_stage_that_the_flag_lacks(stages: Stages, rest: Any) -> None:
+async def test_a_stage_that_the_flag_lacks(stages: StageService, rest: Any) -> None:
     rest.variations = [one for one in rest.variations if one["value"] != "complete"]
     with pytest.raises(StageChangeRefused, match="has no variation 'complete': add it there first"):
         await stages.set("ada", asked("complete"))
     assert rest.patches == []
 
 
-async def test_nothing_else_is_imported(stages: Stages, rest: Any) -> None:
+async def test_nothing_else_is_imported(stages: StageService, rest: Any) -> None:
     document = {"flags": {KEY: new_flag(KEY) | {"on": False}}}
     with pytest.raises(StageChangeRefused, match="stages and percentages are changed here, nothing else"):
         await stages.load("ada", ImportFlags(document=document, why="x", based_on=4, force=True))
 
 
 async def test_without_a_token_it_says_that_it_may_not(database: Database) -> None:
-    stages = Stages(database, ReadOnlyStore(FlagSource(sdk_key="sdk")), KEY, "LaunchDarkly", configured=frozenset())
+    stages = StageService(
+        database, ReadOnlyStore(FlagSource(sdk_key="sdk")), KEY, "LaunchDarkly", configured=frozenset()
+    )
     changes: list[Callable[[], Awaitable[Any]]] = [
         lambda: stages.set("ada", asked()),
         lambda: stages.roll_out("ada", SetRollout(stage="live", percent=5, why="x", based_on=0)),

@@ -13,14 +13,14 @@ from gateway.migration.flags.errors import (
     StageChangeRefused,
     StageVersionStale,
 )
-from gateway.migration.stages.door import Stages
+from gateway.migration.stages.service import StageService
 from gateway.storage.database import Database
 from tests.integration.migration.launchdarkly.conftest import Clock, asked, flips, stages_of
 
 HOUR = 3600.0
 
 
-async def test_somebody_who_is_faster_while_it_is_patched(stages: Stages, rest: Any, database: Database) -> None:
+async def test_somebody_who_is_faster_while_it_is_patched(stages: StageService, rest: Any, database: Database) -> None:
     """LaunchDarkly answers 409; the ledger takes the entry back."""
     rest.failures = [*_held_and_read(rest), JSONResponse({"code": "conflict", "message": "try again"}, 409)]
     original = rest._refusal
@@ -39,14 +39,14 @@ async def test_somebody_who_is_faster_while_it_is_patched(stages: Stages, rest: 
     ]
 
 
-async def test_a_conflict_with_what_waits_for_approval(stages: Stages, rest: Any, database: Database) -> None:
+async def test_a_conflict_with_what_waits_for_approval(stages: StageService, rest: Any, database: Database) -> None:
     rest.failures = [*_held_and_read(rest), JSONResponse({"message": "a pending approval would fail"}, 409)]
     with pytest.raises(StageChangeRefused, match=r"LaunchDarkly refuses this \(409\): a pending approval would fail"):
         await stages.set("ada", asked())
     assert (await flips(database))[-1][3].startswith("not made: ")
 
 
-async def test_429_for_an_hour(stages: Stages, rest: Any, clock: Clock, database: Database) -> None:
+async def test_429_for_an_hour(stages: StageService, rest: Any, clock: Clock, database: Database) -> None:
     """It is asked once and then left alone for as long as it says; afterwards the change is made."""
     rest.broken = JSONResponse({"message": "rate limited"}, 429, {"Retry-After": str(int(HOUR))})
     for waited in (0, 60, 3000):
@@ -68,14 +68,14 @@ async def test_429_for_an_hour(stages: Stages, rest: Any, clock: Clock, database
 @pytest.mark.parametrize(
     ("headers", "pause"), [({}, 10), ({"Retry-After": "soon"}, 10), ({"Retry-After": "86400"}, 3600)]
 )
-async def test_429_without_a_sound_time(stages: Stages, rest: Any, headers: dict[str, str], pause: int) -> None:
+async def test_429_without_a_sound_time(stages: StageService, rest: Any, headers: dict[str, str], pause: int) -> None:
     rest.broken = JSONResponse({}, 429, headers)
     with pytest.raises(FlagStoreUnavailable) as refused:
         await stages.view()
     assert refused.value.retry_after == pause
 
 
-async def test_500_for_an_hour(stages: Stages, rest: Any, clock: Clock, database: Database) -> None:
+async def test_500_for_an_hour(stages: StageService, rest: Any, clock: Clock, database: Database) -> None:
     """Each attempt ends after three requests with an answer that one can act on; nothing is queued up."""
     rest.broken = JSONResponse({"message": "internal"}, 500)
     begun = clock.now
@@ -91,14 +91,14 @@ async def test_500_for_an_hour(stages: Stages, rest: Any, clock: Clock, database
     assert len(rest.patches) == 1
 
 
-async def test_a_patch_that_fails_is_sent_again(stages: Stages, rest: Any) -> None:
+async def test_a_patch_that_fails_is_sent_again(stages: StageService, rest: Any) -> None:
     rest.failures = [*_held_and_read(rest), JSONResponse({}, 500)]
     assert (await stages.set("ada", asked())).change.version == 5
     assert len(rest.patches) == 1
 
 
 async def test_a_patch_that_was_made_and_answered_500_is_not_made_twice(
-    stages: Stages, rest: Any, database: Database
+    stages: StageService, rest: Any, database: Database
 ) -> None:
     rest.loses_answers = 1
     made = await stages.set("ada", asked())
@@ -107,7 +107,7 @@ async def test_a_patch_that_was_made_and_answered_500_is_not_made_twice(
 
 
 async def test_a_patch_of_which_nobody_can_say_whether_it_was_made(
-    stages: Stages, rest: Any, database: Database
+    stages: StageService, rest: Any, database: Database
 ) -> None:
     """The entry of the ledger stays: what becomes of it is seen in LaunchDarkly's stream."""
     rest.failures = [*_held_and_read(rest), *[JSONResponse({}, 500) for _ in range(4)]]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gateway.migration.flags.store import FileStore
-from gateway.migration.stages.door import Stages
 from gateway.migration.stages.requests import SetStage
+from gateway.migration.stages.service import StageService
 from gateway.routing.flag_edit import new_flag, with_rollout, with_stage
 from gateway.routing.flag_file import FlagFile
 from gateway.routing.overrides import clear_override, set_override
@@ -91,7 +91,7 @@ async def test_a_gateway_that_starts_between_the_entry_and_the_file_takes_nothin
             late.append(await new_routing(path))  # it reads the file as it was
             return await super()._replace(*args)
 
-    door = Stages(
+    door = StageService(
         database, Interrupted(database, FlagFile(path, KEY)), KEY, "test", configured=frozenset({"redis", "temporal"})
     )
     asked = SetStage(tenant_id="acme", stage="live", why="first move", based_on=await door.seen(), force=True)

@@ -21,14 +21,14 @@ from gateway.migration.parity.evidence import Evidence
 from gateway.migration.parity.histogram import bucket_of
 from gateway.migration.parity.parity import Parity
 from gateway.migration.plans.checking import PlanChecker, Written
-from gateway.migration.plans.detour import Detour
-from gateway.migration.plans.mover import Mover
+from gateway.migration.plans.override_fallback import OverrideFallback
+from gateway.migration.plans.plan_runner import PlanRunner
 from gateway.migration.plans.plans import Plans
 from gateway.migration.plans.requests import Act, ActOnPlan
-from gateway.migration.plans.runner import Runner
 from gateway.migration.plans.trouble import Gates, Trouble
-from gateway.migration.stages.door import Stages
+from gateway.migration.plans.wave_mover import WaveMover
 from gateway.migration.stages.requests import ClearOverride, SetStage
+from gateway.migration.stages.service import StageService
 from gateway.recovery.fenced_database import FencedDatabase
 from gateway.routing.flag_edit import settings_of
 from gateway.routing.query import RouteQuery
@@ -94,8 +94,8 @@ class PlanWorld:
     async def clock(self) -> datetime:
         return self.now
 
-    def _door(self, database: Database) -> Stages:
-        return Stages(database, self.store(database), KEY, "test", configured=frozenset({"redis", "temporal"}))
+    def _door(self, database: Database) -> StageService:
+        return StageService(database, self.store(database), KEY, "test", configured=frozenset({"redis", "temporal"}))
 
     async def begin_term(self) -> None:
         """The next leader, which knows nothing but what PostgreSQL says."""
@@ -105,10 +105,10 @@ class PlanWorld:
             " ON CONFLICT (is_only) DO UPDATE SET term = l.term + 1 RETURNING term"
         )
         routing = self.routing
-        mover = Mover(fenced, self._door(fenced), Detour(fenced, None), routing.flags.document)
+        mover = WaveMover(fenced, self._door(fenced), OverrideFallback(fenced, None), routing.flags.document)
         gates = Gates(fenced, Parity(fenced, routing.router, days=30), self.drain)
         trouble = Trouble(fenced, routing.flags.document)
-        self.runner = Runner(
+        self.runner = PlanRunner(
             fenced, mover, trouble, gates, PlanChecker(self.sandbox), now=self.clock, monotonic=lambda: self.idle
         )
         self.guardrails = Evaluator(

@@ -18,8 +18,8 @@ from gateway.migration.preview.preview import Previews
 from gateway.migration.preview.requests import ProposedChange
 from gateway.migration.rehearsal.start_check import StartCheck
 from gateway.migration.rehearsal.workers import LiveWorkers
-from gateway.migration.stages.door import Stages
 from gateway.migration.stages.requests import SetRollout, SetStage
+from gateway.migration.stages.service import StageService
 from gateway.sandbox.pool import Sandbox
 from gateway.storage.database import Database
 
@@ -32,7 +32,7 @@ class PreviewWorld:
     """Recorded tasks, the flag, and previews."""
 
     database: Database
-    stages: Stages
+    stages: StageService
     plans: Plans
     previews: Previews
 
@@ -90,7 +90,7 @@ async def world(database: Database, database_url: str, plan_sandbox: Sandbox) ->
     await database.execute("INSERT INTO users (id, email, name) VALUES ('u', 'u', 'u')")
     for tenant, plan in (("acme", "free"), ("initech", "free"), ("umbrella", "free"), ("globex", "vip")):
         await database.execute("INSERT INTO tenants (id, name, owner_id, plan) VALUES ($1, $1, 'u', $2)", tenant, plan)
-    stages = Stages(database, TableStore(database, KEY), KEY, "test", configured=frozenset({"redis", "temporal"}))
+    stages = StageService(database, TableStore(database, KEY), KEY, "test", configured=frozenset({"redis", "temporal"}))
     plans = Plans(database, PlanChecker(plan_sandbox))
     starts = StartBuilder(lambda tenant, tier, task_type: f"{tier}-{task_type}", RetryPolicy())
     check = StartCheck(

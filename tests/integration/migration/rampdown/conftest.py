@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from backends.memory.engine import CAPABILITIES, MemoryEngine
 from backends.port import Capability, WorkflowEnginePort, WorkflowRef, WorkflowStart
 from backends.redis_queue.engine import RedisQueueEngine
-from gateway.migration.rampdown.mover import Rampdown
+from gateway.migration.rampdown.rampdown import Rampdown
 from gateway.routing.query import Scope
 from gateway.routing.router import Router
 from gateway.routing.stages import Stage

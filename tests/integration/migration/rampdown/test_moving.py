@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gateway.migration.rampdown import mover
+from gateway.migration.rampdown import rampdown
 from gateway.recovery.reconciler import Reconciler
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
@@ -110,7 +110,7 @@ async def test_tasks_that_wait_anyway_come_first(move):
 
 
 async def test_what_cannot_move_does_not_stand_before_what_can(move, monkeypatch):
-    monkeypatch.setattr(mover, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(rampdown, "REST_SECONDS", 0.0)
     for number in range(150):
         await move.hold(f"a{number}", pushed=False)  # a worker has it
     await move.hold("zzzzz")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.migration.rampdown import mover
+from gateway.migration.rampdown import rampdown
 from gateway.storage.database import Database
 
 CROWD = """
@@ -21,12 +21,12 @@ SELECT task_id, 'g', 't', 'PROCESSING', '{}' FROM taskgate.dispatch
 """
 
 LOOKS = {
-    "tenants": (mover.of_engine(mover.SQL.tenants, "redis"), "'redis'", {"dispatch_open"}),
-    "page": (mover.of_engine(mover._PAGE, "redis"), "'redis', 'many', 0, now(), '', 100", {"dispatch_open"}),
-    "tenants of Temporal": (mover.of_engine(mover.SQL.tenants, "temporal"), "'temporal'", {"dispatch_not_begun"}),
-    "backlog": (mover.SQL.backlog, "'many', 100", {"dispatch_in_turn"}),
-    "rewait": (mover._REWAIT, "ARRAY['plan-2', 'plan-4'], ARRAY[0, 0], 'redis', 'temporal'", {"dispatch_pkey"}),
-    "recall": (mover._RECALL, "ARRAY['plan-2', 'plan-4'], ARRAY[0, 0], 'redis', 'temporal'", {"dispatch_pkey"}),
+    "tenants": (rampdown.of_engine(rampdown.SQL.tenants, "redis"), "'redis'", {"dispatch_open"}),
+    "page": (rampdown.of_engine(rampdown._PAGE, "redis"), "'redis', 'many', 0, now(), '', 100", {"dispatch_open"}),
+    "tenants of Temporal": (rampdown.of_engine(rampdown.SQL.tenants, "temporal"), "'temporal'", {"dispatch_not_begun"}),
+    "backlog": (rampdown.SQL.backlog, "'many', 100", {"dispatch_in_turn"}),
+    "rewait": (rampdown._REWAIT, "ARRAY['plan-2', 'plan-4'], ARRAY[0, 0], 'redis', 'temporal'", {"dispatch_pkey"}),
+    "recall": (rampdown._RECALL, "ARRAY['plan-2', 'plan-4'], ARRAY[0, 0], 'redis', 'temporal'", {"dispatch_pkey"}),
 }
 
 

@@ -7,16 +7,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.migration.guardrails.decision import Decision, Regression, Sight, World, decide, freezes, trips
+from gateway.migration.guardrails.decision import Assessment, Decision, Regression, World, decide, freezes, trips
+from gateway.migration.guardrails.event import Kind
 from gateway.migration.guardrails.guard import Guard, Phase
-from gateway.migration.guardrails.happening import Kind
 from gateway.migration.guardrails.moves import Place, cooled, moved, unlocked
 from gateway.migration.guardrails.policy import Policy, Response, resolve
 from gateway.routing.stages import Stage
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 LIVE = Place(Stage.LIVE, 7, NOON)
-WORSE = Sight(Regression("backup fails on temporal", "backup", 0.5, {"log_e": 14.0}))
+WORSE = Assessment(Regression("backup fails on temporal", "backup", 0.5, {"log_e": 14.0}))
 ARMED = Guard("acme", Phase.ARMED, Stage.SHADOW, 7, NOON, NOON)
 
 
@@ -25,7 +25,7 @@ def after(**passed: float) -> World:
 
 
 def kinds(decision: Decision) -> list[Kind]:
-    return [one.kind for one in decision.happenings]
+    return [one.kind for one in decision.events]
 
 
 def test_a_regression_rolls_back_to_the_last_stage_that_ran_on_redis_and_begins_a_cooldown() -> None:
@@ -34,7 +34,7 @@ def test_a_regression_rolls_back_to_the_last_stage_that_ran_on_redis_and_begins_
     assert (decision.guard.phase, decision.guard.redis_stage) == (Phase.ROLLED_BACK, Stage.SHADOW)
     assert decision.guard.cooldown_ends == NOON + timedelta(minutes=16)
     assert kinds(decision) == [Kind.ROLLED_BACK]
-    assert decision.happenings[0].evidence == {"log_e": 14.0}
+    assert decision.events[0].evidence == {"log_e": 14.0}
 
 
 @pytest.mark.parametrize(
@@ -74,24 +74,24 @@ def test_an_obstacle_that_goes_lets_the_guardrail_act() -> None:
 
 @pytest.mark.parametrize("response", [Response.NOTIFY, Response.HOLD])
 def test_a_plain_threshold_never_rolls_back(response: Response) -> None:
-    sight = Sight(crossed={"queue_age_seconds": "the oldest task waits 90 s (limit 60)"})
-    decision = decide(ARMED, Policy(on_threshold=response), sight, LIVE, after())
+    assessment = Assessment(crossed={"queue_age_seconds": "the oldest task waits 90 s (limit 60)"})
+    decision = decide(ARMED, Policy(on_threshold=response), assessment, LIVE, after())
     assert not decision.rolls_back
     assert decision.guard.phase is Phase.ARMED
     assert bool(decision.guard.holds) is (response is Response.HOLD)
-    over = decide(decision.guard, Policy(), Sight(), LIVE, after(seconds=5))
+    over = decide(decision.guard, Policy(), Assessment(), LIVE, after(seconds=5))
     assert over.guard.holds == []
     assert kinds(over) == [Kind.CLEARED]
 
 
 def test_growing_figures_are_no_news() -> None:
-    first = decide(ARMED, Policy(), Sight(crossed={"dead": "11 a minute"}), LIVE, after())
-    second = decide(first.guard, Policy(), Sight(crossed={"dead": "12 a minute"}), LIVE, after(seconds=1))
-    assert (kinds(first), second.happenings) == ([Kind.NOTIFIED], ())
+    first = decide(ARMED, Policy(), Assessment(crossed={"dead": "11 a minute"}), LIVE, after())
+    second = decide(first.guard, Policy(), Assessment(crossed={"dead": "12 a minute"}), LIVE, after(seconds=1))
+    assert (kinds(first), second.events) == ([Kind.NOTIFIED], ())
 
 
 def test_a_doubt_holds_and_does_not_roll_back() -> None:
-    decision = decide(ARMED, Policy(), Sight(doubts={"baseline": "backup fails on redis, too"}), LIVE, after())
+    decision = decide(ARMED, Policy(), Assessment(doubts={"baseline": "backup fails on redis, too"}), LIVE, after())
     assert (decision.rolls_back, decision.guard.holds) == (False, ["backup fails on redis, too"])
 
 
@@ -117,7 +117,7 @@ def test_the_third_rollback_locks_until_a_person_unlocks() -> None:
         guard, _ = moved(decision.guard, LIVE, now, {})
     assert cooldowns == [timedelta(minutes=15), timedelta(hours=1), timedelta(hours=4)]
     assert kinds(decision) == [Kind.ROLLED_BACK, Kind.LOCKED]
-    assert decision.happenings[1].why == (
+    assert decision.events[1].why == (
         "rolled back 3 times: locked until a person has looked"
         ' (taskgate migration guardrails unlock --tenant acme --why "…")'
     )

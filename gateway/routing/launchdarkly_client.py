@@ -8,7 +8,7 @@ from typing import Final
 
 from ldclient import Config, LDClient
 
-from gateway.routing.sdk_client import close_client, other_key
+from gateway.routing.launchdarkly_sdk import close_client, other_key
 from gateway.secret_files import Secret, text_of
 
 #: Longest wait of a start for LaunchDarkly's first answer (seconds); the SDK goes on trying in the background.

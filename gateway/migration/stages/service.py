@@ -25,7 +25,7 @@ from gateway.migration.ledger.flips import flips_of_change
 from gateway.migration.stages.changes import MEANWHILE, Changed
 from gateway.migration.stages.checks import BARE, check_flag_stranding, check_known, unfollowed, why_unseen
 from gateway.migration.stages.forward import after_rollout, after_unset
-from gateway.migration.stages.overrides import OverrideDoor
+from gateway.migration.stages.overrides import OverrideService
 from gateway.migration.stages.requests import (
     ImportFlags,
     Insisting,
@@ -46,7 +46,7 @@ from gateway.routing.stages import Stage
 from gateway.storage.database import Database
 
 
-class Stages:
+class StageService:
     """Reads and changes the stages; those who change something are administrators, which the faces see to.
 
     Every method raises `DatabaseUnavailable` and `FlagStoreUnavailable`; what changes something `StageChangeRefused`,
@@ -72,7 +72,7 @@ class Stages:
         self._flag_key = flag_key
         self._owner = owner
         self._configured = configured
-        self.overrides = OverrideDoor(database, store, flag_key, redis)
+        self.overrides = OverrideService(database, store, flag_key, redis)
         self._problems = problems
 
     @property
@@ -85,7 +85,7 @@ class Stages:
         return self._store.source == "database"
 
     @property
-    def may_detour(self) -> bool:
+    def may_override(self) -> bool:
         """Whether overrides may stand in for a flag that cannot be changed now, since it is held by others."""
         return self._store.source == "launchdarkly" and self._store.refusal is None
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.routing.sdk_client import close_client
+from gateway.routing.launchdarkly_sdk import close_client
 
 
 class ClosedWhenTold:

@@ -70,7 +70,7 @@ async def note_times(db: type_Connection, schedule: Schedule, due: Due, now: dat
         await db.execute(SQL.note, schedule_id, "clock", policy, *_columns(due.times, 2))
 
 
-class Clock:
+class FiringLoop:
     """`now` is the clock itself; `service_of` gives the service of the user on whose behalf a schedule submits."""
 
     def __init__(

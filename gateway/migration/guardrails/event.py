@@ -32,7 +32,7 @@ TOLD = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class GuardrailEvent:
     """`tenant_id` None: it is about everybody. `who` is empty: the guardrail itself."""
 
     kind: Kind

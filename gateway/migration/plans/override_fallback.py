@@ -19,7 +19,7 @@ from gateway.routing.stages import Stage
 from gateway.storage.database import Database, type_Connection
 
 
-class Detour:
+class OverrideFallback:
     """Each step is one transaction: overrides, their entries in the ledger, and the plan's rows.
 
     An override that is not a plan's own is never touched. Methods raise `MoveHeld`, `StageChangeRefused` when tasks

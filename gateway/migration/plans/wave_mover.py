@@ -12,12 +12,12 @@ import asyncpg
 
 from gateway.migration.flags.errors import FlagStoreUnavailable
 from gateway.migration.flags.store import Also
-from gateway.migration.plans.detour import Detour
 from gateway.migration.plans.document import Plan
+from gateway.migration.plans.override_fallback import OverrideFallback
 from gateway.migration.plans.progress import SQL, Progress, check_unchanged
 from gateway.migration.plans.shares import Shares, default_before, left_alone, standing
-from gateway.migration.stages.door import Stages
 from gateway.migration.stages.requests import MoveTenants
+from gateway.migration.stages.service import StageService
 from gateway.routing.flag_document import Json
 from gateway.routing.flag_edit import settings_of
 from gateway.routing.query import Scope
@@ -31,18 +31,20 @@ TENANTS_AT_ONCE: Final = 40
 _NAMED: Final = 3
 
 
-class Mover:
+class WaveMover:
     """Belongs to the leader: `database` and the door's own write with its term.
 
     Every method raises what the door raises, `PlanChanged` when somebody changed the plan meanwhile, and
     `DatabaseUnavailable`.
     """
 
-    def __init__(self, database: Database, stages: Stages, detour: Detour, known: Callable[[], Json | None]) -> None:
+    def __init__(
+        self, database: Database, stages: StageService, fallback: OverrideFallback, known: Callable[[], Json | None]
+    ) -> None:
         """`known` is the flag in force here, also while what holds it is away."""
         self._db = database
         self._stages = stages
-        self._detour = detour
+        self._fallback = fallback
         self._shares = Shares(database, stages)
         self._known = known
         self._at_once = TENANTS_AT_ONCE
@@ -66,10 +68,10 @@ class Mover:
             version, settings = await self._flag()
         except FlagStoreUnavailable:
             known = self._known()
-            if known is None or not self._stages.may_detour:
+            if known is None or not self._stages.may_override:
                 raise
             names = await self._begin(progress, plan, rows, standing(known))
-            await self._detour.move(progress, names, stage, _why(progress, plan))
+            await self._fallback.move(progress, names, stage, _why(progress, plan))
             return True
         names = await self._begin(progress, plan, rows, settings)
         fault_points.passing("before_plan_move")
@@ -90,18 +92,18 @@ class Mover:
             settings, wanted = await self._put_back(progress, plan, rows, why)
         except FlagStoreUnavailable as error:
             in_force = self._known()
-            if in_force is None or not self._stages.may_detour:
+            if in_force is None or not self._stages.may_override:
                 raise
             default = default_before(progress, in_force)
-            stuck = await self._detour.shield(progress, plan, standing(in_force), default, why)
+            stuck = await self._fallback.shield(progress, plan, standing(in_force), default, why)
             if not stuck:
                 raise
             raise FlagStoreUnavailable(f"{error.message}; {_stay(stuck)}", retry_after=error.retry_after) from error
-        detoured = [row["tenant_id"] for row in rows if row["by_override"]]
-        known = settings_of(self._known() or {}) if detoured else {}
-        if (wanted and detoured) or any(known.get(Scope(one)) is not settings.get(Scope(one)) for one in detoured):
+        overridden = [row["tenant_id"] for row in rows if row["by_override"]]
+        known = settings_of(self._known() or {}) if overridden else {}
+        if (wanted and overridden) or any(known.get(Scope(one)) is not settings.get(Scope(one)) for one in overridden):
             return True  # their overrides go when the flag is in force
-        await self._detour.end(progress, detoured, why)
+        await self._fallback.end(progress, overridden, why)
         for state, names in _ends(rows, settings, plan, wanted).items():
             await self._mark(progress, names, state)
         return True
@@ -148,7 +150,7 @@ class Mover:
             return
         known = settings_of(self._known() or {})
         here = [one for one, stage in stages.items() if known.get(Scope(one)) is stage]
-        await self._detour.end(progress, here, why)
+        await self._fallback.end(progress, here, why)
         shielded = {row["tenant_id"] for row in rows if row["state"] == "moving"}
         await self._mark(progress, [one for one in here if one not in shielded], "moved")
         await self._mark(progress, [one for one in here if one in shielded], "back")

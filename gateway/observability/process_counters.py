@@ -14,7 +14,7 @@ FACES = ("http", "grpc")
 LEASED = (("gateway", None), ("worker", "redis"), ("worker", "temporal"))
 
 
-class Events:
+class ProcessCounters:
     """Each method counts one thing; it fits as a callback of who does it."""
 
     def __init__(self, meter: Meter) -> None:

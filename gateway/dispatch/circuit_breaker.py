@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 2.0
 
 
-class EngineHealth:
+class CircuitBreaker:
     """Down from the first refusal until a probe, after a pause, is answered.
 
     Pauses grow until a start succeeds, because an answered probe does not mean that there is room for starts. A refusal
@@ -51,8 +51,8 @@ class EngineHealth:
         if self._down_since is None:
             self._pauses = 0
 
-    def is_back(self) -> None:
-        """A probe was answered."""
+    def probe_answered(self) -> None:
+        """The engine may be asked to start tasks again."""
         if self._down_since is not None:
             self._down_since = None
             log.warning("backend %s is back", self._name)

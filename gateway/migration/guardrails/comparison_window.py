@@ -8,12 +8,12 @@ from typing import Any
 
 from gateway.migration.guardrails.baseline import Run, TypeBaseline
 from gateway.migration.guardrails.comparison import BLOCK, Tally, compare, fails_everywhere, strangers
-from gateway.migration.guardrails.decision import Sight
+from gateway.migration.guardrails.decision import Assessment
 from gateway.migration.parity.eprocess import Rate
 
 
 @dataclass(slots=True)
-class Since:
+class ComparisonWindow:
     """`position`: of the last outcome that does not count. `block`: how often the count began anew (1: not yet).
 
     `baselines` None: not read yet, because nothing has ended. `aside`: task types that fail on Redis as well just now,
@@ -33,7 +33,7 @@ class Since:
         return {"position": self.position, "block": self.block, "types": types}
 
     @classmethod
-    def of_stored(cls, stored: Mapping[str, Any]) -> Since:
+    def of_stored(cls, stored: Mapping[str, Any]) -> ComparisonWindow:
         """The same from JSON, with nothing counted."""
         types = stored["types"]
         known = None if types is None else {name: TypeBaseline.of_stored(one) for name, one in types.items()}
@@ -45,33 +45,35 @@ class Since:
         if self.baselines is not None:
             self.tally.add(run, self.baselines.get(run.task_type))
 
-    def judged(self) -> Sight:
+    def judged(self) -> Assessment:
         """What the test says, were nothing wrong elsewhere."""
         return compare(self.baselines or {}, self.tally, block=self.block, aside=self.aside)
 
-    def weighed(self, sight: Sight, beside: Mapping[str, Rate], position: int) -> tuple[Since, Sight]:
+    def weighed(
+        self, assessment: Assessment, beside: Mapping[str, Rate], position: int
+    ) -> tuple[ComparisonWindow, Assessment]:
         """The same with what other tenants' tasks do on Redis just now (first runs, by type).
 
         What counted until `position` counts no more when it happened everywhere.
         """
         since, aside = self, dict(self.aside)
-        while sight.regression is not None:
-            task_type = sight.regression.task_type
-            why = fails_everywhere(task_type, beside.get(task_type), sight.regression.part)
+        while assessment.regression is not None:
+            task_type = assessment.regression.task_type
+            why = fails_everywhere(task_type, beside.get(task_type), assessment.regression.part)
             if why is None:
                 break
             aside[task_type] = why
             since = self.anew(position, aside)
-            sight = compare(self.baselines or {}, self.tally, block=self.block, aside=aside)
+            assessment = compare(self.baselines or {}, self.tally, block=self.block, aside=aside)
         over = [name for name in self.aside if fails_everywhere(name, beside.get(name), 0.0) is None]
         if over:
             since = self.anew(position, {name: why for name, why in aside.items() if name not in over})
         doubts = {f"doubt:{name}": why for name, why in aside.items() if name not in over}
-        return since, replace(sight, doubts={**sight.doubts, **doubts})
+        return since, replace(assessment, doubts={**assessment.doubts, **doubts})
 
-    def anew(self, position: int, aside: Mapping[str, str] | None = None) -> Since:
+    def anew(self, position: int, aside: Mapping[str, str] | None = None) -> ComparisonWindow:
         """Begin to count anew."""
-        return Since(
+        return ComparisonWindow(
             position, self.block + 1, self.baselines, has_news=True, aside=dict(self.aside if aside is None else aside)
         )
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from gateway.errors import InvalidRequest
 from gateway.schedules.definition import ScheduleDefinition
-from gateway.schedules.times import Timetable, check_times
+from gateway.schedules.recurrence import Timetable, check_times
 
 BERLIN = "Europe/Berlin"
 

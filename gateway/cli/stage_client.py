@@ -14,7 +14,6 @@ from gateway.engines import build_redis
 from gateway.errors import ApiError, DatabaseUnavailable
 from gateway.migration.flags.build import build_store
 from gateway.migration.stages.checks import BARE, why_unseen
-from gateway.migration.stages.door import Stages
 from gateway.migration.stages.requests import (
     Change,
     ClearOverride,
@@ -24,6 +23,7 @@ from gateway.migration.stages.requests import (
     SetStage,
     UnsetStage,
 )
+from gateway.migration.stages.service import StageService
 from gateway.routing.errors import FlagChangeRefused
 from gateway.routing.flag_document import Json
 from gateway.routing.flags import FlagSource
@@ -47,7 +47,7 @@ _CALLS: dict[type[Change], tuple[str, str]] = {
 T = TypeVar("T")
 
 
-class StageDoor(Protocol):
+class StageClient(Protocol):
     """An answer that is an error ends the command: exit code 2 it was refused, 1 it failed."""
 
     def view(self) -> Json: ...
@@ -67,16 +67,16 @@ class StageDoor(Protocol):
         ...
 
 
-def open_door(settings: Settings, *, local: bool, by: str | None = None) -> StageDoor:
+def open_door(settings: Settings, *, local: bool, by: str | None = None) -> StageClient:
     """Through the gateway at `TASKGATE_URL` when there is a key for it, unless `local`. Raises `FlagChangeRefused`."""
     if local or settings.api_key is None:
-        return LocalDoor(settings, actor(by))
+        return LocalStageClient(settings, actor(by))
     if by is not None:
         raise FlagChangeRefused("--by goes together with --local: a gateway records whose key it was")
-    return GatewayDoor(settings)
+    return GatewayStageClient(settings)
 
 
-class GatewayDoor:
+class GatewayStageClient:
     """Through a gateway, over HTTP."""
 
     def __init__(self, settings: Settings) -> None:
@@ -110,7 +110,7 @@ class GatewayDoor:
             return client.call(method, path, **options)
 
 
-class LocalDoor:
+class LocalStageClient:
     """The use case itself, on the flag file of this host or on the database."""
 
     def __init__(self, settings: Settings, who: str) -> None:
@@ -135,13 +135,13 @@ class LocalDoor:
     def change(self, asked: Change) -> Any:
         return self._run(lambda stages: self._change(stages, asked))
 
-    async def _change(self, stages: Stages, asked: Change) -> Any:
+    async def _change(self, stages: StageService, asked: Change) -> Any:
         made = await self._make(stages, asked)
         if made is not None and not isinstance(asked, SetOverride):
             made["warnings"] += await stages.unfollowed(self._settings.lease_seconds)
         return made
 
-    async def _make(self, stages: Stages, asked: Change) -> Any:
+    async def _make(self, stages: StageService, asked: Change) -> Any:
         match asked:
             case SetStage():
                 return (await stages.set(self._who, asked)).view()
@@ -158,7 +158,7 @@ class LocalDoor:
             case _:
                 raise AssertionError(type(asked))
 
-    def _run(self, work: Callable[[Stages], Awaitable[T]]) -> T:
+    def _run(self, work: Callable[[StageService], Awaitable[T]]) -> T:
         try:
             return asyncio.run(self._with_stages(work))
         except (DatabaseUnavailable, *BARE) as error:
@@ -166,7 +166,7 @@ class LocalDoor:
         except ApiError as error:
             fail(error.message, code=1 if error.http_status >= 500 else 2)
 
-    async def _with_stages(self, work: Callable[[Stages], Awaitable[T]]) -> T:
+    async def _with_stages(self, work: Callable[[StageService], Awaitable[T]]) -> T:
         settings = self._settings
         database = Database(settings.database_url, size=2, acquire_timeout=DATABASE_SECONDS, name="taskgate-cli")
         flags = FlagSource.from_settings(settings, database, Listener(database))
@@ -176,7 +176,7 @@ class LocalDoor:
         try:
             store = build_store(settings, database, flags, unrecorded=True)
             return await work(
-                Stages(
+                StageService(
                     database,
                     store,
                     settings.flag_key,

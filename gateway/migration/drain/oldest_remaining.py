@@ -19,7 +19,7 @@ _SLOWEST = SQL.slowest.replace("/*columns*/", VIEW_SQL.columns)
 
 
 @dataclass(frozen=True, slots=True)
-class Slow:
+class RemainingTask:
     """A task that is left; `state` is the gateway's, or `foreign` for a row that others wrote."""
 
     task_id: str
@@ -30,14 +30,14 @@ class Slow:
     why: str
 
 
-class Slowest:
+class OldestRemaining:
     """Finds them. Raises `DatabaseUnavailable`."""
 
     def __init__(self, database: Database, reasons: WaitingReasons) -> None:
         self._db = database
         self._reasons = reasons
 
-    async def find(self, shares: Mapping[str | None, Share], tenant_id: str | None) -> list[Slow]:
+    async def find(self, shares: Mapping[str | None, Share], tenant_id: str | None) -> list[RemainingTask]:
         """Of these tenants; `tenant_id` None: rows of everybody."""
         tenants = [name or "-" for name in shares]
         here = [name or "-" for name, share in shares.items() if share.waits_here]
@@ -46,11 +46,13 @@ class Slowest:
         )
         whys = await asyncio.gather(*(self._why(dict(row)) for row in rows))
         found = [
-            Slow(row["task_id"], row["task_type"], row["tenant_id"], row["state"], row["created_at"], why)
+            RemainingTask(row["task_id"], row["task_type"], row["tenant_id"], row["state"], row["created_at"], why)
             for row, why in zip(rows, whys, strict=True)
         ]
         found += [
-            Slow(row["task_id"], row["task_type"], row["tenant_id"], "foreign", row["created_at"], _foreign(row))
+            RemainingTask(
+                row["task_id"], row["task_type"], row["tenant_id"], "foreign", row["created_at"], _foreign(row)
+            )
             for row in others
         ]
         return found[:MOST]

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.dags.batch import RunFacts
 from gateway.dags.definition import DagDefinition
 from gateway.dags.limits import Limits
-from gateway.dags.opening import Opener, Request
+from gateway.dags.node_start import Opener, Request
 from gateway.dags.results import Values
 from gateway.dags.scope import Scope
 from gateway.dags.store import DagVersion

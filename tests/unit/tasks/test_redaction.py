@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.dead_letters.editing import merge_patch
-from gateway.dead_letters.redaction import LONGEST_TEXT, MARK, Redaction, holds_mark, shown
 from gateway.settings import Settings
+from gateway.tasks.redaction import LONGEST_TEXT, MARK, Redaction, holds_mark, shown
 
 
 @pytest.mark.parametrize(

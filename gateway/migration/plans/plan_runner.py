@@ -16,9 +16,9 @@ from gateway.migration.flags.errors import StageVersionStale
 from gateway.migration.plans.calendar import closed
 from gateway.migration.plans.checking import PlanChecker
 from gateway.migration.plans.document import Plan
-from gateway.migration.plans.mover import Mover
 from gateway.migration.plans.progress import ACTIVE, SQL, PlanChanged, PlanState, Progress, progress_of, put, write
 from gateway.migration.plans.trouble import Gates, Trouble
+from gateway.migration.plans.wave_mover import WaveMover
 from gateway.recovery.fenced_database import LeadershipLost
 from gateway.routing.overrides import PLAN_AUTHOR as AUTHOR
 from gateway.storage.database import Database
@@ -33,7 +33,7 @@ LOOK_SECONDS: Final = 1.0
 REST_SECONDS: Final = 10.0
 
 
-class Runner:
+class PlanRunner:
     """A job of the leader: all that it writes carries its term.
 
     It may die at any step. A change of a plan's state is one transaction with its entry in the ledger, and a tenant
@@ -43,7 +43,7 @@ class Runner:
     def __init__(
         self,
         database: Database,
-        mover: Mover,
+        mover: WaveMover,
         trouble: Trouble,
         gates: Gates,
         checker: PlanChecker,

@@ -113,16 +113,16 @@ class Watched:
         """Count one outcome and decide; whether it is rolled back."""
         self._take(cooled(self.guard, at, {})[0])
         self.since.add(run)
-        sight = self.since.judged()
-        if sight.regression is not None or self.since.aside:
-            self.since, sight = self.since.weighed(sight, self.others(at), 0)
+        assessment = self.since.judged()
+        if assessment.regression is not None or self.since.aside:
+            self.since, assessment = self.since.weighed(assessment, self.others(at), 0)
         elif self.since.is_full:
             self.since = self.since.anew(0)
-        decision = decide(self.guard, Policy(), sight, LIVE, World(at))
+        decision = decide(self.guard, Policy(), assessment, LIVE, World(at))
         self.guard = decision.guard
         if decision.rolls_back:
             self.rolled_back.append(at)
-            self.evidence = decision.happenings[0].evidence
+            self.evidence = decision.events[0].evidence
         return decision.rolls_back
 
     def _take(self, guard: Guard) -> None:

@@ -27,6 +27,21 @@ def after_rollout(before: Json, after: Json) -> Stage | None:
     return _furthest(_given_more(before, after))
 
 
+def after_import(before: Json, after: Json) -> dict[Scope, Stage]:
+    """The scopes that another flag moves forward, and the stage on Temporal to which.
+
+    Rules by other hands are not compared.
+    """
+    was, becomes = settings_of(before), settings_of(after)
+    found = {scope: after_unset(before, after, scope) for scope in was.keys() - becomes.keys()}
+    for scope, stage in becomes.items():
+        stood = {was[scope]} if scope in was else _left_to(before, scope)
+        is_further = any(_ORDER.index(one) < _ORDER.index(stage) for one in stood)
+        found[scope] = _furthest([stage]) if is_further else None
+    found[Scope()] = after_rollout(before, after)
+    return {scope: stage for scope, stage in found.items() if stage is not None}
+
+
 def may_reach_more(before: Json, after: Json, flag_key: str, stage: Stage) -> bool:
     """Whether somebody may be at this stage by the document `after` who is not by the one before."""
     old, new = before["flags"][flag_key], after["flags"][flag_key]

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict
 from datetime import datetime
@@ -24,7 +23,7 @@ from gateway.migration.guardrails.holds import check_holds
 from gateway.migration.ledger.flips import flips_of_change
 from gateway.migration.stages.changes import MEANWHILE, Changed
 from gateway.migration.stages.checks import BARE, check_flag_stranding, check_known, unfollowed, why_unseen
-from gateway.migration.stages.forward import after_rollout, after_unset
+from gateway.migration.stages.forward import after_import, after_rollout, after_unset
 from gateway.migration.stages.overrides import OverrideService
 from gateway.migration.stages.requests import (
     ImportFlags,
@@ -197,7 +196,12 @@ class StageService:
             raise StageChangeRefused(f"flag {self._flag_key!r} must stand under 'flags'") from None
         held = await self._store.held()
         document = {**asked.document, "flags": {**asked.document["flags"], self._flag_key: flag}}
-        return await self._change(who, asked, held, document, "flags", describe_flag, [])
+        warnings: list[str] = []
+        if held.problem is None:
+            before = (held.document or _empty(self._flag_key))["flags"][self._flag_key]
+            for scope, stage in after_import(before, flag).items():
+                warnings += await self._held(scope, stage, force=asked.force)
+        return await self._change(who, asked, held, document, "flags", describe_flag, warnings)
 
     async def _edit(
         self,
@@ -257,13 +261,14 @@ class StageService:
             why=asked.why,
             version=self._store.version_of(after),
         )
-        with _translated():
-            try:
-                done = await self._store.write(held, document, change, flips, also)
-            except FlagVersionStale:
-                held = await self._store.held()
-                await self._check_version(asked.based_on, held)
-                raise StageVersionStale("the flag", asked.based_on, held.version) from None
+        try:
+            done = await self._store.write(held, document, change, flips, also)
+        except FlagFileBusy as error:
+            raise FlagStoreUnavailable(error.message, retry_after=1) from None
+        except FlagVersionStale:
+            held = await self._store.held()
+            await self._check_version(asked.based_on, held)
+            raise StageVersionStale("the flag", asked.based_on, held.version) from None
         return Changed(done, warnings, written_notes(None, self._configured, after))
 
     def _check_writable(self) -> None:
@@ -281,14 +286,6 @@ class StageService:
         if held.problem is not None:
             raise FlagUnsound(f"{held.problem}; correct it, or import a valid document (taskgate flags import)")
         return held.document or _empty(self._flag_key)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except FlagFileBusy as error:
-        raise FlagStoreUnavailable(error.message, retry_after=1) from None
 
 
 def _nowhere(before: Json, after: Json) -> None:

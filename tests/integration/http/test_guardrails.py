@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from gateway.migration.guardrails.places import AUTHOR
+from gateway.routing.flag_edit import new_flag, with_stage
 from gateway.routing.overrides import set_override
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
@@ -204,6 +205,17 @@ async def test_in_a_freeze_a_percentage_goes_back_only(admin: httpx.AsyncClient,
         assert error(answer) == (409, "move_held")
     fewer = await admin.put(f"{STAGES}/rollout", json={**rollout, "percent": 10, "based_on": 1})
     assert fewer.json()["after"] == "off 90 %, live 10 % by tenant"
+
+
+async def test_an_import_is_no_way_around_a_lock(admin: httpx.AsyncClient, database: Database) -> None:
+    await database.execute(LOCKED)
+    flag = with_stage(new_flag("task-backend"), Scope("t-bob"), Stage.LIVE)
+    document = {"flags": {"task-backend": flag}}
+    asked = {"why": "another flag", "based_on": 0, "force": True}
+    moved = {"flags": {"task-backend": with_stage(flag, Scope("t-ann"), Stage.LIVE)}}
+    assert error(await admin.put(f"{STAGES}/document", json={**asked, "document": moved})) == (409, "move_held")
+    assert (await admin.put(f"{STAGES}/document", json={**asked, "document": document})).status_code == 200
+    assert (await admin.put(f"{STAGES}/document", json={**asked, "document": document, "based_on": 1})).is_success
 
 
 async def test_for_administrators_only(admin: httpx.AsyncClient, key: str) -> None:

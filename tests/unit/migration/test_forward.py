@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.migration.stages.forward import after_rollout, after_unset, may_reach_more
+from gateway.migration.stages.forward import after_import, after_rollout, after_unset, may_reach_more
 from gateway.routing.flag_edit import new_flag, with_rollout, with_stage, without_stage
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
@@ -59,6 +59,25 @@ def test_a_rollout_leads_forward_where_the_default_gives_more() -> None:
     whole = with_stage(flag, Scope(), Stage.LIVE)
     assert after_rollout(whole, with_rollout(whole, Stage.OFF, 10, by="tenant", seed=1)) is None
     assert after_rollout(whole, with_rollout(whole, Stage.RAMPDOWN, 10, by="tenant", seed=1)) is Stage.RAMPDOWN
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "forward"),
+    [
+        ({}, {ACME: Stage.LIVE, Scope("globex"): Stage.SHADOW}, {ACME: Stage.LIVE}),
+        ({ACME: Stage.LIVE}, {ACME: Stage.LIVE}, {}),
+        ({ACME: Stage.LIVE}, {ACME: Stage.OFF}, {}),
+        ({ACME: Stage.LIVE}, {}, {}),
+        ({ACME: Stage.OFF}, {Scope(): Stage.LIVE}, {ACME: Stage.LIVE, Scope(): Stage.LIVE}),
+        ({Scope(): Stage.LIVE}, {Scope(): Stage.LIVE, ACME: Stage.LIVE}, {}),
+        ({Scope(): Stage.LIVE}, {Scope(): Stage.LIVE, ACME: Stage.COMPLETE}, {ACME: Stage.COMPLETE}),
+    ],
+)
+def test_whom_another_flag_moves_forward(
+    was: dict[Scope, Stage], becomes: dict[Scope, Stage], forward: dict[Scope, Stage]
+) -> None:
+    old, new = (document(one)["flags"][KEY] for one in (was, becomes))
+    assert after_import(old, new) == forward
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,8 @@ def submit(
     headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
     if file is None:
         refuse(context, "each", says="goes with --file")
+        if unique_key is None:
+            refuse(context, "existing", says="goes with --unique-key")
     else:
         refuse_others(
             context, "file", "each", "idempotency_key", "as_json", says="stands in the file; leave it out here"

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.dags.definition import DAG_NAME
 from gateway.errors import InvalidRequest
-from gateway.submission.service import LABEL_KEY, LONGEST_LABEL, MOST_LABELS
+from gateway.submission.service import LABEL_KEY, LONGEST_LABEL, MOST_LABELS, PlaceId
 
 
 class RunRequest(BaseModel):
@@ -19,8 +19,8 @@ class RunRequest(BaseModel):
     dag: Annotated[str, Field(max_length=100, pattern=DAG_NAME)]
     version: Annotated[str | int | None, Field(description="Number or label; default: the one in use")] = None
     params: dict[str, Any] = Field(default_factory=dict)
-    project_id: str | None = None
-    tenant_id: str | None = None
+    project_id: PlaceId | None = None
+    tenant_id: PlaceId | None = None
     priority: Annotated[int, Field(ge=1, le=5, description="1 is first")] = 3
     labels: Annotated[dict[str, str], Field(max_length=MOST_LABELS)] = Field(default_factory=dict)
 

@@ -75,7 +75,7 @@ class NodeResult(BaseModel):
 async def start_run(request: Request, body: RunRequest) -> Response:
     """Start a run. 409: the tenant's tasks go to a backend that cannot run DAGs."""
     gateway = gateway_of(request)
-    admission = await admit(request, body.tenant_id or None, body.project_id or None)
+    admission = await admit(request, body.tenant_id, body.project_id)
     task, dag, params = await gateway.dag_runs.plan(admission, body)
     url = f"/gateway/v1/dag-runs/{task.task_id}"
     answer = orjson.dumps(
@@ -97,7 +97,7 @@ async def start_run(request: Request, body: RunRequest) -> Response:
 async def preview_run(request: Request, body: RunRequest) -> Response:
     """Everything that starting a run checks, without starting it."""
     gateway = gateway_of(request)
-    admission = await admit(request, body.tenant_id or None, body.project_id or None)
+    admission = await admit(request, body.tenant_id, body.project_id)
     _, dag, params = await gateway.dag_runs.plan(admission, body)
     return json_answer({"dag": dag.name, "version": dag.version, "params": params, "nodes": dag.plan["nodes"]})
 

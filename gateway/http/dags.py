@@ -23,7 +23,7 @@ from gateway.tasks.payload import JsonValue
 router = APIRouter(prefix="/gateway/v1/dags", tags=["dags"], route_class=KeyedRoute)
 
 Name = Annotated[DagName, Path(description="Name of the DAG")]
-Tenant = Annotated[str | None, Query(description="Default: the caller's own tenant")]
+Tenant = Annotated[str | None, Query(min_length=1, description="Default: the caller's own tenant")]
 AnyTypes = Annotated[bool, Query(description="Do not ask whether there are handlers for the task types")]
 Version = Annotated[str | None, Query(max_length=100, description="Number or label; default: the one new runs use")]
 

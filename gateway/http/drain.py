@@ -21,7 +21,9 @@ from gateway.migration.drain.verdict import DrainVerdict
 
 router = APIRouter(prefix="/gateway/v1/migration/drain", tags=["migration"], route_class=KeyedRoute)
 
-Tenant = Annotated[str | None, Query(max_length=200, description="Of this tenant; left out: of everybody")]
+Tenant = Annotated[
+    str | None, Query(min_length=1, max_length=200, description="Of this tenant; left out: of everybody")
+]
 
 
 class DrainCounts(BaseModel):

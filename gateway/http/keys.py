@@ -33,8 +33,8 @@ async def _caller(request: Request) -> Caller:
 @router.get("", response_model=KeyPage, responses=problem_errors(403))
 async def list_keys(
     request: Request,
-    tenant_id: Annotated[str | None, Query(description="Only those for this tenant")] = None,
-    user_id: Annotated[str | None, Query(description="Only those of this user")] = None,
+    tenant_id: Annotated[str | None, Query(min_length=1, description="Only those for this tenant")] = None,
+    user_id: Annotated[str | None, Query(min_length=1, description="Only those of this user")] = None,
     after: str = "",
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 100,
 ) -> Response:

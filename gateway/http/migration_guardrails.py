@@ -122,7 +122,8 @@ async def _who(request: Request) -> str:
 async def get_guardrails(
     request: Request,
     tenant_id: Annotated[
-        str | None, Query(max_length=255, description="Only the guardrail of this tenant, also if it is `resting`")
+        str | None,
+        Query(min_length=1, max_length=255, description="Only the guardrail of this tenant, also if it is `resting`"),
     ] = None,
 ) -> Response:
     """The state and the settings of guardrails. All these endpoints are for administrators."""
@@ -152,7 +153,7 @@ async def unfreeze_guardrails(request: Request, asked: Unfreeze) -> Response:
 async def list_guardrail_events(
     request: Request,
     tenant_id: Annotated[
-        str | None, Query(max_length=255, description="Events of this tenant, and those of all tenants")
+        str | None, Query(min_length=1, max_length=255, description="Events of this tenant, and those of all tenants")
     ] = None,
     cursor: Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 50,

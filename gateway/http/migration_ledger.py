@@ -102,7 +102,7 @@ async def get_why(request: Request, task_id: str) -> Response:
 @router.get("/migration/ledger", response_model=Flips, responses=problem_errors(403, 404))
 async def list_flips(
     request: Request,
-    tenant_id: Annotated[str | None, Query(description="Those that may concern this tenant")] = None,
+    tenant_id: Annotated[str | None, Query(min_length=1, description="Those that may concern this tenant")] = None,
     since: Annotated[Moment | None, Query(description="ISO 8601 with offset")] = None,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 50,
     cursor: Annotated[str | None, Query()] = None,

@@ -146,7 +146,7 @@ class GateAnswer(BaseModel):
 @router.get("", response_model=ParityReport, responses=problem_errors(403, 404))
 async def get_parity(
     request: Request,
-    tenant_id: Annotated[str, Query(max_length=200, description="Of this tenant")],
+    tenant_id: Annotated[str, Query(min_length=1, max_length=200, description="Of this tenant")],
     since: Annotated[
         Moment | None, Query(description="Compare from this time on; left out: from its last move")
     ] = None,
@@ -168,7 +168,7 @@ async def get_parity(
     },
 )
 async def stream_parity(
-    request: Request, tenant_id: Annotated[str, Query(max_length=200, description="Of this tenant")]
+    request: Request, tenant_id: Annotated[str, Query(min_length=1, max_length=200, description="Of this tenant")]
 ) -> Response:
     """Follow a tenant's parity since its last move: what ends is in it within five seconds."""
     gateway = gateway_of(request)

@@ -44,7 +44,7 @@ class Rampdown(BaseModel):
 @router.get("/rampdown", response_model=Rampdown, responses=problem_errors(403, 404))
 async def get_rampdown(
     request: Request,
-    tenant_id: Annotated[str, Query(description="Of this tenant")],
+    tenant_id: Annotated[str, Query(min_length=1, description="Of this tenant")],
     dry_run: Annotated[bool, Query(description="As if the tenant's stage were `rampdown`")] = False,
 ) -> Response:
     """What of a tenant's tasks moves, and what stays and why. Nothing is changed. For administrators."""

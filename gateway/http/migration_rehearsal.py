@@ -135,7 +135,9 @@ class ProbedTasks(BaseModel):
 @router.get("", response_model=Rehearsals, responses=problem_errors(403, 404))
 async def get_rehearsals(
     request: Request,
-    tenant_id: Annotated[str | None, Query(description="Of this tenant only, whether it rehearses or not")] = None,
+    tenant_id: Annotated[
+        str | None, Query(min_length=1, description="Of this tenant only, whether it rehearses or not")
+    ] = None,
     hours: Hours = 24,
 ) -> Response:
     """Whether the tasks of tenants at `dualwrite` or `shadow` could run on Temporal. For administrators."""
@@ -148,7 +150,7 @@ async def get_rehearsals(
 @router.get("/tasks", response_model=TaskRehearsals, responses=problem_errors(403, 404))
 async def get_rehearsed_tasks(
     request: Request,
-    tenant_id: Annotated[str, Query(description="Of this tenant")],
+    tenant_id: Annotated[str, Query(min_length=1, description="Of this tenant")],
     verdict: Annotated[TaskVerdictName | None, Query(description="With this verdict")] = None,
     reason: Annotated[str | None, Query(max_length=100, description="With this reason, by its code")] = None,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 20,
@@ -163,7 +165,7 @@ async def get_rehearsed_tasks(
 @router.get("/probes", response_model=ProbedTasks, responses=problem_errors(403, 404))
 async def get_probes(
     request: Request,
-    tenant_id: Annotated[str, Query(description="Of this tenant")],
+    tenant_id: Annotated[str, Query(min_length=1, description="Of this tenant")],
     hours: Hours = 24,
 ) -> Response:
     """The newest probes of a tenant that have ended, 500 at most, each beside its task. For administrators."""

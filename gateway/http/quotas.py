@@ -15,7 +15,7 @@ from gateway.limits.requests import NewQuota
 
 router = APIRouter(prefix="/gateway/v1/tenants", tags=["tenants"], route_class=KeyedRoute)
 
-Project = Annotated[str | None, Query(description="Of this project; left out: of the whole tenant")]
+Project = Annotated[str | None, Query(min_length=1, description="Of this project; left out: of the whole tenant")]
 Why = Annotated[str | None, Query(max_length=1000, description="For the audit")]
 
 

@@ -134,8 +134,8 @@ async def create_schedule(request: Request, definition: ScheduleDefinition) -> R
 @router.get("", response_model=SchedulePage, responses=problem_errors())
 async def list_schedules(
     request: Request,
-    tenant_id: str | None = None,
-    project_id: str | None = None,
+    tenant_id: Annotated[str | None, Query(min_length=1)] = None,
+    project_id: Annotated[str | None, Query(min_length=1)] = None,
     after: str = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:

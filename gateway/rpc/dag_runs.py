@@ -125,9 +125,7 @@ class DagRunService:
     async def _plan(
         self, authorization: str | None, asked: RunRequest
     ) -> tuple[Admission, NewTask, DagVersion, dict[str, Any]]:
-        admission = await self._access.admit(
-            authorization, tenant_id=asked.tenant_id or None, project_id=asked.project_id or None
-        )
+        admission = await self._access.admit(authorization, tenant_id=asked.tenant_id, project_id=asked.project_id)
         return admission, *await self._runs.plan(admission, asked)
 
     async def get(self, authorization: str | None, request: GetDagRunRequest) -> GetDagRunResponse:

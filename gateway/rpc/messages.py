@@ -25,6 +25,9 @@ _Model = TypeVar("_Model", bound=BaseModel)
 _TIMESTAMP, _DURATION = "google.protobuf.Timestamp", "google.protobuf.Duration"
 _STRUCT, _VALUE = "google.protobuf.Struct", "google.protobuf.Value"
 
+#: Ids that narrow a request: an empty one would be taken for none, and reach further than was meant.
+_PLACES = frozenset(("tenant_id", "project_id", "group_id"))
+
 #: JSON in these requests nests no deeper than that.
 DEEPEST = 32
 
@@ -93,6 +96,8 @@ def facts_of(message: Message, at: str = "", *, skip: Collection[str] = ()) -> d
         if field.name in skip:
             continue
         place = f"{at}.{field.name}" if at else field.name
+        if value == "" and field.name in _PLACES:
+            raise invalid(place, "it is empty; leave the field out, or name one")
         kind = _type_of(field)
         name = f"{field.name}_seconds" if kind == _DURATION else field.name
         if _is_map(field):

@@ -53,6 +53,10 @@ class Schedule:
     def of_row(cls, row: Any) -> Schedule:
         """The schedule in a row of `schedules.sql`."""
         document = orjson.loads(row["definition"])
+        for name in ("project_id", "tenant_id", "group_id"):
+            # An older gateway took empty names, for none.
+            if document["action"].get(name) == "":
+                del document["action"][name]
         document |= {"paused": row["is_paused"], "note": row["note"], "remaining_runs": row["remaining_runs"]}
         names = ("schedule_id", "tenant_id", "project_id", "user_id", "revision", "next_at", "fire_at", "created_at")
         return cls(

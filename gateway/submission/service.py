@@ -33,6 +33,8 @@ MOST_LABELS = 32
 LONGEST_LABEL = 255
 LABEL_KEY = re.compile(r"[a-z0-9._/-]{1,63}")
 
+#: Empty, it would mean none, and reach further than the caller meant.
+PlaceId = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, Field(gt=0, le=LONGEST_DELAY.total_seconds(), allow_inf_nan=False)]
 
 
@@ -68,9 +70,9 @@ class TaskSubmission(BaseModel):
 
     type: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_.:-]+$")]
     payload: dict[str, Any] = Field(default_factory=dict)
-    project_id: str | None = None
-    tenant_id: str | None = None
-    group_id: str | None = None
+    project_id: PlaceId | None = None
+    tenant_id: PlaceId | None = None
+    group_id: PlaceId | None = None
     priority: Annotated[int, Field(ge=1, le=5, description="1 is first")] = 3
     delay_seconds: Annotated[float | None, Field(ge=0, le=LONGEST_DELAY.total_seconds(), allow_inf_nan=False)] = None
     run_at: Moment | None = None
@@ -137,7 +139,7 @@ class SubmissionService:
         if submission.type.startswith(STEP_PREFIX):
             message = f"{submission.type!r} is a step of the DAG `episode`: submit `add_episode`, or a run of that DAG"
             raise InvalidRequest(message, field="type")
-        place = (submission.project_id or None, submission.tenant_id or None, submission.group_id or None)
+        place = (submission.project_id, submission.tenant_id, submission.group_id)
         if place not in self._admitted:
             self._admitted[place] = await self._admit(*place)
         admission, named = self._admitted[place]

@@ -85,7 +85,7 @@ class TenantService:
         limits = quota.model_dump(exclude={"why"})
         if all(limit is None for limit in limits.values()):
             raise InvalidRequest("Give at least one limit; DELETE removes a quota.", field="queued")
-        if project_id:
+        if project_id is not None:
             await self._tenants.check_project(project_id, tenant_id)
         await self._quotas.set(tenant_id, project_id or "", **limits, by=caller.user_id, why=quota.why)
         return await self._quotas.usage(tenant_id)

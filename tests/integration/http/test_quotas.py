@@ -162,6 +162,11 @@ async def test_who_may_do_what(served: Any, admin: dict[str, str], bob: dict[str
         answer = await client.put(f"{QUOTAS}?project_id={project}", json={"queued": 1}, headers=admin)
         assert answer.status_code == 422
     await put(client, admin, queued=1)
+    for method in ("PUT", "DELETE"):
+        body = {"json": {"queued": 9}} if method == "PUT" else {}
+        answer = await client.request(method, f"{QUOTAS}?project_id=", headers=admin, **body)
+        assert answer.status_code == 422, answer.text
+    assert await database.fetchval("SELECT queued FROM taskgate.quota") == 1
     audit = await database.fetchrow("SELECT who, scope, why FROM taskgate.ledger WHERE kind = 'quota.set'")
     assert tuple(audit or ()) == ("root", "tenant:t-ann", "test")
 

@@ -77,6 +77,17 @@ async def test_quotas(face: Any, tenants: Any, refusal: Any) -> None:
     (quota,) = (await tenants.ListQuotas(ListQuotasRequest(tenant_id="t-ann"), metadata=face.ann)).quotas
     assert quota.used.queued == 1
 
+    empty = SetQuotaRequest(tenant_id="t-ann", project_id="", limits=QuotaNumbers(queued=9))
+    for call, field in (
+        (tenants.SetQuota(empty, metadata=face.root), "project_id"),
+        (tenants.ClearQuota(ClearQuotaRequest(tenant_id="t-ann", project_id=""), metadata=face.root), "project_id"),
+        (face.submit(project_id=""), "task.project_id"),
+    ):
+        refused = await refusal(call)
+        assert (refused.code, refused.fields) == (Code.INVALID_ARGUMENT, [field])
+    (quota,) = (await tenants.ListQuotas(ListQuotasRequest(tenant_id="t-ann"), metadata=face.ann)).quotas
+    assert quota.limits.queued == 1
+
     await tenants.ClearQuota(ClearQuotaRequest(tenant_id="t-ann"), metadata=face.root)
     await face.submit()
     refused = await refusal(tenants.ListQuotas(ListQuotasRequest(tenant_id="t-ann"), metadata=face.bob))

@@ -30,6 +30,7 @@ WRONG = [
     ("task bulk cancel --tenant acme --filter tenant_id=other", "write one of them"),
     ("task bulk cancel --label a:b --filter labels=a:c", "write one of them"),
     ("task submit --type a --each", "goes with --file"),
+    ("task submit --type a --existing", "goes with --unique-key"),
     ("task submit --file - --tenant acme", "leave it out here"),
     ("task stop ", "an id or a name is empty"),
     ("schedule delete ", "an id or a name is empty"),

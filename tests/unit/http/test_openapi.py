@@ -137,6 +137,37 @@ def test_every_parameter_is_described(document: dict[str, Any]) -> None:
     assert silent == []
 
 
+def test_an_empty_tenant_project_or_group_is_refused(document: dict[str, Any]) -> None:
+    """It would be taken for none, and reach further than was meant: a whole tenant for one project."""
+    names = {"tenant_id", "project_id", "group_id"}
+    asked: list[tuple[str, str, Any]] = []
+    for _, path, operation in operations(document):
+        if not path.startswith("/gateway/v1/"):
+            continue
+        asked += [
+            (operation["operationId"], parameter["name"], parameter["schema"])
+            for parameter in operation.get("parameters", [])
+            if parameter["in"] == "query"
+        ]
+        left, seen = [operation.get("requestBody", {})], set()
+        while left:
+            part = left.pop()
+            if isinstance(part, list):
+                left += part
+            elif isinstance(part, dict):
+                asked += [(operation["operationId"], name, one) for name, one in part.get("properties", {}).items()]
+                left += [value for name, value in part.items() if name not in ("example", "examples")]
+                if (named := str(part.get("$ref", "")).rpartition("/")[2]) and named not in seen:
+                    seen.add(named)
+                    left.append(document["components"]["schemas"][named])
+    open_ones = [
+        (operation, name)
+        for operation, name, schema in asked
+        if name in names and not any(choice.get("minLength") for choice in schema.get("anyOf", [schema]))
+    ]
+    assert open_ones == []
+
+
 def test_every_body_and_main_answer_has_an_example_of_its_schema(
     document: dict[str, Any], registry: Registry[Any]
 ) -> None:

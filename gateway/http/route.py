@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 #: The first piece of a body that follows its head within so many seconds is awaited before the key is looked up.
 _PROMPT = 0.1
+#: What a body says that says nothing; clients send one where they always send JSON.
+_SAYS_NOTHING: Final = (b"", b"{}")
+_NO_BODY: Final = {"type": "no_body", "loc": ("body",), "msg": "This endpoint takes no body", "input": None}
 _NOT_JSON: Final = {"type": "json_type", "loc": ("body",), "msg": "Send JSON, with Content-Type: application/json"}
 
 
@@ -71,6 +74,17 @@ class JsonRequest(Request):
         if not hasattr(self, "_body"):
             self._body = await self._read()
         return self._body
+
+    async def refuse_body(self) -> None:
+        """For an endpoint that reads none: what a body says would be lost.
+
+        Raises `RequestValidationError` for a body that says something, as `body`.
+        """
+        # Without these there is none, and nothing is awaited.
+        if self.headers.get("content-length", "0") == "0" and "transfer-encoding" not in self.headers:
+            return
+        if (await self.body()).strip() not in _SAYS_NOTHING:
+            raise RequestValidationError([_NO_BODY])
 
     async def json(self) -> Any:
         if self._refused is not None:
@@ -193,6 +207,7 @@ class KeyedRoute(RuledRoute):
         model = None if self.body_field is None else self.body_field.field_info.annotation
         models = {"body": model, "query": query_model(self.dependant)}
         is_strict = self.path.startswith(NEW_API)
+        takes_body = self.body_field is not None or "requestBody" in (self.openapi_extra or {})
         parameters = parameters_of(self.dependant)
 
         async def handle_keyed(request: Request) -> Response:
@@ -203,6 +218,8 @@ class KeyedRoute(RuledRoute):
             try:
                 if is_strict:
                     check_query(request, parameters)
+                    if not takes_body:
+                        await request.refuse_body()
                 if self.body_field is not None:
                     # Here, because FastAPI answers any error while it reads a body with 400.
                     await request.check(model, strict=is_strict)

@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 _NAME = re.compile(r"(?:INDEX|CONSTRAINT) (\w+) IF NOT EXISTS")
 _BUILD_ATTEMPTS = 5
 _ONLINE_SECONDS = 60
+#: A lock keeps a connection for as long as its task runs. They are not those of queries: tasks that have all the
+#: connections for their locks would wait for each other. More than slots of a process can be.
+_MOST_LOCKS = 100_000
 
 _NODE = get_entity_node_return_query(GraphProvider.NEO4J)
 _EDGE = get_entity_edge_return_query(GraphProvider.NEO4J)
@@ -61,7 +64,12 @@ class GroupAwareDriver(Neo4jDriver):
         super().__init__(address.uri, address.user or None, address.password or None, address.database)
         if callable(url):
             self.client = AsyncGraphDatabase.driver(address.uri, auth=AsyncAuthManagers.basic(partial(_auth, url)))
-        self.locks = GroupLocks(self.client, address.database)
+        self._lock_client = AsyncGraphDatabase.driver(
+            address.uri,
+            auth=AsyncAuthManagers.basic(partial(_auth, partial(text_of, url))),
+            max_connection_pool_size=_MOST_LOCKS,
+        )
+        self.locks = GroupLocks(self._lock_client, address.database)
         # Neo4j warns of every property that no node has yet, in each query of a young graph.
         logging.getLogger("neo4j.notifications").setLevel(logging.ERROR)
         # And of each transaction that waited for another one's lock, which it tries again by itself.
@@ -101,6 +109,7 @@ class GroupAwareDriver(Neo4jDriver):
     async def close(self) -> None:
         if self._building is not None and not self._building.done():
             self._building.cancel()
+        await self._lock_client.close()
         await super().close()
 
     # Another worker may build the same at this moment; what it has built is not missing next time.

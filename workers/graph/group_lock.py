@@ -29,7 +29,7 @@ _held: ContextVar[frozenset[tuple[int, str]]] = ContextVar("held group locks", d
 
 
 class GroupLocks:
-    """The locks of one driver.
+    """The locks of one driver, whose connections nobody else may need inside of them.
 
     A lock is an open transaction that has merged a node under a uniqueness constraint and is rolled back at the end:
     others that merge the same node wait for it in the server, nothing is ever written, and a worker that dies loses

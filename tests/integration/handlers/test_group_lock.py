@@ -60,6 +60,17 @@ async def test_groups_do_not_wait_for_each_other(bench: Any) -> None:
         pass
 
 
+async def test_held_locks_leave_the_connections_to_queries(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many locks as queries may have connections: each task would wait for another one's lock."""
+    monkeypatch.setattr(bench.driver.client._pool.pool_config, "max_connection_pool_size", 2)
+    async with (
+        bench.driver.exclusive(bench.group_id),
+        asyncio.timeout(5),
+        bench.driver.exclusive(f"{bench.group_id}-other"),
+    ):
+        assert (await bench.driver.execute_query("RETURN 1 AS one")).records[0]["one"] == 1
+
+
 async def test_a_worker_that_dies_loses_its_locks(bench: Any, rival: ContextFactory) -> None:
     holding, never = asyncio.Event(), asyncio.Event()
 
@@ -70,7 +81,7 @@ async def test_a_worker_that_dies_loses_its_locks(bench: Any, rival: ContextFact
 
     task = asyncio.create_task(hold())
     await holding.wait()
-    await rival.graph.client.driver.client.close()  # what the server sees of a process that is gone
+    await rival.graph.client.driver.locks._driver.close()  # what the server sees of a process that is gone
     async with asyncio.timeout(10), bench.driver.exclusive(bench.group_id):
         pass
     task.cancel()

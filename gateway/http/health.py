@@ -98,7 +98,7 @@ async def get_startup(request: Request) -> Response:
 async def get_readiness(request: Request) -> Response:
     """Whether the gateway can do its work, part by part. 503 if the database is away, and before the gateway ends.
 
-    It needs no key. With an administrator's, `problems` names the tenants and types of tasks that wait in vain.
+    It needs no key. With an administrator's, `problems` names tenants, types of tasks that wait in vain, and causes.
     """
     gateway = gateway_of(request)
     names = list(gateway.engines)
@@ -106,10 +106,11 @@ async def get_readiness(request: Request) -> Response:
         _look(_check_writable(gateway.database)),
         *(_look(gateway.engines[name].check_health()) for name in names),
     )
-    problems = gateway.router.problems()
+    in_full = database["status"] == "ok" and await _is_administrator(request)
+    problems = gateway.router.problems() if in_full else _less(gateway.router.problems_in_brief())
     if database["status"] == "ok":
         problems += await _behind(gateway)
-        problems += await _waiting(gateway, in_full=await _is_administrator(request))
+        problems += await _waiting(gateway, in_full=in_full)
     if database["status"] != "ok":
         status = "unavailable"
     elif gateway.leaving:
@@ -139,6 +140,10 @@ async def _is_administrator(request: Request) -> bool:
     return True
 
 
+def _less(lines: list[str]) -> list[str]:
+    return [f"{line} (an administrator's key says which)" for line in lines]
+
+
 async def _waiting(gateway: Gateway, *, in_full: bool) -> list[str]:
     """Tasks that stage `complete` left on Redis, and those that no live worker takes."""
     try:
@@ -152,7 +157,7 @@ async def _waiting(gateway: Gateway, *, in_full: bool) -> list[str]:
     count, waiting = sum(one.tasks for one in lost), idle.total()
     found = [f"stranded: still on redis, which stage complete gives up: {count}"] if count else []
     found += [f"tasks whose type no live worker serves: {waiting}"] if waiting else []
-    return [f"{line} (an administrator's key says which)" for line in found]
+    return _less(found)
 
 
 async def _behind(gateway: Gateway) -> list[str]:

@@ -29,8 +29,9 @@ STEP_PREFIX = "episode."
 LONGEST_DELAY = timedelta(days=366)
 
 MOST_LABELS = 32
+LONGEST_LABEL_KEY = 63
 LONGEST_LABEL = 255
-LABEL_KEY = re.compile(r"[a-z0-9._/-]{1,63}")
+LABEL_KEY = re.compile(rf"[a-z0-9._/-]{{1,{LONGEST_LABEL_KEY}}}")
 
 Seconds = Annotated[float, Field(gt=0, le=LONGEST_DELAY.total_seconds(), allow_inf_nan=False)]
 

@@ -16,7 +16,7 @@ from backends.errors import EngineError
 from gateway.access.verbs import ASKED, Asked, Verb
 from gateway.dispatch.unserved import lines as unserved_lines
 from gateway.dispatch.unserved import unserved
-from gateway.errors import DatabaseReadOnly, DatabaseUnavailable, Forbidden, Unauthenticated
+from gateway.errors import ApiError, DatabaseReadOnly, DatabaseUnavailable
 from gateway.gateway import Gateway
 from gateway.http.acceptance import json_answer
 from gateway.http.route import client_of, gateway_of, operation_id
@@ -98,7 +98,7 @@ async def get_startup(request: Request) -> Response:
 async def get_readiness(request: Request) -> Response:
     """Whether the gateway can do its work, part by part. 503 if the database is away, and before the gateway ends.
 
-    It needs no key. With an administrator's, `problems` names the tenants and types of tasks that wait in vain.
+    It needs no key. With an administrator's, `problems` names tenants, types of tasks that wait in vain, and causes.
     """
     gateway = gateway_of(request)
     names = list(gateway.engines)
@@ -106,10 +106,11 @@ async def get_readiness(request: Request) -> Response:
         _look(_check_writable(gateway.database)),
         *(_look(gateway.engines[name].check_health()) for name in names),
     )
-    problems = gateway.router.problems()
+    in_full = database["status"] == "ok" and await _is_administrator(request)
+    problems = gateway.router.problems() if in_full else _less(gateway.router.problems_in_brief())
     if database["status"] == "ok":
         problems += await _behind(gateway)
-        problems += await _waiting(gateway, in_full=await _is_administrator(request))
+        problems += await _waiting(gateway, in_full=in_full)
     if database["status"] != "ok":
         status = "unavailable"
     elif gateway.leaving:
@@ -134,9 +135,13 @@ async def _is_administrator(request: Request) -> bool:
     ASKED.set(Asked(Verb.OBSERVE, address=client_of(request.scope)))
     try:
         await gateway_of(request).access.authenticate(request.headers.get("authorization"))
-    except (Unauthenticated, Forbidden, DatabaseUnavailable):
+    except ApiError:  # whatever is wrong with the key, readiness is told without one, too
         return False
     return True
+
+
+def _less(lines: list[str]) -> list[str]:
+    return [f"{line} (an administrator's key says which)" for line in lines]
 
 
 async def _waiting(gateway: Gateway, *, in_full: bool) -> list[str]:
@@ -152,7 +157,7 @@ async def _waiting(gateway: Gateway, *, in_full: bool) -> list[str]:
     count, waiting = sum(one.tasks for one in lost), idle.total()
     found = [f"stranded: still on redis, which stage complete gives up: {count}"] if count else []
     found += [f"tasks whose type no live worker serves: {waiting}"] if waiting else []
-    return [f"{line} (an administrator's key says which)" for line in found]
+    return _less(found)
 
 
 async def _behind(gateway: Gateway) -> list[str]:

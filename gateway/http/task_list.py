@@ -16,6 +16,7 @@ from gateway.http.past_gateway import PastGateway
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import TaskFacts
 from gateway.ingress.foreign import past_gateway_of
+from gateway.submission.service import LONGEST_LABEL, LONGEST_LABEL_KEY
 from gateway.tasks.queries.cursor import cursor_of, position_at
 from gateway.tasks.queries.dispatch_view import facts
 from gateway.tasks.queries.task_log import Position
@@ -25,11 +26,14 @@ router = APIRouter(tags=["tasks"], route_class=KeyedRoute)
 
 _LARGEST_PAGE = 500
 
+#: A label as `key:value`: any that a task can have.
+LabelText = Annotated[str, Field(max_length=LONGEST_LABEL_KEY + len(":") + LONGEST_LABEL)]
+
 
 class TaskListQuery(Selection):
     """Filters, and which page."""
 
-    label: Annotated[list[Annotated[str, Field(max_length=320)]], Many] = Field(description="`key:value`; all of them")
+    label: Annotated[list[LabelText], Many] = Field(description="`key:value`; all of them")
     limit: Annotated[int, Field(ge=1, le=_LARGEST_PAGE)] = 50
     cursor: Annotated[str | None, Field(description="`next_cursor` of the page before")] = None
 

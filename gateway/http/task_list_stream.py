@@ -15,7 +15,7 @@ from gateway.http.events import EventStream, event, keepalive
 from gateway.http.openapi_errors import event_stream, problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import TaskFacts
-from gateway.http.task_list import labels_of
+from gateway.http.task_list import LabelText, labels_of
 from gateway.tasks.changes.list_following import ListFollowing
 from gateway.tasks.queries.dispatch_view import facts
 from gateway.tasks.queries.task_selection import Many, Selection, TaskSelector, Text, Wanted
@@ -27,7 +27,7 @@ class StreamedSelection(Selection):
     """Which tasks."""
 
     id: Annotated[list[Text], Many] = Field(description="Only these tasks")
-    label: Annotated[list[Annotated[str, Field(max_length=320)]], Many] = Field(description="`key:value`; all of them")
+    label: Annotated[list[LabelText], Many] = Field(description="`key:value`; all of them")
 
 
 class ChangedTasks(BaseModel):

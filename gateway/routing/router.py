@@ -158,16 +158,16 @@ class Router:
         Stages that ask for a backend which is not configured, a flag source or an override table that is not up to
         date. None of them keeps the gateway from accepting tasks.
         """
-        return self.doubts() + self._unserved()
+        return self.doubts() + self._unserved(_listed)
+
+    def problems_in_brief(self) -> list[str]:
+        """`problems` for those who may know no tenant: counts instead of names, and no text of another system."""
+        found = [f"{what} may not be up to date" for what, problem in self._doubts().items() if problem is not None]
+        return found + self._unserved(_counted)
 
     def doubts(self) -> list[str]:
         """Why the flag or the overrides may not be up to date here."""
-        own = [
-            self._flags.problem(),
-            None if self._overrides is None else self._overrides.problem(),
-            None if self._entries is None else self._entries.problem,
-        ]
-        return [problem for problem in own if problem is not None]
+        return [problem for problem in self._doubts().values() if problem is not None]
 
     def short_of(self, stage: Stage) -> list[str]:
         """Whom the flag or an override may keep from this stage, now or once one expires; each with its stage."""
@@ -217,8 +217,19 @@ class Router:
             None if self._entries is None else self._entries.find(query, scope, why),
         )
 
-    def _unserved(self) -> list[str]:
-        """Scopes whose stage needs a backend that is not configured. Read from the flag, before any task comes."""
+    def _doubts(self) -> dict[str, str | None]:
+        """What may not be up to date, with the reason; None: it is."""
+        return {
+            "the flag": self._flags.problem(),
+            "the override table": None if self._overrides is None else self._overrides.problem(),
+            "the flag in force": None if self._entries is None else self._entries.problem,
+        }
+
+    def _unserved(self, told: Callable[[list[str]], str]) -> list[str]:
+        """Scopes whose stage needs a backend that is not configured. Read from the flag, before any task comes.
+
+        `told`: how scopes are told of.
+        """
         found = []
         stages = self._asked()
         for stage in Stage:
@@ -226,9 +237,9 @@ class Router:
             if backend in self._configured:
                 continue
             if whom := stages.get(stage):
-                found.append(f"flag {self._flags.flag_key}: {_unserved_text(stage, backend, whom)}")
+                found.append(f"flag {self._flags.flag_key}: {_unserved_text(stage, backend, told(whom))}")
             if whom := [str(row.scope) for row in self._override_rows() if row.stage is stage]:
-                found.append(f"override: {_unserved_text(stage, backend, whom)}")
+                found.append(f"override: {_unserved_text(stage, backend, told(whom))}")
         return found
 
     def _asked(self) -> dict[Stage, list[str]]:
@@ -247,7 +258,7 @@ class Router:
     def _reassess(self) -> None:
         """Log each problem with the configuration once when it comes, and once when it is gone."""
         with self._lock:
-            before, self._known_problems = self._known_problems, self._unserved()
+            before, self._known_problems = self._known_problems, self._unserved(_listed)
             for problem in self._known_problems:
                 if problem not in before:
                     logger.error("%s", problem)
@@ -261,8 +272,15 @@ def configured_backends(settings: Settings) -> frozenset[str]:
     return frozenset(name for name, address in addresses.items() if address)
 
 
-def _unserved_text(stage: Stage, backend: str, whom: list[str]) -> str:
+def _unserved_text(stage: Stage, backend: str, whom: str) -> str:
+    return f"stage {stage} ({whom}) asks for {backend}, which is not configured; its tasks wait"
+
+
+def _listed(whom: list[str]) -> str:
     names = list(dict.fromkeys(whom))
     more = len(names) - _NAMES_SHOWN
-    listed = ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
-    return f"stage {stage} ({listed}) asks for {backend}, which is not configured; its tasks wait"
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _counted(whom: list[str]) -> str:
+    return f"in force for {len(set(whom))}"

@@ -6,7 +6,7 @@ import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 
 import orjson
 from taskgate.v1 import ListRequest
@@ -40,12 +40,14 @@ def position_of(request: ListRequest) -> Position | None:
         if len(token) > _LONGEST:
             raise ValueError
         digest, at, task_id = orjson.loads(urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        if not isinstance(task_id, str):
+        if not isinstance(task_id, str) or "\0" in task_id:
             raise ValueError
         created_at = None if at is None else datetime.fromisoformat(at)
-        if created_at is not None and created_at.tzinfo is None:
-            raise ValueError
-    except (ValueError, TypeError):
+        if created_at is not None:
+            if created_at.tzinfo is None:
+                raise ValueError
+            created_at = created_at.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
         raise invalid("page_token", "not a token of this API") from None
     if digest != _digest(request):
         raise invalid("page_token", "belongs to a list with other filters")

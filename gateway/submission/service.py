@@ -30,8 +30,9 @@ STEP_PREFIX = "episode."
 LONGEST_DELAY = timedelta(days=366)
 
 MOST_LABELS = 32
+LONGEST_LABEL_KEY = 63
 LONGEST_LABEL = 255
-LABEL_KEY = re.compile(r"[a-z0-9._/-]{1,63}")
+LABEL_KEY = re.compile(rf"[a-z0-9._/-]{{1,{LONGEST_LABEL_KEY}}}")
 
 #: Empty, it would mean none, and reach further than the caller meant.
 PlaceId = Annotated[str, Field(min_length=1)]

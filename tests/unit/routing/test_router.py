@@ -89,6 +89,21 @@ def test_a_backend_that_is_not_configured_makes_tasks_wait_and_is_reported() -> 
     assert router.route(RouteQuery("umbrella", "x", plan=None)).usable
 
 
+def test_in_brief_no_tenant_is_named_and_nobody_else_is_quoted() -> None:
+    flags, overrides = StaticFlags(), StaticOverrides()
+    router = Router(flags, overrides, frozenset({REDIS}))
+    assert router.problems_in_brief() == []
+    flags.put(Scope("acme"), Stage.LIVE)
+    flags.put(Scope("globex"), Stage.LIVE)
+    overrides.put(Scope("initech"), Stage.COMPLETE)
+    flags.trouble = "LaunchDarkly is not connected (NETWORK_ERROR: acme.example); the last known flags stay in force"
+    assert router.problems_in_brief() == [
+        "the flag may not be up to date",
+        "flag task-backend: stage live (in force for 2) asks for temporal, which is not configured; its tasks wait",
+        "override: stage complete (in force for 1) asks for temporal, which is not configured; its tasks wait",
+    ]
+
+
 def test_a_long_list_is_counted() -> None:
     flags = StaticFlags()
     router = Router(flags, None, frozenset({REDIS}))

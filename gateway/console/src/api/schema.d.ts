@@ -2403,7 +2403,7 @@ export interface paths {
          * Get Readiness
          * @description Whether the gateway can do its work, part by part. 503 if the database is away, and before the gateway ends.
          *
-         *     It needs no key. With an administrator's, `problems` names the tenants and types of tasks that wait in vain.
+         *     It needs no key. With an administrator's, `problems` names tenants, types of tasks that wait in vain, and causes.
          */
         get: operations["get_readiness"];
         put?: never;

@@ -17,6 +17,7 @@ from gateway.storage.database import Database
 
 KEYS = "/gateway/v1/keys"
 TASKS = "/gateway/v1/tasks"
+READY = "/gateway/v1/ready"
 LEGACY_TASKS = "/api/v1/tasks/"
 
 
@@ -39,6 +40,19 @@ async def test_failed_attempts_of_an_address(serve: Any, bearer: Any) -> None:
         answer = await client.get(LEGACY_TASKS, headers=bearer(create_key()))
         assert answer.status_code == 429
         assert 1 <= int(answer.headers["retry-after"]) <= 20
+
+
+async def test_readiness_is_told_whatever_is_wrong_with_a_key(
+    serve: Any, admin: dict[str, str], make: Any, bearer: Any
+) -> None:
+    async with serve(failed_attempts_per_minute=3) as (client, _):
+        headers = bearer((await make(client, admin, per_minute=1))["key"])
+        assert {(await client.get(READY, headers=headers)).status_code for _ in range(3)} == {200}
+        assert (await client.get(TASKS, headers=headers)).status_code == 429
+        for _ in range(5):
+            answer = await client.get(READY, headers=bearer(create_key()))
+            assert (answer.status_code, answer.json()["database"]["status"]) == (200, "ok")
+        assert (await client.get(TASKS, headers=bearer(create_key()))).status_code == 429
 
 
 async def test_a_valid_key_passes_among_the_wrong_ones_of_its_neighbours(

@@ -70,6 +70,8 @@ async def test_a_change_is_in_force_in_another_gateway_within_a_second(
         ready = (await http.get(f"{second}/gateway/v1/ready")).json()
         [problem] = ready["problems"]
         assert problem.startswith("flag task-backend: stage complete (tenant t-ann) asks for temporal, which is not")
+        [told] = (await http.get(f"{second}/gateway/v1/ready", headers={"Authorization": ""})).json()["problems"]
+        assert told.startswith("flag task-backend: stage complete (in force for 1) asks for temporal, which is not")
         connection = await asyncpg.connect(database_url)
         await connection.execute("UPDATE taskgate.flag_version SET document = '{}'")
         await connection.close()

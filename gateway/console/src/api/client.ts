@@ -29,7 +29,9 @@ const asSession: Middleware = {
     await sessionEnded();
     if (csrfToken() === request.headers.get(CSRF_HEADER)) throw problem;
     copy.headers.set(CSRF_HEADER, csrfToken());
-    const again = await options.fetch(copy).catch(() => {
+    // Not a method of the options: browsers refuse that.
+    const { fetch } = options;
+    const again = await fetch(copy).catch(() => {
       throw unreachable();
     });
     if (!again.ok) throw await problemIn(again);

@@ -56,6 +56,71 @@ async def test_a_key_that_is_none_is_refused(visit: Any) -> None:
     visitor.faults.clear()  # the browser writes down that the answer was 401
 
 
+async def test_who_signs_in_again_over_a_dialog_sees_what_comes_then(visit: Any, world: World, home: Household) -> None:
+    visitor = await visit()
+    visitor.expected = ("401",)
+    page = visitor.page
+    await visitor.sign_in(home.owner.key, "tasks")
+    first = await world.submit(home)
+    await expect(page.locator(f"[title='{first}']")).to_be_visible()
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    await page.context.clear_cookies()
+    for subscription in list(world.gateway.any_task_watch._open):
+        subscription.close()
+    again = page.get_by_role("dialog", name="Sign in to taskgate")
+    await expect(again.get_by_text("The session has ended")).to_be_visible()
+    await visitor.look("sign-in-again")
+    await expect(again.get_by_label("API key")).to_be_focused()
+    await page.keyboard.type(home.owner.key)
+    await page.keyboard.press("Enter")
+    await expect(again).to_be_hidden()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+    later = await world.submit(home)
+    await expect(page.locator(f"[title='{later}']")).to_be_visible()
+
+
+async def test_pages_of_one_browser_go_on_with_one_session(visit: Any, world: World, home: Household) -> None:
+    task_id = await world.submit(home, delay_seconds=3600)
+    visitor = await visit()
+    visitor.expected = ("403",)
+    page = visitor.page
+    await visitor.sign_in(home.owner.key, f"tasks/{task_id}")
+    await expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    await page.context.clear_cookies()
+    other = await page.context.new_page()
+    await other.goto(page.url)
+    await other.get_by_label("API key").press_sequentially(home.owner.key)
+    await other.keyboard.press("Enter")
+    await expect(other.get_by_role("button", name="Stop")).to_be_visible()
+
+    await page.get_by_role("button", name="Stop").press("Enter")
+    await page.keyboard.press("Tab")
+    async with page.expect_response(lambda response: response.status == 403):
+        await page.keyboard.press("Enter")
+    await expect(page.locator(".part-line")).to_contain_text("stopped")
+
+
+async def test_somebody_else_s_page_begins_anew(visit: Any, world: World, home: Household) -> None:
+    stranger = await world.people.household()
+    visitor = await visit()
+    visitor.expected = ("401",)
+    page = visitor.page
+    await visitor.sign_in(home.owner.key, "tasks")
+    first = await world.submit(home)
+    await expect(page.locator(f"[title='{first}']")).to_be_visible()
+    await page.context.clear_cookies()
+    for subscription in list(world.gateway.any_task_watch._open):
+        subscription.close()
+    await expect(page.get_by_text("The session has ended")).to_be_visible()
+    async with page.expect_event("load"):
+        await page.get_by_label("API key").fill(stranger.owner.key)
+        await page.keyboard.press("Enter")
+    await expect(page.get_by_role("button", name=f"Signed in as {stranger.owner.user_id}")).to_be_visible()
+    await expect(page.get_by_role("heading", name="No task matches")).to_be_visible()
+
+
 async def test_little_is_loaded_first(visit: Any, home: Household, world: World) -> None:
     visitor = await visit()
     scripts: set[str] = set()

@@ -38,6 +38,14 @@ test("what needs the token of a session that another page has begun is sent agai
   expect(state()).toMatchObject({ is: "signed in", session: { csrf_token: "second" } });
 });
 
+test("also where the refusal has no code, as those of legacy endpoints have none", async () => {
+  await opened();
+  signedInElsewhere(session("second"));
+  const answer = answers.get(ROLLBACK);
+  answers.set(ROLLBACK, (request) => (request.headers.get("X-CSRF-Token") === "second" ? answer?.(request) : undefined) ?? json({ detail: "No." }, 403));
+  expect((await hold()).data).toEqual({ version: 8 });
+});
+
 test("it is not sent in the name of somebody else: the page begins anew", async () => {
   await opened();
   signedInElsewhere(session("second", { user_id: "bob" }));

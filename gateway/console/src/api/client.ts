@@ -25,12 +25,15 @@ const asSession: Middleware = {
     const problem = await problemIn(response);
     if (problem.status === 401 && !request.headers.has("Authorization")) void sessionEnded();
     const copy = copies.get(request);
-    // The cookie may be that of a session which another page of the browser has begun: it has another token.
-    if (problem.code !== "csrf_token_missing" || copy === undefined) throw problem;
+    // The cookie may be that of a session which another page of the browser has begun: it has another token. Legacy endpoints
+    // give no code, so any 403 may be `csrf_token_missing`.
+    if (problem.status !== 403 || copy === undefined) throw problem;
     await sessionEnded();
     if (csrfToken() === request.headers.get(CSRF_HEADER)) throw problem;
     copy.headers.set(CSRF_HEADER, csrfToken());
-    const again = await options.fetch(copy).catch(() => {
+    // Not a method of the options: browsers refuse that.
+    const { fetch } = options;
+    const again = await fetch(copy).catch(() => {
       throw unreachable();
     });
     if (!again.ok) throw await problemIn(again);

@@ -25,7 +25,9 @@ export function askedFor(what: string) {
   return asked.filter((one) => one.what === what);
 }
 
-globalThis.fetch = async (input, init) => {
+globalThis.fetch = async function (this: unknown, input, init) {
+  // As browsers have it.
+  if (this !== undefined && this !== globalThis) throw new TypeError("Illegal invocation");
   const request = input instanceof Request ? input : new Request(input, init);
   const url = new URL(request.url);
   const what = `${request.method} ${url.pathname}`;

@@ -86,5 +86,5 @@ FROM (SELECT 1) AS one
 LEFT JOIN taskgate.dag_node m ON m.run_id = $1 AND m.path = $2
 LEFT JOIN taskgate.dispatch d ON d.task_id = m.task_id
 WHERE n.run_id = $1 AND n.path = $2 AND (n.verdict IS NULL OR n.verdict = 'refused')
-  AND (d.state IS NULL OR d.state <> 'completed')
+  AND (d.state IS NULL OR d.state <> 'completed' OR n.verdict = 'refused')
 RETURNING n.task_id, d.state

@@ -58,7 +58,7 @@ WHERE run_id = $1
 RETURNING deadline_at
 
 -- name: want_again
--- A run that was started again: what was stopped runs anew, what failed unless its failure was to be lived with ($2), and what
+-- A run that was started again: what was stopped runs anew, and what could not; what failed unless its failure was to be lived with ($2), and what
 -- was undone. Whatever was not opened is decided anew, but for what a person skipped.
 WITH undone AS (
     DELETE FROM taskgate.dag_node WHERE run_id = $1 AND undoes RETURNING node, position
@@ -69,7 +69,7 @@ WITH undone AS (
 UPDATE taskgate.dag_node n SET again = true, told = false, told_at = NULL, verdict = NULL, reason = NULL
 FROM taskgate.dispatch d
 WHERE n.run_id = $1 AND d.task_id = n.task_id AND n.verdict IS DISTINCT FROM 'bypassed' AND NOT n.undoes
-  AND (d.state = 'stopped' OR (d.state = 'failed' AND n.node <> ALL ($2::text[]))
+  AND (d.state = 'stopped' OR n.verdict = 'refused' OR (d.state = 'failed' AND n.node <> ALL ($2::text[]))
        OR EXISTS (SELECT 1 FROM undone u WHERE u.node = n.node AND u.position IS NOT DISTINCT FROM n.position))
 
 -- name: nodes

@@ -59,6 +59,18 @@ class Timetable:
             return None
         return first
 
+    def last_before(self, moment: datetime) -> datetime | None:
+        """The last nominal time before `moment` that may fire after it, by its jitter; None: there is none."""
+        span = timedelta(seconds=1)
+        while span < 2 * self._jitter:
+            time = self.after(moment - span - _TICK)
+            if time is not None and time < moment:
+                while (following := self.after(time)) is not None and following < moment:
+                    time = following
+                return time
+            span *= 2
+        return None
+
     def between(self, begin: datetime, end: datetime) -> Iterator[datetime]:
         """The nominal times from `begin` to `end`, both included."""
         time = self.after(begin - _TICK)

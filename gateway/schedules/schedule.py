@@ -101,8 +101,10 @@ class Schedule:
         floor = now - timedelta(seconds=self.definition.catch_up_seconds)
         # By when it fires: a jitter is no reason to miss a time.
         if self.timetable.fires_at(due.next_at) < floor:
-            due.missed = (due.next_at, floor)
-            due.next_at = self.timetable.after(floor - timedelta(microseconds=1))
+            first, last = due.next_at, self.timetable.last_before(floor)
+            is_ahead = last is not None and last > first and self.timetable.fires_at(last) >= floor
+            due.next_at = last if is_ahead else self.timetable.after(floor - timedelta(microseconds=1))
+            due.missed = (first, floor if last is None or not is_ahead else last)
         while due.next_at is not None and due.next_at <= now and len(due.times) < BATCH:
             fire_at = self.timetable.fires_at(due.next_at)
             if fire_at > now:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from gateway.routing.flag_document import Json, default_weights, reached_stages
+from gateway.routing.flag_document import OFF_VARIATION, Json, default_weights, reached_stages
 from gateway.routing.flag_edit import settings_of, with_stages
 from gateway.routing.flag_text import default_unit
 from gateway.routing.query import Scope
@@ -32,6 +32,7 @@ def after_import(before: Json, after: Json) -> dict[Scope, Stage]:
 
     Rules by other hands are not compared.
     """
+    before, after = _in_force(before), _in_force(after)
     was, becomes = settings_of(before), settings_of(after)
     found = {scope: after_unset(before, after, scope) for scope in was.keys() - becomes.keys()}
     for scope, stage in becomes.items():
@@ -40,6 +41,19 @@ def after_import(before: Json, after: Json) -> dict[Scope, Stage]:
         found[scope] = _furthest([stage]) if is_further else None
     found[Scope()] = after_rollout(before, after)
     return {scope: stage for scope, stage in found.items() if stage is not None}
+
+
+def _in_force(flag: Json) -> Json:
+    """The same flag, or what one says that is switched off: the off variation for all."""
+    if flag.get("on", False):
+        return flag
+    off = flag.get(OFF_VARIATION)
+    variations = list(flag["variations"])
+    if off is None:
+        off = len(variations)
+        variations.append(Stage.OFF.value)
+    nothing = {"rules": [], "targets": [], "contextTargets": []}
+    return {**flag, **nothing, "on": True, "variations": variations, "fallthrough": {"variation": off}}
 
 
 def may_reach_more(before: Json, after: Json, flag_key: str, stage: Stage) -> bool:

@@ -159,3 +159,27 @@ nodes:
     before, after = ran[:7], ran[7:]
     assert (before[0], sorted(before[1:3]), before[3], before[6]) == ("create", ["x 1", "y 1"], "use 1", "undo 1")
     assert (after[0], sorted(after[1:3]), after[3:]) == ("create", ["x 2", "y 2"], ["use 2"])
+
+
+async def test_a_node_whose_input_cannot_be_computed_anew_is_decided_anew_by_the_next_retry(dags: Dags) -> None:
+    FAILURES["c"] = 1
+    document = await dags.run(
+        """
+nodes:
+  a: {type: dag_echo, input: {mark: a, counts: true}, compensate: {type: dag_undo}}
+  b:
+    type: dag_echo
+    needs: [a]
+    input: {mark: "b ${ [0, 1, 1 / (nodes.a.result.value - 2), 3][nodes.a.result.value] }"}
+    compensate: {type: dag_undo}
+    on_failure: compensate
+  c: {type: dag_echo, needs: [b], input: {mark: c}, retry: {attempts: 1}, on_failure: compensate}
+"""
+    )
+    run_id = document["run_id"]
+    for expected in ("failed", "completed"):
+        assert (await dags.post(f"{run_id}/retry")).status_code == 200
+        document = await dags.ended(run_id)
+        assert document["status"] == expected, document
+        if expected == "failed":
+            assert document["error"].startswith("Node b failed: input"), document["error"]

@@ -117,3 +117,13 @@ def document(settings: dict[Scope, Stage]) -> dict[str, Any]:
     for one, stage in settings.items():
         flag = with_stage(flag, one, stage)
     return {"flags": {KEY: flag}}
+
+
+def test_a_flag_that_is_switched_on_again_moves_forward_whom_it_has_further() -> None:
+    on = with_stage(new_flag(KEY), ACME, Stage.LIVE)
+    off = {**on, "on": False}
+    assert after_import(off, on) == {ACME: Stage.LIVE}
+    assert after_import(on, off) == {}
+    further = {**off, "variations": [*off["variations"]], "offVariation": off["variations"].index("live")}
+    assert after_import(off, further) == {Scope(): Stage.LIVE}
+    assert after_import({**off, "offVariation": None}, further) == {Scope(): Stage.LIVE}

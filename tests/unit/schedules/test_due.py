@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -37,3 +38,22 @@ def test_a_time_that_should_have_fired_longer_ago_is_missed() -> None:
     due = schedule.due(late)
     assert (due.times, due.missed) == ([], (ONE, late - timedelta(seconds=60)))
     assert due.next_at == ONE + timedelta(hours=1)
+
+
+def test_a_time_whose_jitter_lies_still_ahead_is_not_missed_with_those_before_it() -> None:
+    """No gateway ran from one to five past two."""
+    now = ONE + timedelta(hours=1, minutes=5)
+    seen = set()
+    for name in range(40):
+        schedule = replace(hourly(jitter_seconds=3000, catch_up_seconds=60), schedule_id=str(name))
+        two = ONE + timedelta(hours=1)
+        fires, floor = schedule.timetable.fires_at(two), now - timedelta(seconds=60)
+        due = schedule.due(now)
+        if fires < floor:
+            assert (due.missed, due.next_at, due.times) == ((ONE, floor), ONE + timedelta(hours=2), [])
+        elif fires > now:
+            assert (due.missed, due.next_at, due.fire_at) == ((ONE, two), two, fires)
+        else:
+            assert (due.missed, due.times) == ((ONE, two), [(two, fires)])
+        seen.add(fires > now)
+    assert seen == {False, True}

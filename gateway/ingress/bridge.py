@@ -90,6 +90,9 @@ class Bridge:
         self._known: dict[tuple[bytes, str], _Known] = {}
         self._postponed = Postponed()
         self._everything_at = 0.0
+        """When the next look at everything is due, by its own cost."""
+        self._soonest = 0.0
+        """When it may be, if something is left for it."""
         self._settled = False
 
     async def tick(self) -> None:
@@ -121,14 +124,15 @@ class Bridge:
         for start in range(0, len(readable), 1000):
             for sighting in await self._choose(readable[start : start + 1000], began, everywhere=everywhere):
                 copies.setdefault(sighting.task_id, []).append(sighting)
+        if everywhere:
+            now = time.monotonic()
+            self._soonest = now + EVERYTHING_SECONDS
+            self._everything_at = now + max(EVERYTHING_SECONDS, SHARE * (now - began))
         for of_one_task in copies.values():
             await self._take(of_one_task, blocked)
         for sighting in sightings:
             if sighting.task_id is None:
                 await self._take([sighting], blocked)
-        if everywhere:
-            took = time.monotonic() - began
-            self._everything_at = time.monotonic() + max(EVERYTHING_SECONDS, SHARE * took)
 
     def _recall(self, sighting: Sighting, now: float) -> Sighting:
         """The sighting with all that is known of it; remembered from now on."""
@@ -156,8 +160,6 @@ class Bridge:
             is_fresh = known is not None and now - known.since < self._row_grace
             if row["is_redis_task"] or row["runs_elsewhere"] or (is_fresh and not row["has_row"]):
                 continue
-            if not everywhere and known is not None and now - known.since > COPIED_SECONDS:
-                continue
             route = self._router.route(
                 RouteQuery(
                     row["tenant_id"],
@@ -167,8 +169,12 @@ class Bridge:
                     plan=row["plan"],
                 )
             )
-            if route.backend != REDIS and route.usable:
+            if route.backend == REDIS or not route.usable:
+                continue
+            if everywhere or known is None or now - known.since <= COPIED_SECONDS:
                 chosen.append(sighting)
+            else:
+                self._everything_at = min(self._everything_at, self._soonest)
         return chosen
 
     async def _take(self, of_one_task: Sequence[Sighting], blocked: set[bytes]) -> None:

@@ -8,14 +8,18 @@ WHERE EXISTS (SELECT 1 FROM taskgate.engine_duty d WHERE d.backend = b.backend A
 
 -- name: take
 -- A page of them, for one gateway at a time; they are due again after $5 seconds, in case this gateway dies. The page has the $3
--- oldest and the $4 newest, so that a new duty does not wait behind a crowd. A worker's release comes after its requeues, because
--- released tasks may run on another worker at once. A requeue is no longer valid once its task was claimed again, or ended, or a
+-- oldest and the $4 newest, so that a new duty does not wait behind a crowd. A worker's release comes after its runs were taken back
+-- and their requeues, because released tasks may run on another worker at once. A requeue is no longer valid once its task was claimed again, or ended, or a
 -- legacy worker took it: its payload would be taken from that.
 WITH oldest AS (
     SELECT d.duty_id, d.due_at FROM taskgate.engine_duty d
     WHERE d.backend = $1 AND d.kind = $2 AND d.due_at <= now()
       AND (d.kind <> 'release' OR NOT EXISTS (
-          SELECT 1 FROM taskgate.engine_duty r WHERE r.kind = 'requeue' AND r.worker_id = d.subject AND r.failures = 0))
+          SELECT 1 FROM taskgate.engine_duty r WHERE r.kind = 'requeue' AND r.worker_id = d.subject AND r.failures = 0)
+        AND NOT EXISTS (
+          SELECT 1 FROM taskgate.attempt a JOIN taskgate.dispatch t ON t.task_id = a.task_id AND t.attempt = a.attempt
+          WHERE a.worker_id = d.subject AND NOT a.is_counted AND a.outcome IS NULL AND t.worker_id = d.subject
+            AND t.state || '' = 'running'))
     ORDER BY d.due_at LIMIT $3 FOR UPDATE SKIP LOCKED
 ), newest AS (
     SELECT d.duty_id, d.due_at FROM taskgate.engine_duty d

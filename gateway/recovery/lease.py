@@ -45,8 +45,10 @@ FENCE_AT, KILL_AT = 0.9, 0.95
 #: How long a process that was declared lost may take to cancel its runs (seconds).
 CLEAR_SECONDS = 1.0
 #: Pauses between attempts to reach PostgreSQL (seconds): the first, doubled up to the last, times a random factor, so
-#: that a fleet spreads out. A reaper waits longer for others to come back (`gateway.recovery.reaper.RETURN_SECONDS`).
+#: that a fleet spreads out. They grow only after some attempts: a reaper waits `lease_grace_seconds` for a process
+#: whose connection was cut, and longer only if it was away, too (`gateway.recovery.reaper.RETURN_SECONDS`).
 FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
+QUICK_ATTEMPTS = 10
 _SPREAD = (0.75, 1.25)
 
 
@@ -132,6 +134,7 @@ class Lease:
         """The identity whose lock was ours at least once."""
         self._renewed = clock()
         self._retry_in = FIRST_PAUSE
+        self._attempts = 0
 
     @property
     def process_id(self) -> str:
@@ -188,7 +191,9 @@ class Lease:
             if self._clear.is_set():
                 await self._connect(database)
                 pause = self._retry_in * random.uniform(*_SPREAD)
-                self._retry_in = min(2 * self._retry_in, LAST_PAUSE, max(self._limit / 15, FIRST_PAUSE))
+                self._attempts += 1
+                if self._attempts >= QUICK_ATTEMPTS:
+                    self._retry_in = min(2 * self._retry_in, LAST_PAUSE, max(self._limit / 15, FIRST_PAUSE))
             if not self._ending.is_set():
                 await self._pause(pause)
         watching.cancel()
@@ -211,7 +216,9 @@ class Lease:
         stirred = self._stirred = asyncio.Event()
         connection.add_termination_listener(lambda _: stirred.set())
         me, pause = self._identity, renewal_seconds(self._limit)
-        if not await connection.fetchval(SQL.lock, LOCK_CLASS, me.lock_key):
+        is_ours = await connection.fetchval(SQL.lock, LOCK_CLASS, me.lock_key)
+        self._is_reached()
+        if not is_ours:
             if self._locked is me:
                 await connection.execute(SQL.end_previous, LOCK_CLASS, me.lock_key)
             else:
@@ -277,9 +284,13 @@ class Lease:
     def _renew(self, asked: float) -> None:
         """The lease holds from the moment when it was asked for, because the answer may have been late."""
         self._renewed = asked
-        self._retry_in = FIRST_PAUSE
+        self._is_reached()
         if self._guard is not None:
             self._guard.extend(asked + self._limit * KILL_AT)
+
+    def _is_reached(self) -> None:
+        """PostgreSQL answers: the next attempt, if one is needed, comes at once."""
+        self._attempts, self._retry_in = 0, FIRST_PAUSE
 
     def _excuse(self) -> None:
         """No tasks run here: the supervisor need not watch."""

@@ -82,6 +82,7 @@ class Reaper:
             self._silent.clear()
             self._missing.clear()
             self._came_at = now
+            self._has_more = True  # whoever led until now may have left something
         self._looked = now
         seen = {row["process_id"] for row in suspects}
         self._missing = {key: since for key, since in self._missing.items() if key in seen}
@@ -92,6 +93,8 @@ class Reaper:
             await self._declare_lost(lost)
         if self._has_more:
             await self._take_back()
+        if lost:
+            self._on_duty()  # now their releases are valid
 
     def _is_lost(self, row: asyncpg.Record) -> bool:
         if row["retired"] or self._is_silent(row):
@@ -133,14 +136,13 @@ class Reaper:
             self._on_lost(row["kind"], row["backend"])
         if starts:
             self._wake()
-        self._on_duty()
 
     async def _take_back(self) -> None:
         """Their tasks, with the duties for their engines. What is left waits for the next tick."""
         began = time.monotonic()
         while True:
             back = await self._db.fetch(SQL.take_back, self._losses, BATCH)
-            self._has_more = len(back) == BATCH
+            self._has_more = bool(back)  # a full batch may come back smaller: some ended while it waited for their rows
             for task in back:
                 self._notifier.changed(task["task_id"])
                 if task["is_over"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import datetime
 
 import pytest
@@ -184,3 +185,18 @@ async def test_many_at_once(producer, bridge, tasks):
     pushed = [(await producer.push(f"group-{n % 60}"))["task_id"] for n in range(150)]
     await bridge.tick()
     assert sorted(await tasks.adopted()) == sorted(pushed)
+
+
+async def test_what_has_waited_long_does_not_wait_for_a_look_that_is_far_away(producer, new_bridge, tasks, flags):
+    """Its copies, if it has any, may lie where a quick look does not see them."""
+    bridge = new_bridge()
+    payload = await producer.push("p-staying", tenant_id="staying")
+    await bridge.tick()
+    for known in bridge._known.values():
+        known.since -= 60
+    bridge._everything_at, bridge._soonest = time.monotonic() + 3600, 0.0
+    flags.put(Scope(tenant_id="staying"), Stage.COMPLETE)
+    await bridge.tick()
+    assert await tasks.adopted() == [], "this look saw the ends of the lists only"
+    await bridge.tick()
+    assert await tasks.adopted() == [payload["task_id"]]

@@ -13,6 +13,7 @@ from backends.errors import EngineError
 from backends.memory.engine import MemoryEngine
 from backends.port import WorkflowState
 from gateway.recovery import duties as sending
+from gateway.recovery.reaper import SQL as REAPER_SQL
 from gateway.tasks.lifecycle.foreign import ForeignTasks
 from workers.outcome import FENCED, Stopped
 from workers.testing.waiting import eventually
@@ -262,6 +263,21 @@ async def test_a_run_that_a_legacy_worker_took_is_not_taken_back(
     assert await queue.llen("queue:group:g") == 0
     assert await queue.llen("queue:processing:global") == 1
     assert await database.fetchval(f"{DUTIES} WHERE kind = 'requeue'") == 0
+
+
+async def test_a_worker_whose_runs_are_not_taken_back_yet_is_not_released(
+    database, transitions, new_task, new_lease, dead_here, redis_engine, new_duties, new_reaper
+):
+    """It is lost before they are: a legacy worker that took a payload from the released list would be robbed of it."""
+    task = await new_task(backend="redis")
+    await new_lease("w1", backend="redis", lock_key=12, **dead_here)
+    assert await transitions.claim(task, "redis", 1, "w1", with_payload=False)
+    await database.fetchrow(REAPER_SQL.declare_lost, "w1")
+    duties = new_duties(redis_engine)
+    assert await duties.settle("redis", "release") == 0
+    await new_reaper().tick()
+    assert await duties.settle("redis", "requeue") == 1
+    assert await duties.settle("redis", "release") == 1
 
 
 async def test_a_worker_is_released_after_its_runs_were_taken_back(

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
-from gateway.recovery.lease import LOCK_CLASS, Lease, ProcessIdentity
+from gateway.recovery.lease import LOCK_CLASS, QUICK_ATTEMPTS, Lease, ProcessIdentity
 from gateway.recovery.reaper import RETURN_SECONDS
 from gateway.storage.database import Database
 from workers.testing.waiting import eventually
@@ -72,7 +72,7 @@ async def test_while_postgresql_is_away_it_is_tried_ever_less_often(
 ) -> None:
     """And at once again after the lease was held."""
     pauses: list[float] = []
-    address, held_after = "postgresql://127.0.0.1:1/nobody", 10
+    address, held_after = "postgresql://127.0.0.1:1/nobody", QUICK_ATTEMPTS + 6
 
     def url() -> str:
         return database_url if len(pauses) == held_after else address
@@ -93,8 +93,8 @@ async def test_while_postgresql_is_away_it_is_tried_ever_less_often(
     )
     async with asyncio.timeout(20):
         await keeping
-    doubled = [min(0.05 * 2**n, 1.0) for n in range(held_after)]
-    for seconds, about in zip(pauses, [*doubled, *doubled[:4]], strict=True):
+    growing = [0.05] * QUICK_ATTEMPTS + [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    for seconds, about in zip(pauses, [*growing, *growing[:4]], strict=True):
         assert about * 0.75 <= seconds <= about * 1.25
     assert len(set(pauses)) > 10, "a fleet spreads out"
     assert max(pauses) < RETURN_SECONDS / 2

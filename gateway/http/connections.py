@@ -58,12 +58,15 @@ class BoundedProtocol(HttpToolsProtocol):
         if limit is not None and len(self.connections) >= limit + _ANSWERED:
             self.transport = transport
             transport.abort()
-            if not getattr(self.server_state, "refusing", False):
-                self.server_state.refusing = True  # type: ignore[attr-defined]
-                log.error("more than %d HTTP connections: further ones are refused (TASKGATE_MAX_CONNECTIONS)", limit)
+            self._say_once("refusing", "more than %d HTTP connections: further ones are refused", limit)
             return
         self._since = self.loop.time()
         super().connection_made(transport)
+
+    def _say_once(self, what: str, message: str, limit: int) -> None:
+        if not getattr(self.server_state, what, False):
+            setattr(self.server_state, what, True)
+            log.error(message + " (TASKGATE_MAX_CONNECTIONS)", limit)
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -88,6 +91,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.limit_concurrency = None
             if max(len(self.connections), len(self.tasks)) >= limit:
                 self.app = self.too_many
+                self._say_once("refusing_requests", "more than %d HTTP connections: requests are answered 503", limit)
         try:
             super().on_headers_complete()
         finally:

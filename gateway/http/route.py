@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 #: The first piece of a body that follows its head within so many seconds is awaited before the key is looked up.
 _PROMPT = 0.1
 #: What a body says that says nothing; clients send one where they always send JSON.
-_SAYS_NOTHING: Final = (b"", b"{}")
+_SAYS_NOTHING: Final = (b"", b"{}", b"null")
 _NO_BODY: Final = {"type": "no_body", "loc": ("body",), "msg": "This endpoint takes no body", "input": None}
 _NOT_JSON: Final = {"type": "json_type", "loc": ("body",), "msg": "Send JSON, with Content-Type: application/json"}
 
@@ -83,7 +83,7 @@ class JsonRequest(Request):
         # Without these there is none, and nothing is awaited.
         if self.headers.get("content-length", "0") == "0" and "transfer-encoding" not in self.headers:
             return
-        if (await self.body()).strip() not in _SAYS_NOTHING:
+        if b"".join((await self.body()).split()) not in _SAYS_NOTHING:
             raise RequestValidationError([_NO_BODY])
 
     async def json(self) -> Any:

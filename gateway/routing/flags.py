@@ -118,7 +118,7 @@ class FlagSource:
         return "launchdarkly" if self.is_remote else "database" if self._table is not None else "file"
 
     async def start(self) -> None:
-        """Begin to receive flags; returns after a second at the latest (`flag_client.START_SECONDS`)."""
+        """Begin to receive flags; returns after a second at the latest (`launchdarkly_client.START_SECONDS`)."""
         if self._client.sdk is None and (self.is_remote or self._table is not None or self.file is not None):
             await self._client.start()
             if self._table is not None:

@@ -46,6 +46,15 @@ test("also where the refusal has no code, as those of legacy endpoints have none
   expect((await hold()).data).toEqual({ version: 8 });
 });
 
+test.each([429, 503])("a refusal that is none of the session's ends nothing, also when the session cannot be looked at (%i)", async (status) => {
+  const { state } = await opened();
+  answers.set(ROLLBACK, () => problem(403, "forbidden"));
+  answers.set("GET /gateway/v1/session", () => problem(status, "later"));
+  await expect(hold()).rejects.toMatchObject({ code: "forbidden" });
+  expect(state()).toMatchObject({ is: "signed in" });
+  expect(askedFor(ROLLBACK)).toHaveLength(1);
+});
+
 test("it is not sent in the name of somebody else: the page begins anew", async () => {
   await opened();
   signedInElsewhere(session("second", { user_id: "bob" }));

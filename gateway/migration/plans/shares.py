@@ -25,7 +25,7 @@ _END_IT: Final = "end that first (taskgate flags set --default)"
 
 
 class Shares:
-    """As `Mover`, also what it raises."""
+    """As `WaveMover`, also what it raises."""
 
     def __init__(self, database: Database, stages: StageService) -> None:
         self._db = database

@@ -68,7 +68,7 @@ async def test_a_quota_outlives_a_removal_that_was_meant_for_another(
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-@pytest.mark.parametrize("body", [b"", b" \r\n\t", b"{}", b" {}\n"])
+@pytest.mark.parametrize("body", [b"", b" \r\n\t", b"{}", b" {}\n", b"{\r\n\r\n}", b"null"])
 async def test_a_body_that_says_nothing_loses_nothing(
     client: httpx.AsyncClient, admin: dict[str, str], body: bytes, *, chunked: bool
 ) -> None:

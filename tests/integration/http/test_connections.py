@@ -140,7 +140,12 @@ async def test_connections_have_a_limit_and_the_log_says_so_once(
     async with served(max_connections=10) as port:
         kept = [await connect(port) for _ in range(9)]
         request = b"GET /health HTTP/1.1\r\nHost: gateway\r\n\r\n"
-        assert await ask(port, request) == 503
+        with caplog.at_level(logging.ERROR):
+            assert await ask(port, request) == 503
+        assert [record.message for record in caplog.records if record.name == connections.__name__] == [
+            "more than 10 HTTP connections: requests are answered 503 (TASKGATE_MAX_CONNECTIONS)"
+        ]
+        caplog.clear()
         origin = {"Origin": "http://localhost:3000"}
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=origin) as client:
             for path in ("/api/v1/tasks/stats", "/gateway/v1/tasks"):

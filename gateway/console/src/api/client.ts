@@ -3,7 +3,7 @@ import { API_ADDRESS } from "./address";
 import { jsonText, readJson } from "./json";
 import { type Problem, problemOf, unreachable } from "./problem";
 import type { paths } from "./schema";
-import { csrfToken, sessionEnded } from "./token";
+import { csrfToken, sessionEnded, token } from "./token";
 
 export const CSRF_HEADER = "X-CSRF-Token";
 
@@ -28,8 +28,8 @@ const asSession: Middleware = {
     // The cookie may be that of a session which another page of the browser has begun: it has another token. Legacy endpoints
     // give no code, so any 403 may be `csrf_token_missing`.
     if (problem.status !== 403 || copy === undefined) throw problem;
-    await sessionEnded();
-    if (csrfToken() === request.headers.get(CSRF_HEADER)) throw problem;
+    await sessionEnded(false);
+    if (token.get() === null || csrfToken() === request.headers.get(CSRF_HEADER)) throw problem;
     copy.headers.set(CSRF_HEADER, csrfToken());
     // Not a method of the options: browsers refuse that.
     const { fetch } = options;

@@ -46,20 +46,27 @@ function leave(ended: boolean): void {
 async function lookAgain(): Promise<void> {
   const found = await dataOf(api.GET("/gateway/v1/session")).catch((error: unknown) => {
     if (!(error instanceof Problem)) throw error;
-    return null;
+    return error.status === 401 || isOver ? null : undefined;
   });
-  if (sessionState.get().is !== "signed in") return;
+  if (found === undefined || sessionState.get().is !== "signed in") return;
   // What is open stays: who signs in again as the same user finds drafts as they were.
   if (found === null) leave(true);
   else if (found.csrf_token !== token.get()) enter(found);
 }
 
 let looking: Promise<void> | null = null;
+/** Whether an answer has said so since the look began; otherwise it is over only if the look says it. */
+let isOver = false;
 
-whenSessionEnds(() => {
+whenSessionEnds((isSure) => {
   const { is } = sessionState.get();
-  if (is === "signed in") looking ??= lookAgain().finally(() => (looking = null));
-  else if (is !== "signed out") leave(false);
+  if (is === "signed in") {
+    isOver ||= isSure;
+    looking ??= lookAgain().finally(() => {
+      looking = null;
+      isOver = false;
+    });
+  } else if (is !== "signed out") leave(false);
   return looking ?? Promise.resolve();
 });
 

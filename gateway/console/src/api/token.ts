@@ -11,14 +11,15 @@ export function csrfToken(): string {
   return token.get() ?? NONE;
 }
 
-let ended: () => Promise<void> = () => Promise.resolve();
+let ended: (isSure: boolean) => Promise<void> = () => Promise.resolve();
 
 /** What finds out which session there is, when an answer says that this page's is over. */
-export function whenSessionEnds(then: () => Promise<void>): void {
+export function whenSessionEnds(then: (isSure: boolean) => Promise<void>): void {
   ended = then;
 }
 
-/** An answer says that this page's session is over. Fulfilled when it is known whether there is another one. */
-export function sessionEnded(): Promise<void> {
-  return ended();
+/** An answer says that this page's session is over, or (`isSure` false) may mean that. Fulfilled when it is known whether
+ * there is another one. */
+export function sessionEnded(isSure = true): Promise<void> {
+  return ended(isSure);
 }

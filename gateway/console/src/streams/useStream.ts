@@ -30,6 +30,7 @@ export function useStream(path: string | null, onEvent: (event: StreamEvent) => 
       else timer = setTimeout(() => setSeen(false), HIDDEN_MILLISECONDS);
     };
     document.addEventListener("visibilitychange", look);
+    look(); // it may have been seen since it was made
     return () => {
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", look);

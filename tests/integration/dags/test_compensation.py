@@ -182,4 +182,4 @@ nodes:
         document = await dags.ended(run_id)
         assert document["status"] == expected, document
         if expected == "failed":
-            assert document["error"].startswith("Node b failed: input"), document["error"]
+            assert document["error"] == "Node b failed: divide by zero"

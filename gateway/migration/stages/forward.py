@@ -52,7 +52,7 @@ def _in_force(flag: Json) -> Json:
     if off is None:
         off = len(variations)
         variations.append(Stage.OFF.value)
-    nothing = {"rules": [], "targets": [], "contextTargets": []}
+    nothing: Json = {"rules": [], "targets": [], "contextTargets": []}
     return {**flag, **nothing, "on": True, "variations": variations, "fallthrough": {"variation": off}}
 
 

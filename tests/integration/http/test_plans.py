@@ -125,7 +125,7 @@ def test_a_new_plan_asks_for_what_it_needs(tmp_path: Path, monkeypatch: pytest.M
     assert "from: '22:00'" in text
     given = ["--name", "spring", "--why", "w", "--stage", "live", "--tenants", "acme", "--json"]
     again = cli.invoke(app, ["migration", "plan", "new", "--template", "tiers", *given])
-    assert (again.exit_code, again.output) == (1, "error: spring.yaml: File exists\n")
+    assert (again.exit_code, again.output) == (1, "error: spring.yaml: File exists; write another name with --out\n")
     tiers = cli.invoke(app, ["migration", "plan", "new", "--template", "tiers", *given, "--out", "b.yaml"])
     assert json.loads(tiers.output)["file"] == "b.yaml"
     nobody = cli.invoke(app, ["migration", "plan", "new", "--template", "pilot", *given[:6], "--tenants", ""])

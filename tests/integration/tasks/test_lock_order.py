@@ -104,7 +104,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "stop_nodes": lambda: Case(STEPS.stop_nodes, ("run", "why", "channel")),
     "reopen": lambda: Case(
         STEPS.reopen,
-        ("run", DOWNWARDS, [None] * len(IDS), [None] * len(IDS)),
+        ("run", DOWNWARDS, *([None] * len(IDS) for _ in range(4))),
         {"state": "failed"},
         {"status": "FAILED"},
     ),

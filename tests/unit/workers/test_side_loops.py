@@ -7,6 +7,7 @@ import asyncio
 import asyncpg
 import pytest
 
+from workers import side_loops
 from workers.side_loops import forever
 
 
@@ -28,6 +29,6 @@ async def test_a_step_that_fails_is_logged_and_taken_again(caplog: pytest.LogCap
     looping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await looping
-    [record] = caplog.records
+    [record] = (one for one in caplog.records if one.name == side_loops.__name__)
     assert record.getMessage() == "the check: failed, is tried again"
     assert record.exc_info is not None

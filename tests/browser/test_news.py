@@ -176,7 +176,9 @@ async def test_of_many_pages_a_change_is_only_pointed_out(visit: Any, world: Wor
     for number in range(101):
         await ask(world, "PUT", f"tenants/{home.tenant_id}/quotas", json={"queued": number, "why": "one more"})
     await visitor.sign_in(world.admin.key, f"audit?subject=tenant:{home.tenant_id}")
-    await page.get_by_role("button", name="Older entries").press("Enter")
+    older = page.get_by_role("button", name="Older entries")
+    await expect(older).to_be_enabled()  # it is not while the list is read again, because the stream has opened
+    await older.press("Enter")
     await expect(page.get_by_text("changes are only pointed out")).to_be_visible()
     rows = page.get_by_role("row")
     before = await rows.count()

@@ -5,6 +5,7 @@ import { useReadAgain } from "../streams/useReadAgain";
 
 interface Pages {
   data: { pages: readonly unknown[] } | undefined;
+  isFetchingNextPage: boolean;
   refetch: () => unknown;
 }
 
@@ -29,7 +30,8 @@ export function useLivePages(found: Pages, queryKey: QueryKey, topics: readonly 
   useNews(
     topics,
     () => {
-      if ((found.data?.pages.length ?? 0) > 1) setBehind(shown);
+      // To read again would cancel the reading of the next page.
+      if (found.isFetchingNextPage || (found.data?.pages.length ?? 0) > 1) setBehind(shown);
       else readAgain();
     },
     tenantId,

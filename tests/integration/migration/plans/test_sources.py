@@ -25,6 +25,16 @@ PLAN = "name: spring\nwhy: w\nbake: '0'\nwaves: [{tenants: [acme]}, {tenants: [g
 RAMPDOWN = PLAN.replace("waves:", "stage: rampdown\nwaves:")
 
 
+async def ramped_down_from_live(world: World) -> None:
+    """Everybody was at live; a plan has put its tenants at rampdown, and the flag says so."""
+    version, _ = await world.stages.document()
+    await world.stages.set("ada", SetStage(everything=True, stage="live", why="w", based_on=version))
+    await world.write(RAMPDOWN)
+    await world.act("start")
+    await world.until("done", minutes=1)
+    await until(lambda: len(targets(world)) == 2)
+
+
 async def test_overrides_stand_in_for_a_flag_that_is_away_and_are_folded_back(
     elsewhere: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,12 +195,7 @@ async def test_a_rollback_while_the_flag_is_away_puts_tenants_at_the_default_tha
     elsewhere: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = elsewhere
-    version, _ = await world.stages.document()
-    await world.stages.set("ada", SetStage(everything=True, stage="live", why="w", based_on=version))
-    await world.write(RAMPDOWN)
-    await world.act("start")
-    await world.until("done", minutes=1)
-    await until(lambda: len(targets(world)) == 2)
+    await ramped_down_from_live(world)
     monkeypatch.setattr(Elsewhere, "is_away", True)
     await world.act("rollback")
     await world.tick(2, minutes=1)
@@ -340,12 +345,7 @@ async def test_a_rollback_while_the_flag_is_away_lifts_nobody_above_what_a_perso
     elsewhere: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = elsewhere
-    version, _ = await world.stages.document()
-    await world.stages.set("ada", SetStage(everything=True, stage="live", why="w", based_on=version))
-    await world.write(RAMPDOWN)
-    await world.act("start")
-    await world.until("done", minutes=1)
-    await until(lambda: len(targets(world)) == 2)
+    await ramped_down_from_live(world)
     await world.stages.overrides.set("eve", SetOverride(everything=True, stage="off", why="w", based_on=0))
     monkeypatch.setattr(Elsewhere, "is_away", True)
     await world.act("rollback")

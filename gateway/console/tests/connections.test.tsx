@@ -1,53 +1,69 @@
-import type { ServerResponse } from "node:http";
+import { answers, asked, askedFor, json, session, stream } from "./support/gateway";
+import { open } from "./support/page";
+import { until } from "./support/until";
 import { useCallback, useEffect, useState } from "react";
-import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { resume } from "../src/api/session";
+import { FollowInside } from "../src/pages/run/FollowInside";
 import type { RunState } from "../src/pages/run/run";
-import { serve, stream } from "./support/server";
-import { show, until } from "./support/show";
+import { useStream } from "../src/streams/useStream";
 
-type Tell = (name: string, data: unknown) => void;
-
-/** Streams by path, and how far each run is. */
-const streams = new Map<string, Tell>();
-const progress = new Map<string, number>();
-const runOf = (id: string) => ({ run_id: id, status: "running", progress: progress.get(id) ?? 0, finished_at: null, nodes: [], edges: [] });
-const gateway = await serve(({ path }, response: ServerResponse) => {
-  const id = /dag-runs\/(\w+)/.exec(path)?.[1] ?? "";
-  if (!path.includes("/stream")) return path.includes("dag-runs") ? JSON.stringify(runOf(id)) : null;
-  const tell = stream(response);
-  streams.set(path.replace("/gateway/v1/", ""), tell);
-  if (id !== "") tell("state", runOf(id));
-  else tell("tasks", { tasks: [], others: [] });
-  return undefined;
+let close: () => void = () => undefined;
+beforeEach(() => {
+  answers.set("GET /gateway/v1/session", () => json(session("t")));
+  return resume();
 });
-afterAll(() => gateway.close());
-let leave: () => void = () => undefined;
-afterEach(() => leave());
+afterEach(() => {
+  close();
+  asked.length = 0;
+});
 
-const open = () => gateway.asked.flatMap(({ path, isOpen }) => (isOpen && path.includes("/stream") ? [path.replace("/gateway/v1/", "")] : []));
+/** The streams that are followed now, with what they are about. */
+const followed = () =>
+  asked
+    .filter((one) => one.what.endsWith("/stream") && !one.isGivenUp())
+    .map(({ what, query }) => `${what.replace("GET /gateway/v1/", "")}?${query.toString()}`)
+    .sort();
 
 describe("runs inside of a run", () => {
   const shown = new Map<string, number>();
+  const progress = new Map<string, number>();
+  const tell = new Map<string, (name: string, data: unknown) => void>();
+  const runOf = (id: string) => ({ run_id: id, status: "running", progress: progress.get(id) ?? 0, finished_at: null, nodes: [], edges: [] });
+
+  function streams(id: string, first: string, data: unknown) {
+    return () => {
+      const made = stream();
+      tell.set(id, made.tell);
+      made.tell(first, data);
+      return made.response;
+    };
+  }
 
   function Page() {
     const [ids, setIds] = useState(["a", "b", "c", "d"]);
-    const tell = useCallback((id: string, { run }: RunState) => {
+    const keep = useCallback((id: string, { run }: RunState) => {
       shown.set(id, run.progress);
       if (run.status === "completed") setIds((known) => known.filter((one) => one !== id));
     }, []);
-    return <FollowInside ids={ids} tell={tell} />;
+    return <FollowInside ids={ids} tell={keep} />;
   }
 
   test("take three connections, however many they are", async () => {
-    leave = await show(<Page />);
+    for (const id of ["a", "b", "c", "d"]) {
+      answers.set(`GET /gateway/v1/dag-runs/${id}`, () => json(runOf(id)));
+      answers.set(`GET /gateway/v1/dag-runs/${id}/stream`, streams(id, "state", runOf(id)));
+    }
+    answers.set("GET /gateway/v1/tasks/stream", streams("others", "tasks", { tasks: [], others: [] }));
+    ({ close } = open(Page));
     await until(() => expect([...shown.keys()].sort()).toEqual(["a", "b", "c", "d"]));
-    expect(open().sort()).toEqual(["dag-runs/a/stream", "dag-runs/b/stream", "tasks/stream?id=c&id=d"]);
+    expect(followed()).toEqual(["dag-runs/a/stream?", "dag-runs/b/stream?", "tasks/stream?id=c&id=d"]);
     progress.set("d", 40);
-    streams.get("tasks/stream?id=c&id=d")?.("tasks", { tasks: [{ task_id: "d" }], others: [] });
+    tell.get("others")?.("tasks", { tasks: [{ task_id: "d" }], others: [] });
     await until(() => expect(shown.get("d")).toBe(40));
-    streams.get("dag-runs/a/stream")?.("end", { ...runOf("a"), status: "completed" });
-    await until(() => expect(open().sort()).toEqual(["dag-runs/b/stream", "dag-runs/c/stream", "tasks/stream?id=d"]));
-  }, 15_000);
+    tell.get("a")?.("end", { ...runOf("a"), status: "completed" });
+    await until(() => expect(followed()).toEqual(["dag-runs/b/stream?", "dag-runs/c/stream?", "tasks/stream?id=d"]));
+  });
 });
 
 describe("a page that was opened in the background", () => {
@@ -58,15 +74,13 @@ describe("a page that was opened in the background", () => {
   }
 
   test("follows nothing until it is seen", async () => {
+    answers.set("GET /gateway/v1/tasks/stream", () => stream().response);
     const seen = vi.spyOn(document, "visibilityState", "get").mockReturnValue("hidden");
-    leave = await show(<Page />);
-    await until(() => expect(gateway.asked.map((one) => one.path)).toContain("/gateway/v1/later"));
-    expect(open()).toEqual([]);
+    ({ close } = open(Page));
+    await until(() => expect(askedFor("GET /gateway/v1/later")).toHaveLength(1));
+    expect(followed()).toEqual([]);
     seen.mockReturnValue("visible");
     document.dispatchEvent(new Event("visibilitychange"));
-    await until(() => expect(open()).toEqual(["tasks/stream?state=failed"]));
-  }, 15_000);
+    await until(() => expect(followed()).toEqual(["tasks/stream?state=failed"]));
+  });
 });
-
-const { FollowInside } = await import("../src/pages/run/FollowInside");
-const { useStream } = await import("../src/streams/useStream");

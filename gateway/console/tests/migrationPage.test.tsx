@@ -1,6 +1,7 @@
 import { answers, asked, askedFor, json, problem, session } from "./support/gateway";
 import { all, enter, field, find, open, press } from "./support/page";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { until } from "./support/until";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import { resume } from "../src/api/session";
 import MigrationPage from "../src/pages/migration/MigrationPage";
 
@@ -98,6 +99,6 @@ test("only the stage that was refused can be insisted on", async () => {
   await ask("live");
   await find("button", "Move it nevertheless");
   enter(await field("To stage"), "complete");
-  await vi.waitFor(() => expect(all("button", "nevertheless")).toEqual([]));
+  await until(() => expect(all("button", "nevertheless")).toEqual([]));
   expect(all("[role=alert]", "Held.")).toEqual([]);
 });

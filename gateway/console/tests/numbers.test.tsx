@@ -1,52 +1,58 @@
-import { afterAll, afterEach, expect, test } from "vitest";
-import { serve } from "./support/server";
-import { press, show, showPage, type, until } from "./support/show";
+import { answers, askedFor, json, session } from "./support/gateway";
+import { enter, field, find, open, press } from "./support/page";
+import { until } from "./support/until";
+import { afterEach, beforeAll, expect, test } from "vitest";
+import { jsonText } from "../src/api/json";
+import { resume } from "../src/api/session";
+import { RunDialog } from "../src/pages/editor/RunDialog";
+import { placeOf } from "../src/pages/editor/saved";
+import { RunActions } from "../src/pages/run/RunActions";
+import { Payload } from "../src/pages/task/Payload";
+import { LiveStream } from "../src/streams/stream";
 
 const LARGE = "9007199254740993";
+/** Not by way of JavaScript's numbers. */
+const text = (answer: string) => () => new Response(answer, { headers: { "Content-Type": "application/json" } });
 
-const gateway = await serve(({ path }) => {
-  if (path.includes("/signals/")) return '{"nodes":["wait"]}';
-  if (path.endsWith("/payload")) return `{"payload":{"id":${LARGE}},"bytes":20,"is_cut":false}`;
-  if (path.endsWith("/preview")) return `{"nodes":1,"params":{"id":${LARGE}}}`;
-  return null;
+let close: () => void = () => undefined;
+beforeAll(() => {
+  answers.set("GET /gateway/v1/session", () => json(session("t")));
+  return resume();
 });
-afterAll(() => gateway.close());
-let leave: () => void = () => undefined;
-afterEach(() => leave());
+afterEach(() => close());
 
 test("the payload of a signal is sent as it was typed", async () => {
-  const { RunActions } = await import("../src/pages/run/RunActions");
-  leave = await show(<RunActions run={{ run_id: "r", status: "running", parent_run_id: null } as never} />);
+  const signal = "POST /gateway/v1/dag-runs/r/signals/go";
+  answers.set(signal, text('{"nodes":["wait"]}'));
+  ({ close } = open(() => <RunActions run={{ run_id: "r", status: "running", parent_run_id: null } as never} />));
   await press("Send a signal");
-  await type("Name", "go");
-  await type("Payload", ` {"id": ${LARGE}} `);
-  await press("Send a signal");
-  await until(() => expect(gateway.asked.find((one) => one.path.endsWith("/signals/go"))?.body).toBe(` {"id": ${LARGE}} `));
-}, 15_000);
+  enter(await field("Name"), "go");
+  enter(await field("Payload"), ` {"id": ${LARGE}} `);
+  await press("Send a signal", "[role=dialog]");
+  await until(() => expect(askedFor(signal).map((one) => one.text)).toEqual([` {"id": ${LARGE}} `]));
+});
 
 test("the payload of a task is shown with its digits", async () => {
-  const { Payload } = await import("../src/pages/task/Payload");
-  leave = await show(<Payload taskId="t" />);
+  answers.set("GET /gateway/v1/tasks/t/payload", text(`{"payload":{"id":${LARGE}},"bytes":20,"is_cut":false}`));
+  ({ close } = open(() => <Payload taskId="t" />));
   await press("Load the payload");
-  await until(() => expect(document.querySelector("pre")?.textContent).toContain(`"id": ${LARGE}`));
-}, 15_000);
+  await find("pre", `"id": ${LARGE}`);
+});
 
 test("the parameters of a run are sent as they were typed, and so is the default of one shown", async () => {
-  const { RunDialog } = await import("../src/pages/editor/RunDialog");
-  const { placeOf } = await import("../src/pages/editor/saved");
-  const text = `params:\n  id: {type: integer, default: -${LARGE}}\nnodes: {}\n`;
-  leave = await showPage(() => <RunDialog place={placeOf("d", "acme")} current={{ version: 1, text, isBuiltIn: false }} isChanged={false} />, "/", "/");
+  const preview = "POST /gateway/v1/dag-runs/preview";
+  answers.set(preview, text(`{"nodes":1,"params":{"id":${LARGE}}}`));
+  const definition = `params:\n  id: {type: integer, default: -${LARGE}}\nnodes: {}\n`;
+  ({ close } = open(() => <RunDialog place={placeOf("d", "acme")} current={{ version: 1, text: definition, isBuiltIn: false }} isChanged={false} />));
   await press("Run");
-  await until(() => expect(document.body.textContent).toContain(`default: -${LARGE}`));
-  await type("id", LARGE);
+  await find("[role=dialog]", `default: -${LARGE}`);
+  enter(await field("id"), LARGE);
   await press("Dry run");
-  await until(() => expect(gateway.asked.find((one) => one.path.endsWith("/preview"))?.body).toContain(`"params":{"id":${LARGE}}`));
-  await until(() => expect(document.querySelector("pre")?.textContent).toContain(`"id": ${LARGE}`));
-}, 15_000);
+  await find("pre", `"id": ${LARGE}`);
+  expect(askedFor(preview)[0]?.text).toContain(`"params":{"id":${LARGE}}`);
+});
 
 test("what a stream tells keeps its digits", async () => {
-  const { LiveStream } = await import("../src/streams/stream");
-  const { jsonText } = await import("../src/api/json");
   const told: unknown[] = [];
   const stream = new LiveStream({
     url: new URL("http://gateway/stream"),

@@ -1,7 +1,8 @@
 import { answers, asked, askedFor, json, session } from "./support/gateway";
 import { all, find, open, press } from "./support/page";
+import { until } from "./support/until";
 import { useState } from "react";
-import { afterEach, expect, test, vi } from "vitest";
+import { afterEach, expect, test } from "vitest";
 import { resume } from "../src/api/session";
 import { OpenedGroup } from "../src/pages/deadLetters/OpenedGroup";
 
@@ -34,7 +35,7 @@ async function opened(next: string[]) {
     change: async () => {
       letters = next.map(letter);
       tell();
-      await vi.waitFor(() => expect(all("input[type=checkbox]")).toHaveLength(next.length));
+      await until(() => expect(all("input[type=checkbox]")).toHaveLength(next.length));
     },
   };
 }

@@ -1,5 +1,6 @@
 import { answers, json, problem, session } from "./support/gateway";
 import { all, find, open, press } from "./support/page";
+import { until } from "./support/until";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { resume, useSessionState } from "../src/api/session";
 import { sessionEnded } from "../src/api/token";
@@ -50,7 +51,7 @@ test("a key can be entered over a dialog that is open", async () => {
   answers.set("GET /gateway/v1/session", () => problem(401, "unauthenticated"));
   await sessionEnded();
   const place = await find<HTMLInputElement>("input[type=password]");
-  await vi.waitFor(() => expect(document.activeElement).toBe(place));
+  await until(() => expect(document.activeElement).toBe(place));
   // Nothing that is around it is hidden, what is beneath is.
   const isHidden = (one: Element) => one.closest("[inert], [aria-hidden=true]") !== null || (one.closest<HTMLElement>("body > *")?.inert ?? false);
   expect(isHidden(place)).toBe(false);
@@ -58,10 +59,10 @@ test("a key can be entered over a dialog that is open", async () => {
   type("Escape");
   expect(place.isConnected).toBe(true);
   document.activeElement?.dispatchEvent(new KeyboardEvent("keydown", { key: "k", ctrlKey: true, bubbles: true }));
-  await vi.waitFor(() => expect(document.activeElement).toBe(place));
+  await until(() => expect(document.activeElement).toBe(place));
   expect(all("[aria-label=Commands]")).toEqual([]);
   answers.set("GET /gateway/v1/session", () => json(session("second")));
   await resume();
-  await vi.waitFor(() => expect(place.isConnected).toBe(false));
+  await until(() => expect(place.isConnected).toBe(false));
   expect(all("[role=alertdialog]").map(isHidden)).toEqual([false]);
 });

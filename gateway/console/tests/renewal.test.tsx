@@ -1,7 +1,8 @@
 import { answers, asked, askedFor, json, problem, session, silence } from "./support/gateway";
 import { find, open } from "./support/page";
+import { until } from "./support/until";
 import { useQuery } from "@tanstack/react-query";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import { api, dataOf } from "../src/api/client";
 import { resume, signIn } from "../src/api/session";
 import { useCheck } from "../src/pages/editor/useCheck";
@@ -41,8 +42,8 @@ test("after a session was renewed, the page that is open hears and reads again",
   ({ close } = open(Page));
   await find("p", "old");
   answers.set("GET /gateway/v1/session", () => problem(401, "unauthenticated"));
-  await vi.waitFor(() => expect(askedFor(STREAM)).toHaveLength(2));
-  await vi.waitFor(() => expect(askedFor("GET /gateway/v1/session")).toHaveLength(1));
+  await until(() => expect(askedFor(STREAM)).toHaveLength(2));
+  await until(() => expect(askedFor("GET /gateway/v1/session")).toHaveLength(1));
   dags = "new";
   answers.set("POST /gateway/v1/session", () => json(session("second"), 201));
   await signIn("key");
@@ -74,7 +75,7 @@ test("a text is checked again when the session was renewed", async () => {
   answers.set("GET /gateway/v1/session", () => problem(401, "unauthenticated"));
   ({ close } = open(Check));
   await find("p", "unauthenticated");
-  await vi.waitFor(() => expect(askedFor("GET /gateway/v1/session")).toHaveLength(1));
+  await until(() => expect(askedFor("GET /gateway/v1/session")).toHaveLength(1));
   answers.set("POST /gateway/v1/session", () => json(session("second"), 201));
   await signIn("key");
   await find("p", "valid");
@@ -91,6 +92,6 @@ test("a stream that says that the session has ended, while it has not, counts as
   answers.set(STREAM, () => streams.shift()?.() ?? problem(500, "more"));
   ({ close } = open(Page));
   await find("p", "ended");
-  await vi.waitFor(() => expect(askedFor("GET /gateway/v1/session")).toHaveLength(1));
+  await until(() => expect(askedFor("GET /gateway/v1/session")).toHaveLength(1));
   expect(cutSince.get()).not.toBeNull();
 });

@@ -1,7 +1,8 @@
 import { answers, asked, askedFor, json, session, silence } from "./support/gateway";
 import { enter, field, find, open, press } from "./support/page";
+import { until } from "./support/until";
 import type { ReactElement } from "react";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import { resume } from "../src/api/session";
 import AuditPage from "../src/pages/audit/AuditPage";
 import CallbacksPage from "../src/pages/callbacks/CallbacksPage";
@@ -38,14 +39,14 @@ test.each(PAGES)("what is in the fields of %s is what the address asks for", asy
   const opened = open(page, `${path}?${name}=one`);
   ({ close } = opened);
   const place = await field(label);
-  const says = (text: string) => vi.waitFor(() => expect(place.value).toBe(text));
+  const says = (text: string) => until(() => expect(place.value).toBe(text));
   await says("one");
   opened.go(path);
   await says("");
   enter(place, "two");
   await says("two");
   place.form?.requestSubmit();
-  await vi.waitFor(() => expect(asked.map((one) => one.query.toString()).join(" ")).toContain("=two"));
+  await until(() => expect(asked.map((one) => one.query.toString()).join(" ")).toContain("=two"));
   // Who searches by keyboard goes on in the field.
   expect(place.isConnected).toBe(true);
   opened.go(path);
@@ -61,7 +62,7 @@ test("who chooses a state of callbacks searches for what is in the fields, too",
   ({ close } = open(CallbacksPage, "/callbacks"));
   enter(await field("Tenant"), "acme");
   enter(await field("State"), "dead");
-  await vi.waitFor(() => {
+  await until(() => {
     const { query } = askedFor("GET /gateway/v1/callbacks").at(-1) ?? {};
     expect([query?.get("tenant_id"), query?.get("state")]).toEqual(["acme", "dead"]);
   });

@@ -1,4 +1,5 @@
 import { answers, asked, askedFor, json, problem, session } from "./support/gateway";
+import { until } from "./support/until";
 import { beforeEach, expect, test, vi } from "vitest";
 
 const reload = vi.spyOn(location, "reload").mockReturnValue();
@@ -78,7 +79,7 @@ test("a session that another page has renewed is not asked for", async () => {
   signedInElsewhere(session("second"));
   answers.set(ROLLBACK, () => problem(401, "unauthenticated"));
   await expect(hold()).rejects.toMatchObject({ status: 401 });
-  await vi.waitFor(() => expect(state()).toMatchObject({ is: "signed in", session: { csrf_token: "second" } }));
+  await until(() => expect(state()).toMatchObject({ is: "signed in", session: { csrf_token: "second" } }));
 });
 
 test("however many answers say that the session has ended, what is open stays", async () => {
@@ -86,7 +87,7 @@ test("however many answers say that the session has ended, what is open stays", 
   answers.set("GET /gateway/v1/session", () => problem(401, "unauthenticated"));
   answers.set(ROLLBACK, () => problem(401, "unauthenticated"));
   await Promise.allSettled([hold(), hold()]);
-  await vi.waitFor(() => expect(state()).toEqual({ is: "signed out", ended: true }));
+  await until(() => expect(state()).toEqual({ is: "signed out", ended: true }));
   expect(askedFor("GET /gateway/v1/session")).toHaveLength(2);
   await Promise.allSettled([hold()]);
   expect(state()).toEqual({ is: "signed out", ended: true });

@@ -4,8 +4,20 @@ type Answer = (request: Request) => Response | Promise<Response>;
 
 /** What it answers, by method and path. What is not here is 404. */
 export const answers = new Map<string, Answer>();
-/** Every request that came, with its body. */
-export const asked: { what: string; query: URLSearchParams; headers: Headers; body: unknown }[] = [];
+interface Asked {
+  /** Its method and path. */
+  what: string;
+  query: URLSearchParams;
+  headers: Headers;
+  /** As it was sent. */
+  text: string;
+  /** What JSON it was. */
+  body: unknown;
+  isGivenUp: () => boolean;
+}
+
+/** Every request that came. */
+export const asked: Asked[] = [];
 
 export function json(body: unknown, status = 200): Response {
   return new Response(JSON.stringify(body), { status, headers: { "Content-Type": "application/json" } });
@@ -15,9 +27,19 @@ export function problem(status: number, code: string, detail = code): Response {
   return json({ type: `urn:taskgate:error:${code}`, detail }, status);
 }
 
-/** An answer that is open until the request is given up: a stream without events. */
+/** A stream of events that is open until the request is given up. */
+export function stream(): { response: Response; tell: (name: string, data: unknown) => void } {
+  const pipe = new TransformStream<Uint8Array, Uint8Array>();
+  const writer = pipe.writable.getWriter();
+  return {
+    response: new Response(pipe.readable, { headers: { "Content-Type": "text/event-stream" } }),
+    tell: (name, data) => void writer.write(new TextEncoder().encode(`event: ${name}\ndata: ${JSON.stringify(data)}\n\n`)).catch(() => undefined),
+  };
+}
+
+/** A stream without events. */
 export function silence(): Response {
-  return new Response(new ReadableStream(), { headers: { "Content-Type": "text/event-stream" } });
+  return stream().response;
 }
 
 /** The requests of this method and path, so far. */
@@ -33,7 +55,14 @@ globalThis.fetch = async function (this: unknown, input, init) {
   const what = `${request.method} ${url.pathname}`;
   const isJson = request.headers.get("Content-Type") === "application/json";
   const text = request.method === "GET" ? "" : await request.text();
-  asked.push({ what, query: url.searchParams, headers: new Headers(request.headers), body: text !== "" && isJson ? JSON.parse(text) : text });
+  asked.push({
+    what,
+    query: url.searchParams,
+    headers: new Headers(request.headers),
+    text,
+    body: text !== "" && isJson ? JSON.parse(text) : text,
+    isGivenUp: () => request.signal.aborted,
+  });
   return (await answers.get(what)?.(request)) ?? problem(404, "not_found");
 };
 

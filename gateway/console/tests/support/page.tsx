@@ -2,14 +2,17 @@ import { QueryClientProvider } from "@tanstack/react-query";
 import { Outlet, RouterProvider, createMemoryHistory, createRootRoute, createRoute, createRouter } from "@tanstack/react-router";
 import type { ReactElement } from "react";
 import { createRoot } from "react-dom/client";
-import { vi } from "vitest";
 import { queries } from "../../src/api/queries";
+import { until } from "./until";
 
-/** A component at an address, as somebody sees it. */
-export function open(component: () => ReactElement, address = "/") {
+const defaults = queries.getDefaultOptions();
+queries.setDefaultOptions({ ...defaults, queries: { ...defaults.queries, retryDelay: 1 } });
+
+/** A component at an address, as somebody sees it. `path` names the parameters in the address. */
+export function open(component: () => ReactElement | null, address = "/", path = "$") {
   const root = createRootRoute({ component: Outlet });
   const router = createRouter({
-    routeTree: root.addChildren([createRoute({ getParentRoute: () => root, path: "$", component })]),
+    routeTree: root.addChildren([createRoute({ getParentRoute: () => root, path, component })]),
     history: createMemoryHistory({ initialEntries: [address] }),
   });
   const place = document.body.appendChild(document.createElement("div"));
@@ -24,13 +27,14 @@ export function open(component: () => ReactElement, address = "/") {
     close: () => {
       made.unmount();
       place.remove();
+      queries.clear();
     },
   };
 }
 
 /** Waits for an element of this kind with this text or name. */
 export function find<T extends HTMLElement = HTMLElement>(selector: string, text = ""): Promise<T> {
-  return vi.waitFor(() => {
+  return until(() => {
     const found = all<T>(selector, text)[0];
     if (found === undefined) throw new Error(`no ${selector} with ${text}: ${document.body.textContent}`);
     return found;

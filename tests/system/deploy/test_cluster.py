@@ -55,7 +55,7 @@ async def test_many_polls_leave_room_for_what_ends_tasks(tmp_path: Path) -> None
         async def poll(number: int) -> None:
             request = PollActivityTaskQueueRequest(namespace=client.namespace, task_queue=queue, identity=str(number))
             while True:  # a queue that moves to another node, as nodes find each other, answers its polls with nothing
-                await service.poll_activity_task_queue(request, timeout=timedelta(minutes=1))
+                await service.poll_activity_task_queue(request, retry=True, timeout=timedelta(minutes=1))
 
         async def polling() -> int:
             request = DescribeTaskQueueRequest(
@@ -63,7 +63,9 @@ async def test_many_polls_leave_room_for_what_ends_tasks(tmp_path: Path) -> None
                 task_queue=queue,
                 task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
             )
-            return len((await service.describe_task_queue(request, timeout=timedelta(seconds=20))).pollers)
+            # As the SDK makes calls: a connection may break while the nodes find each other.
+            described = await service.describe_task_queue(request, retry=True, timeout=timedelta(seconds=20))
+            return len(described.pollers)
 
         polls = [asyncio.create_task(poll(number)) for number in range(POLLS)]
         try:

@@ -17,6 +17,10 @@ class StageChangeRefused(ApiError):
     grpc_status = "FAILED_PRECONDITION"
 
 
+class FlagStoreRefuses(StageChangeRefused):
+    """What holds the flag does not take this change, whoever asks; nothing was changed."""
+
+
 class TasksStranded(StageChangeRefused):
     """Tasks that are left on Redis would be at stage `complete`."""
 

@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from gateway.migration.flags.errors import FlagOutcomeUnknown, FlagStoreUnavailable, StageChangeRefused
+from gateway.migration.flags.errors import (
+    FlagOutcomeUnknown,
+    FlagStoreRefuses,
+    FlagStoreUnavailable,
+    StageChangeRefused,
+)
 from gateway.migration.flags.launchdarkly_api import ATTEMPTS, EMERGENCY, LaunchDarklyApi, PatchConflict, PatchUncertain
 from gateway.migration.flags.semantic_patch import Instructions, flag_of, instructions
 from gateway.migration.flags.store import Also, Held, nothing_else, recorded_first
@@ -101,7 +106,7 @@ class LaunchDarklyStore:
             except PatchConflict as error:
                 if self._flag(await self._now_unless_unknown())["version"] != version:
                     raise FlagVersionStale from None
-                raise StageChangeRefused(f"LaunchDarkly refuses this (409): {error}") from None
+                raise FlagStoreRefuses(f"LaunchDarkly refuses this (409): {error}") from None
             except PatchUncertain as error:
                 why = str(error)
             await self._api.pause(attempt)

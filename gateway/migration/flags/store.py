@@ -39,7 +39,7 @@ class Held:
 
 
 class FlagStore(Protocol):
-    """Every method raises `DatabaseUnavailable` and `FlagStoreUnavailable`."""
+    """Every method raises `DatabaseUnavailable`, `FlagStoreUnavailable` and `FlagStoreRefuses`."""
 
     source: str
     """`file`, `database` or `launchdarkly`."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.migration.flags.errors import (
+    FlagStoreRefuses,
     StageChangeRefused,
     StageVersionStale,
 )
@@ -116,7 +117,7 @@ async def test_a_version_that_is_not_the_newest_is_refused_and_says_who(stages: 
 async def test_settings_that_are_wrong_are_said(
     database: Database, rest: Any, clock: Clock, options: dict[str, str], reason: str
 ) -> None:
-    with pytest.raises(StageChangeRefused) as refused:
+    with pytest.raises(FlagStoreRefuses) as refused:
         await stages_of(database, rest.url, clock, **options).view()
     assert reason in refused.value.message
     assert "wrong" not in refused.value.message

@@ -9,8 +9,8 @@ from starlette.responses import JSONResponse
 
 from gateway.migration.flags.errors import (
     FlagOutcomeUnknown,
+    FlagStoreRefuses,
     FlagStoreUnavailable,
-    StageChangeRefused,
     StageVersionStale,
 )
 from gateway.migration.stages.service import StageService
@@ -41,9 +41,20 @@ async def test_somebody_who_is_faster_while_it_is_patched(stages: StageService, 
 
 async def test_a_conflict_with_what_waits_for_approval(stages: StageService, rest: Any, database: Database) -> None:
     rest.failures = [*_held_and_read(rest), JSONResponse({"message": "a pending approval would fail"}, 409)]
-    with pytest.raises(StageChangeRefused, match=r"LaunchDarkly refuses this \(409\): a pending approval would fail"):
+    with pytest.raises(FlagStoreRefuses, match=r"LaunchDarkly refuses this \(409\): a pending approval would fail"):
         await stages.set("ada", asked())
     assert (await flips(database))[-1][3].startswith("not made: ")
+
+
+@pytest.mark.parametrize("status", [401, 403, 405])
+async def test_a_change_that_the_token_may_not_make(
+    stages: StageService, rest: Any, database: Database, status: int
+) -> None:
+    """It may read. The ledger takes the entry back."""
+    rest.failures = [*_held_and_read(rest), JSONResponse({"message": "not with this token"}, status)]
+    with pytest.raises(FlagStoreRefuses, match=f"{status}.*: not with this token"):
+        await stages.set("ada", asked())
+    assert "not with this token" in (await flips(database))[-1][3]
 
 
 async def test_429_for_an_hour(stages: StageService, rest: Any, clock: Clock, database: Database) -> None:

@@ -124,20 +124,21 @@ async def recorded_first(database: Database, flips: Sequence[Flip], also: Also =
 
     Raises `DatabaseUnavailable`, `LedgerUnwritable` before the block has begun.
     """
-    await _append_all(database, flips, also)
+    entries = await _append_all(database, flips, also)
     try:
         yield
     except FlagOutcomeUnknown:
         raise
     except TaskgateError as error:
-        await _append_all(database, [undone(flip, error.message) for flip in flips])
+        back = [undone(flip, error.message, entry) for flip, entry in zip(flips, entries, strict=True)]
+        await _append_all(database, back)
         raise
 
 
-async def _append_all(database: Database, flips: Sequence[Flip], also: Also = nothing_else) -> None:
+async def _append_all(database: Database, flips: Sequence[Flip], also: Also = nothing_else) -> list[int]:
     async with database.transaction() as connection:
         await also(connection)
-        await append_all(connection, flips)
+        return await append_all(connection, flips)
 
 
 class FileStore:

@@ -41,6 +41,8 @@ class Flip:
     why: str
     version: str = ""
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    undoes: int | None = None
+    """The entry that this one takes back, because its change was not made after all."""
 
     @property
     def layer(self) -> str:
@@ -71,7 +73,7 @@ async def append(connection: type_Connection | asyncpg.Connection, flip: Flip) -
 
 async def append_locked(connection: type_Connection | asyncpg.Connection, flip: Flip) -> int:
     """As `append`, for a transaction that holds the lock of the chain already; the driver's errors as they are."""
-    entry_id = await append_entry_locked(connection, _entry(FLIP, flip))
+    entry_id = await append_entry_locked(connection, _entry(FLIP, flip), undoes=flip.undoes)
     await connection.execute(SQL.put_in_force, flip.layer, [flip.scope], [flip.setting], flip.seen_as, entry_id)
     return entry_id
 

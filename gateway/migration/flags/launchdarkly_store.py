@@ -13,8 +13,9 @@ from gateway.migration.flags.errors import (
     StageChangeRefused,
 )
 from gateway.migration.flags.launchdarkly_api import ATTEMPTS, EMERGENCY, LaunchDarklyApi, PatchConflict, PatchUncertain
+from gateway.migration.flags.recording import Also, nothing_else, recorded_first
 from gateway.migration.flags.semantic_patch import Instructions, flag_of, instructions
-from gateway.migration.flags.store import Also, Held, nothing_else, recorded_first
+from gateway.migration.flags.store import Held
 from gateway.migration.ledger.writer import Flip
 from gateway.routing.errors import FlagFileInvalid, FlagVersionStale
 from gateway.routing.flag_document import Json, check_flag

@@ -21,6 +21,7 @@ FLIP: Final = "flip"
 PLAN: Final = "plan"
 #: The source of a change of the override table; every other one names where a flag comes from.
 OVERRIDE: Final = "override"
+_SAID: Final = ("source", "scope", "before", "after", "who", "why", "evidence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,12 @@ async def append_step(
     """Write a step of a plan that changes no routing by itself. As `append`, also what it raises."""
     step = Flip("plan", f"plan:{plan}", None, None, who, why, evidence=evidence or {})
     return await append_entry(connection, _entry(PLAN, step))
+
+
+def says_the_same(flip: Flip, row: Mapping[str, Any]) -> bool:
+    """Whether an entry in a row is that of this change, whatever the version of the flag was."""
+    entry = _entry(FLIP, flip)
+    return all(row[name] == getattr(entry, name) for name in _SAID)
 
 
 def _entry(kind: str, flip: Flip) -> Entry:

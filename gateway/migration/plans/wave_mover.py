@@ -17,7 +17,7 @@ from gateway.migration.flags.errors import (
     FlagUnsound,
     StageVersionStale,
 )
-from gateway.migration.flags.store import Also
+from gateway.migration.flags.recording import Also
 from gateway.migration.plans.document import Plan
 from gateway.migration.plans.override_fallback import OverrideFallback
 from gateway.migration.plans.progress import SQL, Progress, check_unchanged

@@ -18,7 +18,8 @@ from typing import Any
 from backends.port import WorkflowEnginePort
 from gateway.errors import DatabaseUnavailable
 from gateway.migration.flags.errors import FlagStoreUnavailable, FlagUnsound, StageChangeRefused, StageVersionStale
-from gateway.migration.flags.store import Also, FlagStore, Held, nothing_else
+from gateway.migration.flags.recording import Also, nothing_else
+from gateway.migration.flags.store import FlagStore, Held
 from gateway.migration.guardrails.holds import check_holds
 from gateway.migration.ledger.flips import flips_of_change
 from gateway.migration.stages.changes import MEANWHILE, Changed

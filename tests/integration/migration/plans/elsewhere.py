@@ -7,7 +7,8 @@ from typing import Any
 
 from gateway.errors import ApiError
 from gateway.migration.flags.errors import FlagStoreUnavailable
-from gateway.migration.flags.store import Also, Held, TableStore, nothing_else, recorded_first
+from gateway.migration.flags.recording import Also, nothing_else, recorded_first
+from gateway.migration.flags.store import Held, TableStore
 from gateway.migration.ledger.writer import Flip
 from gateway.routing.errors import FlagVersionStale
 from gateway.routing.flag_document import Json

@@ -20,6 +20,8 @@ class StageChangeRefused(ApiError):
 class FlagStoreRefuses(StageChangeRefused):
     """What holds the flag does not take this change, whoever asks; nothing was changed."""
 
+    code = "flag_store_refuses"
+
 
 class TasksStranded(StageChangeRefused):
     """Tasks that are left on Redis would be at stage `complete`."""

@@ -10,7 +10,6 @@ from gateway.migration.flags.errors import (
     FlagOutcomeUnknown,
     FlagStoreRefuses,
     FlagStoreUnavailable,
-    StageChangeRefused,
 )
 from gateway.migration.flags.launchdarkly_api import ATTEMPTS, EMERGENCY, LaunchDarklyApi, PatchConflict, PatchUncertain
 from gateway.migration.flags.recording import Also, nothing_else, recorded_first
@@ -50,7 +49,7 @@ class ReadOnlyStore:
         flips: Sequence[Flip],
         also: Also = nothing_else,
     ) -> FlagChange:
-        raise StageChangeRefused(self.refusal)
+        raise FlagStoreRefuses(self.refusal)
 
     async def changes(self, limit: int) -> list[FlagChange]:
         return []

@@ -17,7 +17,13 @@ from typing import Any
 
 from backends.port import WorkflowEnginePort
 from gateway.errors import DatabaseUnavailable
-from gateway.migration.flags.errors import FlagStoreUnavailable, FlagUnsound, StageChangeRefused, StageVersionStale
+from gateway.migration.flags.errors import (
+    FlagStoreRefuses,
+    FlagStoreUnavailable,
+    FlagUnsound,
+    StageChangeRefused,
+    StageVersionStale,
+)
 from gateway.migration.flags.recording import Also, nothing_else
 from gateway.migration.flags.store import FlagStore, Held
 from gateway.migration.guardrails.holds import check_holds
@@ -274,7 +280,7 @@ class StageService:
 
     def _check_writable(self) -> None:
         if self._store.refusal is not None:
-            raise StageChangeRefused(self._store.refusal)
+            raise FlagStoreRefuses(self._store.refusal)
 
     async def _check_version(self, based_on: int, held: Held) -> None:
         if based_on != held.version:

@@ -98,7 +98,7 @@ class Moves:
 
     async def _end_holds(self, answer: httpx.Response | None, tenant: str | None) -> None:
         """End a freeze and the tenant's lock, if they are why a move was refused. The move is asked for again."""
-        if answer is None or "move_held" not in answer.text:
+        if answer is None or "move_locked" not in answer.text:
             return
         await self.ask("POST", f"{_GUARDRAILS}/unfreeze", {"why": "fault suite"})
         if tenant is not None:

@@ -13,5 +13,5 @@ LEFT JOIN (SELECT id, hash, at FROM taskgate.ledger ORDER BY id DESC LIMIT 1) l 
 LEFT JOIN (SELECT last_id, closing_hash FROM taskgate.ledger_month ORDER BY month DESC LIMIT 1) m ON true
 
 -- name: append
-INSERT INTO taskgate.ledger (id, at, kind, source, scope, before, after, who, why, version, evidence, previous_hash, hash)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::json, $12, $13)
+INSERT INTO taskgate.ledger (id, at, kind, source, scope, before, after, who, why, version, evidence, previous_hash, hash, undoes)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::json, $12, $13, $14)

@@ -46,11 +46,14 @@ async def append_entry(connection: AnyConnection, entry: Entry) -> int:
         return await append_entry_locked(connection, entry)
 
 
-async def append_entry_locked(connection: AnyConnection, entry: Entry) -> int:
-    """As `append_entry`, for a transaction that holds the lock of the chain; the driver's errors as they are."""
+async def append_entry_locked(connection: AnyConnection, entry: Entry, *, undoes: int | None = None) -> int:
+    """As `append_entry`, for a transaction that holds the lock of the chain; the driver's errors as they are.
+
+    `undoes`: the entry that this one takes back.
+    """
     head = await connection.fetchrow(SQL.head)
     assert head is not None
     previous, entry_id, at = head["hash"] or GENESIS_HASH, head["id"] + 1, head["now"]
     hashed = hash_of(previous, entry_id, at, entry)
-    await connection.execute(SQL.append, entry_id, at, *astuple(entry), previous, hashed)
+    await connection.execute(SQL.append, entry_id, at, *astuple(entry), previous, hashed, undoes)
     return int(entry_id)

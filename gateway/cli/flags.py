@@ -35,7 +35,10 @@ TaskType = Annotated[str | None, typer.Option("--type", help="Task type, e.g. ad
 StageName = Annotated[str, typer.Option("--stage", help="off, dualwrite, shadow, live, rampdown or complete")]
 Why = Annotated[str, typer.Option("--why", help="The reason, for the record")]
 By = Annotated[str | None, typer.Option("--by", help="Who changes it, with --local; default: the user at the keyboard")]
-Force = Annotated[bool, typer.Option("--force", help="Also for a tenant nobody knows, or when tasks are left on Redis")]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Also for a tenant nobody knows, that a guardrail holds, or with tasks left on Redis"),
+]
 BasedOn = Annotated[
     int | None, typer.Option("--based-on", min=0, help="The version that you have seen; default: the newest")
 ]

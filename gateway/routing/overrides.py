@@ -49,7 +49,7 @@ class Override:
     expires_at: datetime | None = None
     version: int = 0
     ends: float | None = field(default=None, compare=False)
-    """When it ends on this process's monotonic clock."""
+    """When it ends on this process's monotonic clock; None also while all guardrails are frozen: nothing ends then."""
 
     @property
     def stands_in(self) -> bool:

@@ -26,12 +26,13 @@ DELETE FROM taskgate.flag_version WHERE version <= $1::bigint - $2::bigint
 SELECT at, who, what, before, after, why, version FROM taskgate.flag_version ORDER BY version DESC LIMIT $1
 
 -- name: list_overrides
--- The rows in force. `seconds_left` instead of the time itself, so that the gateway's clock need not agree with the database's.
-SELECT tenant_id, project_id, task_type, stage, why, set_by, set_at, expires_at, version,
-       extract(epoch FROM expires_at - now())::float8 AS seconds_left
-FROM taskgate.route_override
-WHERE expires_at IS NULL OR expires_at > now()
-ORDER BY id
+-- The rows in force. `seconds_left` instead of the time itself, so that the gateway's clock need not agree with the database's. While all
+-- guardrails are frozen nothing ends: an end that falls into that time is put off until a person has looked.
+SELECT o.tenant_id, o.project_id, o.task_type, o.stage, o.why, o.set_by, o.set_at, o.expires_at, o.version,
+       CASE WHEN f.since IS NULL THEN extract(epoch FROM o.expires_at - now())::float8 END AS seconds_left
+FROM taskgate.route_override o LEFT JOIN taskgate.guardrail_freeze f ON true
+WHERE o.expires_at IS NULL OR o.expires_at > COALESCE(f.since, now())
+ORDER BY o.id
 
 -- name: lock_overrides
 -- Changes of the overrides, one after the other.

@@ -102,3 +102,16 @@ test("only the stage that was refused can be insisted on", async () => {
   await until(() => expect(all("button", "nevertheless")).toEqual([]));
   expect(all("[role=alert]", "Held.")).toEqual([]);
 });
+
+test.each(["move_locked", "flag_store_refuses", "flag_unsound"])("what force does not overrule is not offered again (%s)", async (code) => {
+  answers.set(SET, () => problem(409, code, "Not now."));
+  await ask("live");
+  await find("[role=alert]", "Not now.");
+  expect(all("button", "nevertheless")).toEqual([]);
+});
+
+test("what a guardrail holds can be insisted on", async () => {
+  answers.set(SET, () => problem(409, "move_held", "Held."));
+  await ask("live");
+  await find("button", "Move it nevertheless");
+});

@@ -17,6 +17,12 @@ class StageChangeRefused(ApiError):
     grpc_status = "FAILED_PRECONDITION"
 
 
+class FlagStoreRefuses(StageChangeRefused):
+    """What holds the flag does not take this change, whoever asks; nothing was changed."""
+
+    code = "flag_store_refuses"
+
+
 class TasksStranded(StageChangeRefused):
     """Tasks that are left on Redis would be at stage `complete`."""
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import httpx
 
-from gateway.migration.flags.errors import FlagStoreUnavailable, StageChangeRefused
+from gateway.migration.flags.errors import FlagStoreRefuses, FlagStoreUnavailable
 from gateway.routing.flag_document import Json
 from gateway.secret_files import Secret, text_of
 
@@ -62,7 +62,7 @@ class LaunchDarklyApi:
         self._busy_until = clock()
 
     async def flag(self) -> Json:
-        """The flag as LaunchDarkly shows it. Raises `FlagStoreUnavailable`, `StageChangeRefused`."""
+        """The flag as LaunchDarkly shows it. Raises `FlagStoreRefuses`, `FlagStoreUnavailable`."""
         return await self._read(self._path, {"env": self.environment})
 
     async def audit_log(self, limit: int) -> list[Json]:
@@ -119,14 +119,14 @@ class LaunchDarklyApi:
     def _sound(self, answer: httpx.Response) -> Json:
         match answer.status_code:
             case 401 | 403:
-                raise StageChangeRefused(
+                raise FlagStoreRefuses(
                     f"LaunchDarkly does not let the API token do this ({answer.status_code}: {_message(answer)}):"
                     " TASKGATE_LAUNCHDARKLY_API_TOKEN"
                 )
             case 404:
-                raise StageChangeRefused(f"LaunchDarkly has no {self._place}")
+                raise FlagStoreRefuses(f"LaunchDarkly has no {self._place}")
             case status if status >= 300:
-                raise StageChangeRefused(f"LaunchDarkly refuses this ({status}): {_message(answer)}")
+                raise FlagStoreRefuses(f"LaunchDarkly refuses this ({status}): {_message(answer)}")
         try:
             found: Json = answer.json()
         except ValueError:

@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from gateway.migration.flags.errors import FlagOutcomeUnknown, FlagStoreUnavailable, StageChangeRefused
+from gateway.migration.flags.errors import (
+    FlagOutcomeUnknown,
+    FlagStoreRefuses,
+    FlagStoreUnavailable,
+)
 from gateway.migration.flags.launchdarkly_api import ATTEMPTS, EMERGENCY, LaunchDarklyApi, PatchConflict, PatchUncertain
+from gateway.migration.flags.recording import Also, nothing_else, recorded_first
 from gateway.migration.flags.semantic_patch import Instructions, flag_of, instructions
-from gateway.migration.flags.store import Also, Held, nothing_else, recorded_first
+from gateway.migration.flags.store import Held
 from gateway.migration.ledger.writer import Flip
 from gateway.routing.errors import FlagFileInvalid, FlagVersionStale
 from gateway.routing.flag_document import Json, check_flag
@@ -44,7 +49,7 @@ class ReadOnlyStore:
         flips: Sequence[Flip],
         also: Also = nothing_else,
     ) -> FlagChange:
-        raise StageChangeRefused(self.refusal)
+        raise FlagStoreRefuses(self.refusal)
 
     async def changes(self, limit: int) -> list[FlagChange]:
         return []
@@ -101,7 +106,7 @@ class LaunchDarklyStore:
             except PatchConflict as error:
                 if self._flag(await self._now_unless_unknown())["version"] != version:
                     raise FlagVersionStale from None
-                raise StageChangeRefused(f"LaunchDarkly refuses this (409): {error}") from None
+                raise FlagStoreRefuses(f"LaunchDarkly refuses this (409): {error}") from None
             except PatchUncertain as error:
                 why = str(error)
             await self._api.pause(attempt)

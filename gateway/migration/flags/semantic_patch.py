@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.migration.flags.errors import StageChangeRefused
+from gateway.migration.flags.errors import FlagStoreRefuses
 from gateway.routing.flag_document import Json
 from gateway.routing.flag_edit import is_own
 
@@ -20,10 +20,10 @@ _CLAUSE = ("contextKind", "attribute", "op", "values", "negate")
 
 
 def flag_of(shown: Mapping[str, Any], environment: str) -> Json:
-    """The flag in this environment as the SDK is given it. Raises `StageChangeRefused` for one that is not there."""
+    """The flag in this environment as the SDK is given it. Raises `FlagStoreRefuses` for one that is not there."""
     there = (shown.get("environments") or {}).get(environment)
     if there is None:
-        raise StageChangeRefused(f"LaunchDarkly's flag has no environment {environment!r}")
+        raise FlagStoreRefuses(f"LaunchDarkly's flag has no environment {environment!r}")
     return {
         "key": shown["key"],
         "version": there["version"],
@@ -40,12 +40,12 @@ def flag_of(shown: Mapping[str, Any], environment: str) -> Json:
 
 
 def instructions(shown: Mapping[str, Any], environment: str, after: Json) -> Instructions:
-    """What makes the flag that is shown this one. Raises `StageChangeRefused` for what cannot be patched."""
+    """What makes the flag that is shown this one. Raises `FlagStoreRefuses` for what cannot be patched."""
     before = flag_of(shown, environment)
     if missing := [stage for stage in after["variations"] if stage not in before["variations"]]:
-        raise StageChangeRefused(f"LaunchDarkly's flag has no variation {missing[0]!r}: add it there first")
+        raise FlagStoreRefuses(f"LaunchDarkly's flag has no variation {missing[0]!r}: add it there first")
     if any(before[name] != after.get(name, before[name]) for name in before.keys() - _PATCHED):
-        raise StageChangeRefused("of a flag in LaunchDarkly stages and percentages are changed here, nothing else")
+        raise FlagStoreRefuses("of a flag in LaunchDarkly stages and percentages are changed here, nothing else")
     ids = [variation["_id"] for variation in shown["variations"]]
     found: Instructions = []
     served = _served(after["fallthrough"], ids)

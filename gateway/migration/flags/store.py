@@ -5,28 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from backends.errors import TaskgateError
 from gateway.errors import DatabaseUnavailable
-from gateway.migration.flags.errors import FlagOutcomeUnknown, FlagStoreUnavailable, StageChangeRefused
-from gateway.migration.ledger.changes import append_all, undone
+from gateway.migration.flags.errors import FlagStoreUnavailable, StageChangeRefused
+from gateway.migration.flags.recording import Also, nothing_else, recorded_first
+from gateway.migration.ledger.changes import append_all
 from gateway.migration.ledger.writer import Flip
 from gateway.routing import flag_table
 from gateway.routing.errors import FlagFileInvalid, FlagVersionStale
 from gateway.routing.flag_document import Json, content_version, parse_document
 from gateway.routing.flag_file import FlagChange, FlagFile
-from gateway.storage.database import Database, type_Connection
-
-#: Runs in the transaction that writes the ledger; what it raises keeps the change from being made.
-Also = Callable[[type_Connection], Awaitable[None]]
-
-
-async def nothing_else(connection: type_Connection) -> None:
-    """The change alone."""
+from gateway.storage.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +31,7 @@ class Held:
 
 
 class FlagStore(Protocol):
-    """Every method raises `DatabaseUnavailable` and `FlagStoreUnavailable`."""
+    """Every method raises `DatabaseUnavailable`, `FlagStoreUnavailable` and `FlagStoreRefuses`."""
 
     source: str
     """`file`, `database` or `launchdarkly`."""
@@ -116,28 +108,6 @@ class TableStore:
 
     def version_of(self, flag: Json) -> str:
         return str(flag["version"])
-
-
-@asynccontextmanager
-async def recorded_first(database: Database, flips: Sequence[Flip], also: Also = nothing_else) -> AsyncIterator[None]:
-    """Around a change outside of the database: the ledger is written before it, and again when it was not made.
-
-    Raises `DatabaseUnavailable`, `LedgerUnwritable` before the block has begun.
-    """
-    await _append_all(database, flips, also)
-    try:
-        yield
-    except FlagOutcomeUnknown:
-        raise
-    except TaskgateError as error:
-        await _append_all(database, [undone(flip, error.message) for flip in flips])
-        raise
-
-
-async def _append_all(database: Database, flips: Sequence[Flip], also: Also = nothing_else) -> None:
-    async with database.transaction() as connection:
-        await also(connection)
-        await append_all(connection, flips)
 
 
 class FileStore:

@@ -14,8 +14,14 @@ class GuardrailRefused(ApiError):
 
 
 class MoveHeld(ApiError):
-    """A guardrail holds this move forward; nothing was changed."""
+    """A guardrail holds this move forward, which `force` overrules; nothing was changed."""
 
     code = "move_held"
     http_status = 409
     grpc_status = "FAILED_PRECONDITION"
+
+
+class MoveLocked(MoveHeld):
+    """A guardrail is locked, or all are frozen: a person ends that before the move, and `force` does not help."""
+
+    code = "move_locked"

@@ -62,10 +62,11 @@ WHERE ($2::bigint IS NULL OR id < $2) AND ($3::text IS NULL OR tenant_id = $3 OR
 ORDER BY id DESC LIMIT $1
 
 -- name: freeze
-INSERT INTO taskgate.guardrail_freeze (why) VALUES ($1) ON CONFLICT DO NOTHING RETURNING since
+-- Overrides do not end meanwhile (`routing.sql`), so whoever holds them reads them again.
+INSERT INTO taskgate.guardrail_freeze (why) VALUES ($1) ON CONFLICT DO NOTHING RETURNING since, pg_notify('taskgate_overrides', '')
 
 -- name: unfreeze
-DELETE FROM taskgate.guardrail_freeze RETURNING why
+DELETE FROM taskgate.guardrail_freeze RETURNING why, pg_notify('taskgate_overrides', '')
 
 -- name: setting
 SELECT settings::text AS settings FROM taskgate.guardrail_setting WHERE scope = $1

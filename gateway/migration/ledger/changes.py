@@ -27,21 +27,25 @@ def override_flip(
     return Flip(OVERRIDE, scope_name(scope), before, after, who, why, str(version), evidence or {})
 
 
-def undone(flip: Flip, reason: str) -> Flip:
-    """The entry that takes another one back, whose change was not made."""
+def undone(flip: Flip, reason: str, entry_id: int) -> Flip:
+    """The entry that takes another one back, which has this id, because its change was not made."""
     said = {
         new: flip.evidence[old] for new, old in (("before", "setting"), ("setting", "before")) if old in flip.evidence
     }
     if flip.scope == SEVERAL:
         said["scopes"] = {scope: pair[::-1] for scope, pair in flip.evidence["scopes"].items()}
-    return replace(flip, before=flip.after, after=flip.before, why=f"not made: {reason}", evidence=said)
+    why = f"not made: {reason}"
+    return replace(flip, before=flip.after, after=flip.before, why=why, evidence=said, undoes=entry_id)
 
 
-async def append_all(connection: type_Connection, flips: Sequence[Flip]) -> None:
-    """Write the entries, as part of the transaction of the change itself. Raises as `append`."""
+async def append_all(connection: type_Connection, flips: Sequence[Flip]) -> list[int]:
+    """Write the entries, as part of the transaction of the change itself; their ids. Raises as `append`."""
+    entries = []
     for flip in flips:
         entry = await append(connection, flip)
+        entries.append(entry)
         if flip.scope == SEVERAL:
             scopes: dict[str, list[str]] = flip.evidence["scopes"]
             texts = [pair[1] for pair in scopes.values()]
             await connection.execute(SQL.put_in_force, flip.layer, list(scopes), texts, flip.seen_as, entry)
+    return entries

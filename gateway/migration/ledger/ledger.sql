@@ -9,6 +9,14 @@ SET setting = excluded.setting, version = excluded.version, entry_id = excluded.
 -- name: in_force
 SELECT scope, setting, version, entry_id FROM taskgate.routing_in_force WHERE layer = $1
 
+-- name: not_made
+-- Of these scopes of the flag ($1) those whose newest entry takes another one back: what that said, and why it was not made.
+SELECT t.source, t.scope, t.before, t.after, t.who, t.why, t.evidence::text AS evidence, l.why AS not_made
+FROM taskgate.routing_in_force f
+JOIN taskgate.ledger l ON l.id = f.entry_id
+JOIN taskgate.ledger t ON t.id = l.undoes
+WHERE f.layer = 'flag' AND f.scope = ANY ($1::text[])
+
 -- name: keep_flag
 -- The flag in force, for whoever starts while nobody says anything of it.
 INSERT INTO taskgate.flag_last_known AS k (flag_key, source, version, document) VALUES ($1, $2, $3, $4::text::jsonb)

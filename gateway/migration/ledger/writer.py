@@ -21,6 +21,7 @@ FLIP: Final = "flip"
 PLAN: Final = "plan"
 #: The source of a change of the override table; every other one names where a flag comes from.
 OVERRIDE: Final = "override"
+_SAID: Final = ("source", "scope", "before", "after", "who", "why", "evidence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class Flip:
     why: str
     version: str = ""
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    undoes: int | None = None
+    """The entry that this one takes back, because its change was not made after all."""
 
     @property
     def layer(self) -> str:
@@ -71,7 +74,7 @@ async def append(connection: type_Connection | asyncpg.Connection, flip: Flip) -
 
 async def append_locked(connection: type_Connection | asyncpg.Connection, flip: Flip) -> int:
     """As `append`, for a transaction that holds the lock of the chain already; the driver's errors as they are."""
-    entry_id = await append_entry_locked(connection, _entry(FLIP, flip))
+    entry_id = await append_entry_locked(connection, _entry(FLIP, flip), undoes=flip.undoes)
     await connection.execute(SQL.put_in_force, flip.layer, [flip.scope], [flip.setting], flip.seen_as, entry_id)
     return entry_id
 
@@ -82,6 +85,12 @@ async def append_step(
     """Write a step of a plan that changes no routing by itself. As `append`, also what it raises."""
     step = Flip("plan", f"plan:{plan}", None, None, who, why, evidence=evidence or {})
     return await append_entry(connection, _entry(PLAN, step))
+
+
+def says_the_same(flip: Flip, row: Mapping[str, Any]) -> bool:
+    """Whether an entry in a row is that of this change, whatever the version of the flag was."""
+    entry = _entry(FLIP, flip)
+    return all(row[name] == getattr(entry, name) for name in _SAID)
 
 
 def _entry(kind: str, flip: Flip) -> Entry:

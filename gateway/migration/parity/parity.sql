@@ -4,28 +4,22 @@
 -- When these scopes ($1, the most specific first) were last moved from an engine of the stages $2 to one of the stages $3. An override
 -- that is cleared leaves what it held back to the flag. Since the setting behind a move is gone, what is less specific decides: a
 -- move of that is the later one. A change that was not made after all is no move, nor is the entry that takes it back
--- (`gateway.migration.ledger.changes.undone`).
+-- (`undoes`, `gateway.migration.ledger.changes.undone`).
 WITH moved AS (
     SELECT s.n, l.id, l.at,
            (SELECT min(g.id) FROM taskgate.ledger g
-            WHERE g.scope = s.scope AND g.kind = 'flip' AND g.id > l.id AND g.after IS NULL AND g.why NOT LIKE 'not made: %'
+            WHERE g.scope = s.scope AND g.kind = 'flip' AND g.id > l.id AND g.after IS NULL AND g.undoes IS NULL
               AND (g.source = 'override') = (l.source = 'override')
               AND NOT EXISTS (
-                SELECT 1 FROM taskgate.ledger u
-                WHERE u.scope = g.scope AND u.id > g.id AND u.source = g.source AND u.version = g.version
-                  AND u.why LIKE 'not made: %' AND u.before IS NULL AND u.after IS NOT DISTINCT FROM g.before)) AS gone_id
+                SELECT 1 FROM taskgate.ledger u WHERE u.scope = g.scope AND u.id > g.id AND u.undoes = g.id)) AS gone_id
     FROM unnest($1::text[]) WITH ORDINALITY AS s (scope, n)
     CROSS JOIN LATERAL (
         SELECT e.id, e.at, e.source FROM taskgate.ledger e
         WHERE e.scope = s.scope AND e.kind = 'flip' AND e.source <> 'genesis'
           AND (e.after = ANY ($3) AND (e.before IS NULL OR e.before = ANY ($2))
                OR e.after IS NULL AND e.before = ANY ($2) AND e.source = 'override')
-          AND e.why NOT LIKE 'not made: %'
-          AND NOT EXISTS (
-            SELECT 1 FROM taskgate.ledger u
-            WHERE u.scope = e.scope AND u.id > e.id AND u.source = e.source AND u.version = e.version
-              AND u.why LIKE 'not made: %'
-              AND u.before IS NOT DISTINCT FROM e.after AND u.after IS NOT DISTINCT FROM e.before)
+          AND e.undoes IS NULL
+          AND NOT EXISTS (SELECT 1 FROM taskgate.ledger u WHERE u.scope = e.scope AND u.id > e.id AND u.undoes = e.id)
         ORDER BY e.id DESC LIMIT 1) AS l
 )
 SELECT m.id, m.at FROM moved m

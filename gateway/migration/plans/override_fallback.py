@@ -1,10 +1,12 @@
-"""Overrides in place of a flag that cannot be changed now, because LaunchDarkly is away."""
+"""Overrides in place of a flag that cannot be changed now, because LaunchDarkly is away or refuses it."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 from backends.port import WorkflowEnginePort
+from gateway.migration.drain.verdict import counted
 from gateway.migration.flags.errors import StageChangeRefused
 from gateway.migration.guardrails.holds import check_holds
 from gateway.migration.ledger.changes import override_flip
@@ -17,6 +19,8 @@ from gateway.routing.overrides import clear_override, load_overrides, lock_overr
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database, type_Connection
+
+log = logging.getLogger(__name__)
 
 
 class OverrideFallback:
@@ -42,11 +46,18 @@ class OverrideFallback:
             await db.execute(SQL.mark, progress.name, names, "moved", True)
 
     async def shield(
-        self, progress: Progress, plan: Plan, settings: Mapping[Scope, Stage], default: Stage | None, why: str
+        self,
+        progress: Progress,
+        plan: Plan,
+        settings: Mapping[Scope, Stage],
+        default: Stage | None,
+        why: str,
+        problem: str,
     ) -> list[str]:
         """Put those that the plan has moved where they were, until the flag can say it: they are `moving` then.
 
-        `settings`: as `standing` reads them from the flag in force here; `default`: as of `default_before`.
+        `settings`: as `standing` reads them from the flag in force here; `default`: as of `default_before`; `problem`:
+        why the flag cannot be changed.
 
         A tenant that is at another stage in the flag was moved by somebody else since, and is not changed. Returns the
         tenants that followed a percentage, for which no single stage can be set. A tenant that would strand tasks is
@@ -74,8 +85,11 @@ class OverrideFallback:
             back = {tenant: stage for tenant, stage in back.items() if stage is not Stage.COMPLETE}
         async with self._db.transaction() as db:
             await check_unchanged(db, progress)
-            await self._set(db, back, why)
+            said = f"{why} by override, the flag cannot be changed: {problem}"
+            changed = await self._set(db, back, said)
             await db.execute(SQL.mark, progress.name, [*back], "moving", True)
+        if changed:
+            log.warning("%s (%s)", said, counted(changed, "tenant"))
         if refused is not None:
             raise refused
         return stuck
@@ -93,8 +107,8 @@ class OverrideFallback:
         known = {Scope(name): stage for name, stage in stages.items() if stage is not None}
         await check_override_stranding(self._db, self._redis, known)
 
-    async def _set(self, db: type_Connection, stages: Mapping[str, Stage | None], why: str) -> None:
-        """None: no override."""
+    async def _set(self, db: type_Connection, stages: Mapping[str, Stage | None], why: str) -> int:
+        """None: no override. How many were not as they are now."""
         await lock_overrides(db)
         before = {row.scope: row for row in await load_overrides(db)}
         flips: list[Flip] = []
@@ -112,3 +126,4 @@ class OverrideFallback:
                 flips.append(override_flip(scope, old.stage, None, AUTHOR, why, old.version))
         for flip in flips:
             await append(db, flip)
+        return len(flips)

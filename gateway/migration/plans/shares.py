@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from gateway.migration.command import command
 from gateway.migration.flags.errors import StageChangeRefused
-from gateway.migration.flags.store import Also
+from gateway.migration.flags.recording import Also
 from gateway.migration.plans.document import Plan
 from gateway.migration.plans.progress import Progress, check_unchanged, put
 from gateway.migration.stages.requests import SetRollout, SetStage

@@ -6,12 +6,18 @@ Each step may be cut short anywhere and is taken again: what the flag says tells
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import asyncpg
 
-from gateway.migration.flags.errors import FlagStoreUnavailable
-from gateway.migration.flags.store import Also
+from gateway.migration.flags.errors import (
+    FlagStoreRefuses,
+    FlagStoreUnavailable,
+    FlagUnsound,
+    StageVersionStale,
+)
+from gateway.migration.flags.recording import Also
 from gateway.migration.plans.document import Plan
 from gateway.migration.plans.override_fallback import OverrideFallback
 from gateway.migration.plans.progress import SQL, Progress, check_unchanged
@@ -29,6 +35,9 @@ from gateway.tasks import fault_points
 TENANTS_AT_ONCE: Final = 40
 #: Who is named of those that cannot be put back.
 _NAMED: Final = 3
+#: How often a rollback reads a flag anew that others change meanwhile, and the pause after that (seconds).
+_TRIES: Final = 3
+_PAUSE: Final = 10
 
 
 class WaveMover:
@@ -89,13 +98,13 @@ class WaveMover:
         if not rows:
             return await self._shares.take_back(progress, why)
         try:
-            settings, wanted = await self._put_back(progress, plan, rows, why)
-        except FlagStoreUnavailable as error:
+            settings, wanted = await self._insist_on_back(progress, plan, rows, why)
+        except (FlagStoreUnavailable, FlagStoreRefuses, FlagUnsound) as error:
             in_force = self._known()
             if in_force is None or not self._stages.may_override:
                 raise
             default = default_before(progress, in_force)
-            stuck = await self._fallback.shield(progress, plan, standing(in_force), default, why)
+            stuck = await self._fallback.shield(progress, plan, standing(in_force), default, why, error.message)
             if not stuck:
                 raise
             raise FlagStoreUnavailable(f"{error.message}; {_stay(stuck)}", retry_after=error.retry_after) from error
@@ -107,6 +116,19 @@ class WaveMover:
         for state, names in _ends(rows, settings, plan, wanted).items():
             await self._mark(progress, names, state)
         return True
+
+    async def _insist_on_back(
+        self, progress: Progress, plan: Plan, rows: Sequence[asyncpg.Record], why: str
+    ) -> tuple[Mapping[Scope, Stage], Mapping[str, Stage | None]]:
+        """As `_put_back`, also while others change the flag; `FlagStoreUnavailable` is raised when they do not stop."""
+        for _ in range(_TRIES - 1):
+            with suppress(StageVersionStale):
+                return await self._put_back(progress, plan, rows, why)
+        try:
+            return await self._put_back(progress, plan, rows, why)
+        except StageVersionStale as error:
+            problem = f"others change the flag each time that it is to be changed: {error.message}"
+            raise FlagStoreUnavailable(problem, retry_after=_PAUSE) from error
 
     async def _put_back(
         self, progress: Progress, plan: Plan, rows: Sequence[asyncpg.Record], why: str
@@ -194,7 +216,7 @@ class WaveMover:
         who = progress.started_by or progress.created_by
         try:
             await self._stages.move(who, asked, also, is_back=is_back, despite_holds=despite_holds)
-        except FlagStoreUnavailable:
+        except (FlagStoreUnavailable, FlagStoreRefuses):
             self._at_once = 1
             raise
         self._at_once = TENANTS_AT_ONCE

@@ -18,6 +18,12 @@ from workers.testing.waiting import eventually
 
 #: The revision before the one that changes the table of processes.
 BEFORE = "0310_vacuum"
+#: As a release before `0331_undoes` writes an entry: what it takes back stands in its reason.
+ENTRY = """
+INSERT INTO taskgate.ledger (id, at, kind, source, scope, before, after, who, why, version, evidence, previous_hash,
+                             hash)
+SELECT COALESCE(max(id), 0) + 1, now(), 'flip', $1, $2, $3, $4, 'ada', $5, $6, '{}', '', '' FROM taskgate.ledger
+"""
 WAITS = """
 SELECT count(*) FROM pg_stat_activity
 WHERE application_name = 'taskgate migrate' AND datname = current_database() AND wait_event_type = 'Lock'
@@ -70,6 +76,31 @@ async def test_behind_a_backup_it_lets_others_pass(
     [line, *_] = await said(caplog)
     assert line.startswith("the migration waits for a lock (ALTER TABLE taskgate.process ADD COLUMN drain_at")
     assert "the oldest transaction there is that of pg_dump (pid " in line
+
+
+async def test_entries_that_took_others_back_name_them_also_those_that_the_release_before_writes(old: Database) -> None:
+    acme, listed = ("launchdarkly", "tenant:acme"), ("launchdarkly", "several")
+    one = [*acme, None, "live", "pilot", "5"], [*acme, "live", None, "not made: it is full", "5"]
+    more = [*listed, None, None, "wave", "6"], [*listed, None, None, "not made: it is away", "6"]
+    by_hand = (
+        ["override", "tenant:acme", "off", "live", "w", "7"],
+        [
+            "override",
+            "tenant:acme",
+            "live",
+            "off",
+            "not made: to last",
+            "7",
+        ],
+    )
+    for row in (*one, *one, *more, *by_hand):
+        await old.execute(ENTRY, *row)
+    await migrate(str(old.url))
+    found = await old.fetch("SELECT id, undoes FROM taskgate.ledger WHERE undoes IS NOT NULL ORDER BY id")
+    assert [tuple(row) for row in found] == [(2, 1), (4, 3), (6, 5)]
+    for row in one:
+        await old.execute(ENTRY, *row)
+    assert await old.fetchval("SELECT undoes FROM taskgate.ledger WHERE id = 10") == 9
 
 
 async def said(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -105,8 +105,9 @@ async def test_a_locked_tenant_is_moved_only_once_it_is_unlocked(
     await database.execute(LOCKED)
     move = {**scope, "stage": "live", "why": "again", "based_on": 0, "force": True}
     refused = await admin.put(f"{STAGES}/overrides", json=move)
-    assert error(refused) == (409, "move_held")
+    assert error(refused) == (409, "move_locked")
     assert 'taskgate migration guardrails unlock --tenant t-ann --why "…"' in refused.json()["detail"]
+    assert "force" not in refused.json()["detail"]
     answer = await admin.post(f"{PATH}/unlock", json={"tenant_id": "t-ann", "why": "the handler is mended"})
     assert [one["phase"] for one in answer.json()["guardrails"]] == ["resting"]
     assert (await admin.put(f"{STAGES}/overrides", json=move)).status_code == 200
@@ -123,6 +124,7 @@ async def test_a_held_tenant_goes_forward_only_when_somebody_insists(
     refused = await admin.put(f"{STAGES}/overrides", json=move)
     assert error(refused) == (409, "move_held")
     assert "the guardrail of tenant t-ann holds: backup fails" in refused.json()["detail"]
+    assert "--force" in refused.json()["detail"]
     back = await admin.put(f"{STAGES}/overrides", json={**move, "stage": "off"})
     assert back.status_code == 200
     made = await admin.put(f"{STAGES}/overrides", json={**move, "force": True, "based_on": back.json()["version"]})
@@ -134,7 +136,9 @@ async def test_a_freeze_ends_when_a_person_has_looked(admin: httpx.AsyncClient, 
     await database.execute("INSERT INTO taskgate.guardrail_freeze (why) VALUES ('9 of 20')")
     assert (await admin.get(PATH)).json()["frozen"]["why"] == "9 of 20"
     move = {"tenant_id": "t-ann", "stage": "live", "why": "go", "based_on": 0, "force": True}
-    assert error(await admin.put(f"{STAGES}/overrides", json=move)) == (409, "move_held")
+    refused = await admin.put(f"{STAGES}/overrides", json=move)
+    assert error(refused) == (409, "move_locked")
+    assert 'look, then taskgate migration guardrails unfreeze --why "…"' in refused.json()["detail"]
     assert (await admin.post(f"{PATH}/unfreeze", json={"why": "temporal is back"})).json()["frozen"] is None
     assert (await admin.put(f"{STAGES}/overrides", json=move)).status_code == 200
 
@@ -153,9 +157,9 @@ async def test_an_override_of_a_person_is_no_way_around_a_lock_or_a_freeze(
     assert back.status_code == 200, back.text
     based_on = back.json()["version"]
     refused = await admin.put(overrides, json={**whose, "stage": "shadow", "minutes": 60, "based_on": based_on})
-    assert error(refused) == (409, "move_held")
+    assert error(refused) == (409, "move_locked")
     refused = await admin.delete(overrides, params={**whose, "based_on": based_on})
-    assert error(refused) == (409, "move_held")
+    assert error(refused) == (409, "move_locked")
     again = await admin.put(overrides, json={**whose, "stage": "shadow", "based_on": based_on})
     assert again.status_code == 200
     [row] = (await admin.get(STAGES)).json()["overrides"]
@@ -188,8 +192,8 @@ async def test_a_setting_of_the_flag_that_ends_is_a_move_too(admin: httpx.AsyncC
     await admin.put(STAGES, json={"everything": True, "stage": "live", "why": "x", "based_on": 1})
     await database.execute("INSERT INTO taskgate.guardrail_freeze (why) VALUES ('9 of 20')")
     gone: dict[str, Any] = {**whose, "based_on": 2}
-    assert error(await admin.delete(STAGES, params=gone)) == (409, "move_held")
-    assert error(await admin.delete(STAGES, params={**gone, "force": True})) == (409, "move_held")
+    assert error(await admin.delete(STAGES, params=gone)) == (409, "move_locked")
+    assert error(await admin.delete(STAGES, params={**gone, "force": True})) == (409, "move_locked")
     back = await admin.put(STAGES, json={"everything": True, "stage": "shadow", "why": "x", "based_on": 2})
     assert back.status_code == 200
     assert (await admin.delete(STAGES, params={**whose, "based_on": 3})).status_code == 200
@@ -202,7 +206,7 @@ async def test_in_a_freeze_a_percentage_goes_back_only(admin: httpx.AsyncClient,
     more = ({**rollout, "percent": 60}, {**rollout, "stage": "off", "percent": 40}, {**rollout, "unit": "task"})
     for one in more:
         answer = await admin.put(f"{STAGES}/rollout", json={**one, "based_on": 1})
-        assert error(answer) == (409, "move_held")
+        assert error(answer) == (409, "move_locked")
     fewer = await admin.put(f"{STAGES}/rollout", json={**rollout, "percent": 10, "based_on": 1})
     assert fewer.json()["after"] == "off 90 %, live 10 % by tenant"
 
@@ -213,7 +217,7 @@ async def test_an_import_is_no_way_around_a_lock(admin: httpx.AsyncClient, datab
     document = {"flags": {"task-backend": flag}}
     asked = {"why": "another flag", "based_on": 0, "force": True}
     moved = {"flags": {"task-backend": with_stage(flag, Scope("t-ann"), Stage.LIVE)}}
-    assert error(await admin.put(f"{STAGES}/document", json={**asked, "document": moved})) == (409, "move_held")
+    assert error(await admin.put(f"{STAGES}/document", json={**asked, "document": moved})) == (409, "move_locked")
     assert (await admin.put(f"{STAGES}/document", json={**asked, "document": document})).status_code == 200
     assert (await admin.put(f"{STAGES}/document", json={**asked, "document": document, "based_on": 1})).is_success
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest_asyncio
 
+from gateway.migration.guardrails.store import SQL as GUARD_SQL
 from gateway.routing.overrides import Overrides, clear_override, load_overrides, set_override
 from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.router import Router
@@ -14,7 +15,7 @@ from gateway.routing.stages import REDIS, TEMPORAL, Stage
 from gateway.routing.testing import StaticFlags
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
-from workers.testing.waiting import News
+from workers.testing.waiting import News, until
 
 ACME = RouteQuery("acme", "add_episode", "1", "p1", plan=None)
 #: A slow poll, so that what a test sees came by notification.
@@ -180,3 +181,41 @@ async def test_the_router_follows_the_table(database: Database, watched: Watched
     reason = router.route(ACME).reason
     assert reason.startswith("override for tenant acme by guardrail until 20")
     assert reason.endswith("UTC: errors")
+
+
+async def test_nothing_ends_by_itself_while_all_is_frozen(database: Database, watched: Watched) -> None:
+    """Whom it keeps would move; what a person set an end to ends when a person has looked."""
+    gone = await set_override(database, Scope("globex"), Stage.OFF, by="ada", why="w", lasts=timedelta(hours=1))
+    await set_override(database, Scope("acme"), Stage.OFF, by="ada", why="w", lasts=timedelta(hours=1))
+    await watched.until(lambda: len(watched.table.rows()) == 2)
+    over = "UPDATE taskgate.route_override SET expires_at = now() - make_interval(mins => $2) WHERE tenant_id = $1"
+    await database.execute(over, gone.scope.tenant_id, 40)
+    await database.execute(GUARD_SQL.freeze, "9 of 20")
+    await database.execute("UPDATE taskgate.guardrail_freeze SET since = now() - interval '30 min'")
+    await database.execute(over, "acme", 20)
+    await watched.table.refresh()
+    assert [(row.scope, row.ends) for row in watched.table.rows()] == [(Scope("acme"), None)]
+    assert [row.scope for row in await load_overrides(database)] == [Scope("acme")]
+    await set_override(database, Scope("initech"), Stage.OFF, by="ada", why="w", lasts=timedelta(hours=1))
+    await watched.until(lambda: len(watched.table.rows()) == 2)
+    await database.fetchrow(GUARD_SQL.unfreeze)
+    await watched.until(lambda: watched.stage() is None)
+    [row] = watched.table.rows()
+    assert (row.scope, row.ends is not None) == (Scope("initech"), True)
+
+
+async def test_a_freeze_is_heard_by_who_knows_of_an_end(database: Database) -> None:
+    late = 0.0
+    watched = Watched(database, clock=lambda: time.monotonic() + late)
+    await watched.table.start()
+    try:
+        await set_override(database, Scope("acme"), Stage.OFF, by="ada", why="w", lasts=timedelta(hours=1))
+        await watched.until(lambda: watched.stage() is Stage.OFF)
+        await database.execute(GUARD_SQL.freeze, "9 of 20")
+        late = 7200.0
+        await until(lambda: watched.stage() is Stage.OFF)
+        late = 0.0
+        await database.fetchrow(GUARD_SQL.unfreeze)
+        await until(lambda: watched.table.rows()[0].ends is not None)
+    finally:
+        await watched.close()

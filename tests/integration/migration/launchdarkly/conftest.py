@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -48,6 +48,10 @@ class LaunchDarklyRest:
         """Answers to the next requests, instead of what they ask for."""
         self.broken: Response | None = None
         """The answer to every request, while it is set."""
+        self.answers_patches: Response | None = None
+        """The same, to patches only."""
+        self.before_answer: Callable[[], Awaitable[None]] | None = None
+        """Happens after a patch was made, and before it is answered."""
         self.loses_answers = 0
         """So many patches are made and answered 500."""
         self.url = ""
@@ -104,6 +108,8 @@ class LaunchDarklyRest:
             return refusal
         if request.method == "PATCH":
             assert request.headers["content-type"] == SEMANTIC
+            if self.answers_patches is not None:
+                return self.answers_patches
             patch = json.loads(await request.body())
             assert patch["environmentKey"] == ENVIRONMENT
             there = json.loads(json.dumps(self.there))
@@ -111,6 +117,8 @@ class LaunchDarklyRest:
                 self._apply(there, instruction)
             self.there = {**there, "version": there["version"] + 1}
             self.patches.append(patch)
+            if self.before_answer is not None:
+                await self.before_answer()
             if self.loses_answers:
                 self.loses_answers -= 1
                 return JSONResponse({"message": "internal"}, 500)

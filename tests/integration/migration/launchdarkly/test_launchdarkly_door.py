@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.migration.flags.errors import (
+    FlagStoreRefuses,
     StageChangeRefused,
     StageVersionStale,
 )
@@ -116,9 +117,9 @@ async def test_a_version_that_is_not_the_newest_is_refused_and_says_who(stages: 
 async def test_settings_that_are_wrong_are_said(
     database: Database, rest: Any, clock: Clock, options: dict[str, str], reason: str
 ) -> None:
-    with pytest.raises(StageChangeRefused) as refused:
+    with pytest.raises(FlagStoreRefuses) as refused:
         await stages_of(database, rest.url, clock, **options).view()
-    assert reason in refused.value.message
+    assert (refused.value.code, reason in refused.value.message) == ("flag_store_refuses", True)
     assert "wrong" not in refused.value.message
 
 
@@ -144,7 +145,7 @@ async def test_without_a_token_it_says_that_it_may_not(database: Database) -> No
         lambda: stages.roll_out("ada", SetRollout(stage="live", percent=5, why="x", based_on=0)),
     ]
     for change in changes:
-        with pytest.raises(StageChangeRefused) as refused:
+        with pytest.raises(FlagStoreRefuses) as refused:
             await change()
         assert "without TASKGATE_LAUNCHDARKLY_API_TOKEN it may not be changed from here" in refused.value.message
         assert "\n" not in refused.value.message

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from starlette.responses import JSONResponse
 
 from gateway.migration.flags.errors import (
     FlagOutcomeUnknown,
+    FlagStoreRefuses,
     FlagStoreUnavailable,
-    StageChangeRefused,
     StageVersionStale,
 )
 from gateway.migration.stages.service import StageService
@@ -18,6 +20,14 @@ from gateway.storage.database import Database
 from tests.integration.migration.launchdarkly.conftest import Clock, asked, flips, stages_of
 
 HOUR = 3600.0
+
+
+@pytest_asyncio.fixture
+async def without_the_release_before(database: Database) -> AsyncIterator[None]:
+    """Nobody fills in what that does not write."""
+    await database.execute("ALTER TABLE taskgate.ledger DISABLE TRIGGER note_undone")
+    yield
+    await database.execute("ALTER TABLE taskgate.ledger ENABLE TRIGGER note_undone")
 
 
 async def test_somebody_who_is_faster_while_it_is_patched(stages: StageService, rest: Any, database: Database) -> None:
@@ -39,11 +49,25 @@ async def test_somebody_who_is_faster_while_it_is_patched(stages: StageService, 
     ]
 
 
-async def test_a_conflict_with_what_waits_for_approval(stages: StageService, rest: Any, database: Database) -> None:
+async def test_a_conflict_with_what_waits_for_approval(
+    stages: StageService, rest: Any, database: Database, without_the_release_before: None
+) -> None:
     rest.failures = [*_held_and_read(rest), JSONResponse({"message": "a pending approval would fail"}, 409)]
-    with pytest.raises(StageChangeRefused, match=r"LaunchDarkly refuses this \(409\): a pending approval would fail"):
+    with pytest.raises(FlagStoreRefuses, match=r"LaunchDarkly refuses this \(409\): a pending approval would fail"):
         await stages.set("ada", asked())
     assert (await flips(database))[-1][3].startswith("not made: ")
+    assert await database.fetchval("SELECT undoes FROM taskgate.ledger ORDER BY id DESC LIMIT 1") == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 405])
+async def test_a_change_that_the_token_may_not_make(
+    stages: StageService, rest: Any, database: Database, status: int
+) -> None:
+    """It may read. The ledger takes the entry back."""
+    rest.failures = [*_held_and_read(rest), JSONResponse({"message": "not with this token"}, status)]
+    with pytest.raises(FlagStoreRefuses, match=f"{status}.*: not with this token"):
+        await stages.set("ada", asked())
+    assert "not with this token" in (await flips(database))[-1][3]
 
 
 async def test_429_for_an_hour(stages: StageService, rest: Any, clock: Clock, database: Database) -> None:

@@ -111,15 +111,22 @@ class History:
         await Recorder(self._db).tick()
 
     async def flip(
-        self, before: str | None, after: str | None, *, hours_ago: float, scope: str = "tenant:acme", why: str = ""
+        self,
+        before: str | None,
+        after: str | None,
+        *,
+        hours_ago: float,
+        scope: str = "tenant:acme",
+        why: str = "",
+        undoes: int | None = None,
     ) -> int:
         """An entry of the ledger. Returns its id."""
         entry_id: int = await self._db.fetchval(
             """
             INSERT INTO taskgate.ledger (id, at, kind, source, scope, before, after, who, why, version, evidence,
-                                         previous_hash, hash)
+                                         previous_hash, hash, undoes)
             SELECT COALESCE(max(id), 0) + 1, now() - make_interval(secs => $1::float8 * 3600), 'flip', 'file', $2, $3,
-                   $4, 'ada', $5, '', '{}', '', ''
+                   $4, 'ada', $5, COALESCE(max(id), 0) + 1, '{}', '', '', $6::bigint
             FROM taskgate.ledger
             RETURNING id
             """,
@@ -128,6 +135,7 @@ class History:
             before,
             after,
             why,
+            undoes,
         )
         return entry_id
 

@@ -137,15 +137,31 @@ async def test_a_stage_that_went_back_and_forth_counts_from_its_last_move(histor
 async def test_a_change_that_was_not_made_is_no_move(history: Any, read: ReadReport) -> None:
     """It is in the ledger before it is tried, and taken back there (`recorded_first`)."""
     entry = await history.flip("off", "live", hours_ago=5)
-    await history.flip("live", "off", hours_ago=3)
-    await history.flip("off", "live", hours_ago=3, why="not made: LaunchDarkly fails")
+    back = await history.flip("live", "off", hours_ago=3)
+    await history.flip("off", "live", hours_ago=3, undoes=back)
     assert (await read()).moved_by == entry
     globex = {"scope": "tenant:globex", "hours_ago": 2}
-    await history.flip("off", "live", **globex)
-    await history.flip("live", "off", **globex, why="not made: LaunchDarkly fails")
+    tried = await history.flip("off", "live", **globex)
+    await history.flip("live", "off", **globex, undoes=tried)
     assert (await read("globex")).moved_by is None
     again = await history.flip("off", "live", **globex)
     assert (await read("globex")).moved_by == again
+
+
+async def test_a_setting_that_was_not_taken_away_after_all_is_not_gone(history: Any, read: ReadReport) -> None:
+    entry = await history.flip("off", "live", hours_ago=5)
+    gone = await history.flip("live", None, hours_ago=4)
+    await history.flip(None, "live", hours_ago=4, undoes=gone)
+    await history.flip("off", "live", hours_ago=3, scope="default")
+    assert (await read()).moved_by == entry
+
+
+async def test_a_persons_reason_is_no_state(history: Any, read: ReadReport) -> None:
+    await history.flip("off", "live", hours_ago=5)
+    await history.flip("live", "off", hours_ago=3)
+    entry = await history.flip("off", "live", hours_ago=2, why="not made: the tests say so, but it was")
+    await history.flip("live", "off", hours_ago=1, scope="tenant:globex")
+    assert (await read()).moved_by == entry
 
 
 async def test_a_pilot_that_ended_is_not_the_move_of_a_tenant_that_moved_with_everybody(

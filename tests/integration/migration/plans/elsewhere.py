@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gateway.errors import ApiError
 from gateway.migration.flags.errors import FlagStoreUnavailable
-from gateway.migration.flags.store import Also, Held, TableStore, nothing_else, recorded_first
+from gateway.migration.flags.recording import Also, nothing_else, recorded_first
+from gateway.migration.flags.store import Held, TableStore
 from gateway.migration.ledger.writer import Flip
+from gateway.routing.errors import FlagVersionStale
 from gateway.routing.flag_document import Json
 from gateway.routing.flag_file import FlagChange
 
@@ -21,6 +24,10 @@ class Elsewhere(TableStore):
     is_away = False
     breaks_off = False
     """It can be read, but not changed: the step is written to the ledger, and taken back there."""
+    refuses: ApiError | type[FlagVersionStale] | None = None
+    """The answer to each change, instead of making it."""
+    tries = 0
+    """Changes that were asked for."""
 
     async def held(self) -> Held:
         self._check()
@@ -30,9 +37,11 @@ class Elsewhere(TableStore):
         self, held: Held, document: Json, change: FlagChange, flips: Sequence[Flip], also: Also = nothing_else
     ) -> FlagChange:
         self._check()
-        if Elsewhere.breaks_off:
+        Elsewhere.tries += 1
+        answer = FlagStoreUnavailable("LaunchDarkly asks to wait") if Elsewhere.breaks_off else Elsewhere.refuses
+        if answer is not None:
             async with recorded_first(self._db, flips, also):
-                raise FlagStoreUnavailable("LaunchDarkly asks to wait")
+                raise answer
         return await super().write(held, document, change, flips, also)
 
     def _check(self) -> None:

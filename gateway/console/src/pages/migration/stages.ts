@@ -21,7 +21,10 @@ export function ownStage(stages: StagesInForce, tenantId: string): Stage | null 
 /** What the gateway says, too, when it learns of it first. */
 export const STALE = "stage_version_stale";
 
-/** Whether the same can be asked for with force. What somebody else has changed meanwhile is looked at first. */
+/** What force overrules: not a lock, a freeze, or a flag that cannot be changed; and what others changed meanwhile is looked at first. */
+const OVERRULED = ["move_held", "stage_change_refused"];
+
+/** Whether the same can be asked for with force. */
 export function canInsist(error: unknown): boolean {
-  return error instanceof Problem && error.status === 409 && error.code !== STALE;
+  return error instanceof Problem && OVERRULED.includes(error.code);
 }

@@ -76,6 +76,8 @@ UPDATE taskgate.attempt SET is_counted = false WHERE outcome IS NULL AND is_coun
 CREATE INDEX CONCURRENTLY IF NOT EXISTS phase_uncounted ON taskgate.attempt (started_at) INCLUDE (worker_id) WHERE NOT is_counted;
 
 DROP INDEX CONCURRENTLY IF EXISTS taskgate.dispatch_tenant_state;
+-- Of a run that was broken off among the new names below.
+DROP INDEX CONCURRENTLY IF EXISTS taskgate.dispatch_tenant_phase;
 DROP INDEX CONCURRENTLY IF EXISTS taskgate.dispatch_tenant_recent;
 DROP INDEX CONCURRENTLY IF EXISTS taskgate.dispatch_tenant_type;
 DROP INDEX CONCURRENTLY IF EXISTS taskgate.dispatch_open;

@@ -53,12 +53,17 @@ def _upgrade(connection: Connection, revision: str) -> str | None:
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
-    done = MigrationContext.configure(connection, opts={"version_table_schema": "taskgate"})
-    return done.get_current_revision()
+    return _stored(connection)
+
+
+def _stored(connection: Connection) -> str | None:
+    """The revision that the schema is at; None: there is none yet."""
+    context = MigrationContext.configure(connection, opts={"version_table_schema": "taskgate"})
+    return context.get_current_revision()
 
 
 async def migrate(database_url: str, revision: str = "head") -> str | None:
-    """Create or upgrade the schema `taskgate`; gives the revision that it is at.
+    """Create or upgrade the schema `taskgate`; gives the revision that it is at. One of a later release stays as it is.
 
     Raises `DatabaseUnavailable`, `DatabaseUnfit` (not MemStack's database, or missing rights: nothing was changed).
     """
@@ -83,6 +88,11 @@ async def migrate(database_url: str, revision: str = "head") -> str | None:
                     await asyncio.sleep(0.1)
                 await connection.execute(text("CREATE SCHEMA IF NOT EXISTS taskgate"))
                 await connection.commit()
+                stored = await guard.run_sync(_stored)
+                if stored is not None and stored not in known_revisions():
+                    # As after the way back (docs/upgrading.md), where a deployment migrates first.
+                    log.warning("the schema is at %s, of a later release: nothing to do", stored)
+                    return stored
                 return await _upgraded(connection, guard, revision)
     except DBAPIError as error:
         if isinstance(cause := _cause(error), asyncpg.InsufficientPrivilegeError):

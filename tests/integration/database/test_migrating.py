@@ -72,5 +72,12 @@ async def test_behind_a_backup_it_lets_others_pass(
     assert "the oldest transaction there is that of pg_dump (pid " in line
 
 
+async def test_a_schema_of_a_later_release_stays_as_it_is(old: Database, caplog: pytest.LogCaptureFixture) -> None:
+    await old.execute("UPDATE taskgate.alembic_version SET version_num = '9999_later'")
+    assert await migrate(str(old.url)) == "9999_later"
+    assert "the schema is at 9999_later, of a later release: nothing to do" in caplog.messages
+    assert await old.fetchval("SELECT version_num FROM taskgate.alembic_version") == "9999_later"
+
+
 async def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if "waits for a lock" in record.getMessage()]

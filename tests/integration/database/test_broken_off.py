@@ -35,6 +35,11 @@ UNION ALL
 SELECT format('function %s %s', oid::regprocedure, prosrc)
 FROM pg_proc WHERE pronamespace::regnamespace::text IN ('public', 'taskgate')
 """
+MADE = re.compile(r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (\w+)\s+ON (taskgate\.)?")
+#: The revision before the one that makes again what earlier releases may have left out.
+BEFORE_AGAIN = "0330_news"
+#: As a build leaves it that was broken off.
+SPOIL = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = $1::regclass"
 
 
 @asynccontextmanager
@@ -89,7 +94,22 @@ async def test_each_is_broken_off_after_each_statement(postgres_server: str, mon
                 monkeypatch.setattr(statements, "split", broken_off)
                 with pytest.raises(DBAPIError, match="division by zero"):
                     await migrate(url, revision)
+                if done and (made := MADE.match(parts[done - 1])):
+                    async with connected(url) as connection:
+                        assert await connection.execute(SPOIL, f"{made[2] or ''}{made[1]}") == "UPDATE 1"
             monkeypatch.setattr(statements, "split", split)
             assert await migrate(url, revision) == revision
+        assert await migrate(url) == await migrate(other)
+        assert await schema(url) == await schema(other)
+
+
+async def test_indexes_that_earlier_releases_took_for_made(postgres_server: str) -> None:
+    """They left the remains of a broken-off build as they were, or dropped those of others."""
+    async with blank(postgres_server) as url, blank(postgres_server) as other:
+        await migrate(url, BEFORE_AGAIN)
+        async with connected(url) as connection:
+            for index in ("taskgate_legacy_owner_status", "taskgate_foreign_recent", "taskgate.dispatch_labels"):
+                assert await connection.execute(SPOIL, index) == "UPDATE 1"
+            await connection.execute("DROP INDEX taskgate_legacy_owner_type, taskgate_foreign_open")
         assert await migrate(url) == await migrate(other)
         assert await schema(url) == await schema(other)

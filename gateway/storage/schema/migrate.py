@@ -112,7 +112,7 @@ async def _upgraded(connection: AsyncConnection, guard: AsyncConnection, revisio
             await connection.commit()
             return reached
         except DBAPIError as error:
-            if not isinstance(_cause(error), asyncpg.LockNotAvailableError):
+            if not isinstance(_cause(error), asyncpg.LockNotAvailableError | asyncpg.DeadlockDetectedError):
                 raise
             await connection.rollback()
             statement = " ".join((error.statement or "").split())[:100]

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
+from gateway.storage.schema import migrate as module
 from gateway.storage.schema import statements
 from gateway.storage.schema.migrate import create_legacy_tables, known_revisions, migrate
 
@@ -101,6 +102,26 @@ async def test_each_is_broken_off_after_each_statement(postgres_server: str, mon
             assert await migrate(url, revision) == revision
         assert await migrate(url) == await migrate(other)
         assert await schema(url) == await schema(other)
+
+
+async def test_a_deadlock_outside_of_transactions(postgres_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of two who build indexes; it is made again by itself."""
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.0)
+    split = statements.split
+    text = statements.read("0300_ascending.autocommit.sql")
+    tries = 0
+
+    def once(found: str) -> list[str]:
+        nonlocal tries
+        if found == text and (tries := tries + 1) == 1:
+            return [*split(found)[:2], "DO $$ BEGIN RAISE deadlock_detected; END $$"]
+        return split(found)
+
+    monkeypatch.setattr(statements, "split", once)
+    async with blank(postgres_server) as url, blank(postgres_server) as other:
+        assert await migrate(url) == await migrate(other)
+        assert await schema(url) == await schema(other)
+    assert tries == 3
 
 
 async def test_indexes_that_earlier_releases_took_for_made(postgres_server: str) -> None:

@@ -72,6 +72,29 @@ async def test_behind_a_backup_it_lets_others_pass(
     assert "the oldest transaction there is that of pg_dump (pid " in line
 
 
+async def test_a_deadlock_is_a_lock_that_was_not_to_be_had(
+    old: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.1)
+    # Sooner than it gives up waiting: it is the migration's session that finds it.
+    name = await old.fetchval("SELECT current_database()")
+    await old.execute(f"ALTER DATABASE {name} SET deadlock_timeout = '400ms'")
+    await old.execute(REGISTERED)
+    await migrate(str(old.url), "0320_worker_drain")  # the next one locks the ledger, and then the processes
+    async with old.transaction() as other:
+        await other.execute("SET LOCAL deadlock_timeout = '60s'")
+        await other.execute(RENEWAL)
+        migrating = asyncio.create_task(migrate(str(old.url)))
+        try:
+            await eventually(lambda: old.fetchval(WAITS))
+            await other.execute("LOCK TABLE taskgate.ledger IN ROW EXCLUSIVE MODE")
+        except BaseException:
+            migrating.cancel()
+            raise
+    async with asyncio.timeout(20):
+        assert await migrating == known_revisions()[-1]
+
+
 async def test_a_schema_of_a_later_release_stays_as_it_is(old: Database, caplog: pytest.LogCaptureFixture) -> None:
     await old.execute("UPDATE taskgate.alembic_version SET version_num = '9999_later'")
     assert await migrate(str(old.url)) == "9999_later"

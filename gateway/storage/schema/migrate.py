@@ -9,7 +9,6 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -18,6 +17,7 @@ from sqlalchemy.pool import NullPool
 from gateway.storage.database import connect
 from gateway.storage.driver_errors import translated
 from gateway.storage.preflight import DatabaseUnfit, check_migratable
+from gateway.storage.schema.revisions import known_revisions
 from gateway.storage.schema.statements import read
 
 log = logging.getLogger(__name__)
@@ -35,12 +35,6 @@ FROM pg_stat_activity
 WHERE datname = current_database() AND xact_start < now() - interval '1 s' AND backend_type = 'client backend'
 ORDER BY xact_start LIMIT 1
 """
-
-
-def known_revisions() -> list[str]:
-    """All revisions of this release, the oldest first."""
-    script = ScriptDirectory.from_config(_config())
-    return [revision.revision for revision in script.walk_revisions()][::-1]
 
 
 def _config() -> Config:

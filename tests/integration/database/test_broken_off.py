@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError
 
 from gateway.storage.schema import migrate as module
 from gateway.storage.schema import statements
-from gateway.storage.schema.migrate import create_legacy_tables, known_revisions, migrate
+from gateway.storage.schema.migrate import create_legacy_tables, migrate
+from gateway.storage.schema.revisions import known_revisions
 
 #: Everything that migrations make, a line each.
 SCHEMA = """

@@ -12,8 +12,10 @@ import pytest
 import pytest_asyncio
 
 from gateway.storage.database import Database
+from gateway.storage.preflight import DatabaseUnfit, check_database
 from gateway.storage.schema import migrate as module
-from gateway.storage.schema.migrate import create_legacy_tables, known_revisions, migrate
+from gateway.storage.schema.migrate import create_legacy_tables, migrate
+from gateway.storage.schema.revisions import known_revisions
 from workers.testing.waiting import eventually
 
 #: The revision before the one that changes the table of processes.
@@ -100,6 +102,16 @@ async def test_a_schema_of_a_later_release_stays_as_it_is(old: Database, caplog:
     assert await migrate(str(old.url)) == "9999_later"
     assert "the schema is at 9999_later, of a later release: nothing to do" in caplog.messages
     assert await old.fetchval("SELECT version_num FROM taskgate.alembic_version") == "9999_later"
+
+
+async def test_nobody_starts_on_a_schema_that_is_behind(old: Database) -> None:
+    behind = len(known_revisions()) - 1 - known_revisions().index(BEFORE)
+    with pytest.raises(DatabaseUnfit, match=f"is {behind} migrations behind, at {BEFORE}: run `taskgate db migrate`"):
+        await check_database(str(old.url))
+    await migrate(str(old.url))
+    await check_database(str(old.url))
+    await old.execute("UPDATE taskgate.alembic_version SET version_num = '9999_later'")
+    await check_database(str(old.url))
 
 
 async def said(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -219,6 +219,15 @@ def test_what_pods_wait_for_waits_for_no_pod() -> None:
     assert hooks == {"tg-migrate": "pre-install,pre-upgrade", "tg-temporal-namespace-1": None}
 
 
+def test_a_browser_may_stay_with_one_gateway() -> None:
+    values = CHART.parent / "values" / "full.yaml"
+    assert of("Service", values)["tg-gateway"]["spec"]["sessionAffinity"] == "None"
+    chosen = ("--values", str(values), "--set", "gateway.service.sessionAffinity=ClientIP")
+    done = helm("template", "tg", str(CHART), *chosen, "--show-only", "templates/gateway.yaml")
+    (service,) = [one for one in yaml.safe_load_all(done.stdout) if one["kind"] == "Service"]
+    assert service["spec"]["sessionAffinity"] == "ClientIP"
+
+
 def test_prometheus_is_let_in_where_there_are_rules() -> None:
     full = next(one for one in VALUES if one.stem == "full")
     assert of("PrometheusRule", full)

@@ -9,6 +9,7 @@ import asyncpg
 from backends.errors import TaskgateError
 from gateway.errors import DatabaseUnavailable
 from gateway.storage.database import connect
+from gateway.storage.schema.revisions import known_revisions
 
 #: A database that does not answer within this time (seconds) counts as away; start-up then waits for it elsewhere.
 PATIENCE = 3.0
@@ -24,6 +25,7 @@ SELECT to_regclass('taskgate.dispatch') IS NOT NULL AS is_migrated,
              WHERE to_regclass('task_logs') IS NOT NULL AND NOT has_table_privilege('task_logs', p)) AS missing,
        to_regclass('taskgate.recovery') IS NOT NULL AS may_be_behind, current_user AS who, current_database() AS name
 """
+_REVISION = "SELECT version_num FROM taskgate.alembic_version"
 #: After a restore: engines may hold what this database does not know.
 _UNFINISHED = "SELECT began_at::text FROM taskgate.recovery WHERE finished_at IS NULL"
 
@@ -53,6 +55,7 @@ async def check_database(url: str) -> None:
                 assert found is not None
                 _check_legacy(found)
                 _check_own(found)
+                _check_revision(found["name"], await connection.fetchval(_REVISION))
                 unfinished = await connection.fetchval(_UNFINISHED) if found["may_be_behind"] else None
             finally:
                 await connection.close()
@@ -89,3 +92,11 @@ def _check_own(found: asyncpg.Record) -> None:
         raise DatabaseUnfit(f"rights are missing: GRANT {rights} ON task_logs TO {found['who']}")
     if not found["is_migrated"]:
         raise DatabaseUnfit(f"database {found['name']} has no tables of the gateway: run `taskgate db migrate`")
+
+
+def _check_revision(name: str, reached: str | None) -> None:
+    """A release runs on the schema of a later one, which it does not know, and not on that of an earlier one."""
+    known = known_revisions()
+    if reached in known[:-1]:
+        behind = len(known) - 1 - known.index(reached)
+        raise DatabaseUnfit(f"database {name} is {behind} migrations behind, at {reached}: run `taskgate db migrate`")

@@ -15,10 +15,12 @@ SELECT clock_timestamp() AS now, (SELECT why FROM taskgate.guardrail_freeze) AS 
 SELECT COALESCE(GREATEST((SELECT max(version) FROM taskgate.guardrail_setting), (SELECT max(version) FROM taskgate.guardrail)), 0)
 
 -- name: guards
-SELECT * FROM taskgate.guardrail
+SELECT tenant_id, phase, redis_stage, entry_id, moved_at, armed_at, since, rollbacks, rolled_back_at, cooldown_ends, concerns, version
+FROM taskgate.guardrail
 
 -- name: guard_for_change
-SELECT * FROM taskgate.guardrail WHERE tenant_id = $1 FOR UPDATE
+SELECT tenant_id, phase, redis_stage, entry_id, moved_at, armed_at, since, rollbacks, rolled_back_at, cooldown_ends, concerns, version
+FROM taskgate.guardrail WHERE tenant_id = $1 FOR UPDATE
 
 -- name: settings
 SELECT scope, settings, version, who, why, at FROM taskgate.guardrail_setting ORDER BY scope
@@ -120,7 +122,8 @@ VALUES ('msg_' || replace(gen_random_uuid()::text, '-', ''), '', NULL, 'guardrai
 
 -- name: concerned
 -- Guards that are not at rest, or of tenant $1.
-SELECT * FROM taskgate.guardrail WHERE CASE WHEN $1::text IS NULL THEN phase <> 'resting' ELSE tenant_id = $1 END ORDER BY tenant_id
+SELECT tenant_id, phase, redis_stage, entry_id, moved_at, armed_at, since, rollbacks, rolled_back_at, cooldown_ends, concerns, version
+FROM taskgate.guardrail WHERE CASE WHEN $1::text IS NULL THEN phase <> 'resting' ELSE tenant_id = $1 END ORDER BY tenant_id
 
 -- name: freeze_now
 SELECT since, why FROM taskgate.guardrail_freeze

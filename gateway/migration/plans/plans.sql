@@ -8,24 +8,34 @@ SELECT pg_advisory_xact_lock(hashtext('taskgate.plan'))
 SELECT clock_timestamp() AS now
 
 -- name: plan
-SELECT * FROM taskgate.plan WHERE name = $1
+SELECT name, document, state, says, wave, moved_at, is_troubled, approved_by, approved_at, share_before, share_after, created_by,
+       created_at, started_by, started_at, ended_at, version, summary
+FROM taskgate.plan WHERE name = $1
 
 -- name: plan_for_change
-SELECT * FROM taskgate.plan WHERE name = $1 FOR UPDATE
+SELECT name, document, state, says, wave, moved_at, is_troubled, approved_by, approved_at, share_before, share_after, created_by,
+       created_at, started_by, started_at, ended_at, version, summary
+FROM taskgate.plan WHERE name = $1 FOR UPDATE
 
 -- name: plans
-SELECT * FROM taskgate.plan ORDER BY created_at DESC, name LIMIT $1
+SELECT name, document, state, says, wave, moved_at, is_troubled, approved_by, approved_at, share_before, share_after, created_by,
+       created_at, started_by, started_at, ended_at, version, summary
+FROM taskgate.plan ORDER BY created_at DESC, name LIMIT $1
 
 -- name: under_way
 -- Plans of which something may be to be done: also one that is over, but has overrides left.
-SELECT * FROM taskgate.plan p
+SELECT name, document, state, says, wave, moved_at, is_troubled, approved_by, approved_at, share_before, share_after, created_by,
+       created_at, started_by, started_at, ended_at, version, summary
+FROM taskgate.plan p
 WHERE state IN ('running', 'baking', 'held', 'rolling_back')
    OR EXISTS (SELECT 1 FROM taskgate.plan_tenant t WHERE t.plan = p.name AND t.by_override)
 ORDER BY name
 
 -- name: others_under_way
 -- Plans beside $1 that have begun and are not over.
-SELECT * FROM taskgate.plan
+SELECT name, document, state, says, wave, moved_at, is_troubled, approved_by, approved_at, share_before, share_after, created_by,
+       created_at, started_by, started_at, ended_at, version, summary
+FROM taskgate.plan
 WHERE name <> $1 AND state IN ('running', 'baking', 'held', 'paused', 'rolling_back')
 
 -- name: taken

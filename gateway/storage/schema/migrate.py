@@ -9,7 +9,6 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -18,6 +17,7 @@ from sqlalchemy.pool import NullPool
 from gateway.storage.database import connect
 from gateway.storage.driver_errors import translated
 from gateway.storage.preflight import DatabaseUnfit, check_migratable
+from gateway.storage.schema.revisions import known_revisions
 from gateway.storage.schema.statements import read
 
 log = logging.getLogger(__name__)
@@ -37,12 +37,6 @@ ORDER BY xact_start LIMIT 1
 """
 
 
-def known_revisions() -> list[str]:
-    """All revisions of this release, the oldest first."""
-    script = ScriptDirectory.from_config(_config())
-    return [revision.revision for revision in script.walk_revisions()][::-1]
-
-
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", "gateway.storage.schema:migrations")
@@ -53,12 +47,17 @@ def _upgrade(connection: Connection, revision: str) -> str | None:
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
-    done = MigrationContext.configure(connection, opts={"version_table_schema": "taskgate"})
-    return done.get_current_revision()
+    return _stored(connection)
+
+
+def _stored(connection: Connection) -> str | None:
+    """The revision that the schema is at; None: there is none yet."""
+    context = MigrationContext.configure(connection, opts={"version_table_schema": "taskgate"})
+    return context.get_current_revision()
 
 
 async def migrate(database_url: str, revision: str = "head") -> str | None:
-    """Create or upgrade the schema `taskgate`; gives the revision that it is at.
+    """Create or upgrade the schema `taskgate`; gives the revision that it is at. One of a later release stays as it is.
 
     Raises `DatabaseUnavailable`, `DatabaseUnfit` (not MemStack's database, or missing rights: nothing was changed).
     """
@@ -83,6 +82,11 @@ async def migrate(database_url: str, revision: str = "head") -> str | None:
                     await asyncio.sleep(0.1)
                 await connection.execute(text("CREATE SCHEMA IF NOT EXISTS taskgate"))
                 await connection.commit()
+                stored = await guard.run_sync(_stored)
+                if stored is not None and stored not in known_revisions():
+                    # As after the way back (docs/upgrading.md), where a deployment migrates first.
+                    log.warning("the schema is at %s, of a later release: nothing to do", stored)
+                    return stored
                 return await _upgraded(connection, guard, revision)
     except DBAPIError as error:
         if isinstance(cause := _cause(error), asyncpg.InsufficientPrivilegeError):
@@ -102,7 +106,7 @@ async def _upgraded(connection: AsyncConnection, guard: AsyncConnection, revisio
             await connection.commit()
             return reached
         except DBAPIError as error:
-            if not isinstance(_cause(error), asyncpg.LockNotAvailableError):
+            if not isinstance(_cause(error), asyncpg.LockNotAvailableError | asyncpg.DeadlockDetectedError):
                 raise
             await connection.rollback()
             statement = " ".join((error.statement or "").split())[:100]

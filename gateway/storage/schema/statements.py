@@ -34,6 +34,20 @@ def read(name: str) -> str:
 #: behind it: shorter than the renewal of a lease may take.
 LOCK_SECONDS = 1
 
+#: An index that is made outside of a transaction, and its table.
+_MADE = re.compile(r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (\w+)\s+ON ([\w.]+)")
+_UNFINISHED = """
+SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+WHERE NOT i.indisvalid AND c.relname = '{}' AND i.indrelid = to_regclass('{}')
+"""
+
+
+def _drop_unfinished(statements: list[str]) -> None:
+    """Remains of builds of these indexes that were broken off: of no use, and IF NOT EXISTS would keep them."""
+    for made in filter(None, map(_MADE.match, statements)):
+        if name := op.get_bind().exec_driver_sql(_UNFINISHED.format(*made.groups())).scalar():
+            op.execute(f"DROP INDEX CONCURRENTLY {name}")
+
 
 def run_file(name: str) -> None:
     """Run a migration's file; one named `*.autocommit.sql` outside of a transaction (`CREATE INDEX CONCURRENTLY`).
@@ -42,7 +56,9 @@ def run_file(name: str) -> None:
     """
     if name.endswith(".autocommit.sql"):
         with op.get_context().autocommit_block():
-            for statement in split(read(name)):
+            statements = split(read(name))
+            _drop_unfinished(statements)
+            for statement in statements:
                 op.execute(statement)
     else:
         op.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")

@@ -12,8 +12,10 @@ import pytest
 import pytest_asyncio
 
 from gateway.storage.database import Database
+from gateway.storage.preflight import DatabaseUnfit, check_database
 from gateway.storage.schema import migrate as module
-from gateway.storage.schema.migrate import create_legacy_tables, known_revisions, migrate
+from gateway.storage.schema.migrate import create_legacy_tables, migrate
+from gateway.storage.schema.revisions import known_revisions
 from workers.testing.waiting import eventually
 
 #: The revision before the one that changes the table of processes.
@@ -82,17 +84,8 @@ async def test_entries_that_took_others_back_name_them_also_those_that_the_relea
     acme, listed = ("launchdarkly", "tenant:acme"), ("launchdarkly", "several")
     one = [*acme, None, "live", "pilot", "5"], [*acme, "live", None, "not made: it is full", "5"]
     more = [*listed, None, None, "wave", "6"], [*listed, None, None, "not made: it is away", "6"]
-    by_hand = (
-        ["override", "tenant:acme", "off", "live", "w", "7"],
-        [
-            "override",
-            "tenant:acme",
-            "live",
-            "off",
-            "not made: to last",
-            "7",
-        ],
-    )
+    hand = ("override", "tenant:acme")
+    by_hand = [*hand, "off", "live", "w", "7"], [*hand, "live", "off", "not made: to last", "7"]
     for row in (*one, *one, *more, *by_hand):
         await old.execute(ENTRY, *row)
     await migrate(str(old.url))
@@ -101,6 +94,46 @@ async def test_entries_that_took_others_back_name_them_also_those_that_the_relea
     for row in one:
         await old.execute(ENTRY, *row)
     assert await old.fetchval("SELECT undoes FROM taskgate.ledger WHERE id = 10") == 9
+
+
+async def test_a_deadlock_is_a_lock_that_was_not_to_be_had(
+    old: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.1)
+    # Sooner than it gives up waiting: it is the migration's session that finds it.
+    name = await old.fetchval("SELECT current_database()")
+    await old.execute(f"ALTER DATABASE {name} SET deadlock_timeout = '400ms'")
+    await old.execute(REGISTERED)
+    await migrate(str(old.url), "0320_worker_drain")  # the next one locks the ledger, and then the processes
+    async with old.transaction() as other:
+        await other.execute("SET LOCAL deadlock_timeout = '60s'")
+        await other.execute(RENEWAL)
+        migrating = asyncio.create_task(migrate(str(old.url)))
+        try:
+            await eventually(lambda: old.fetchval(WAITS))
+            await other.execute("LOCK TABLE taskgate.ledger IN ROW EXCLUSIVE MODE")
+        except BaseException:
+            migrating.cancel()
+            raise
+    async with asyncio.timeout(20):
+        assert await migrating == known_revisions()[-1]
+
+
+async def test_a_schema_of_a_later_release_stays_as_it_is(old: Database, caplog: pytest.LogCaptureFixture) -> None:
+    await old.execute("UPDATE taskgate.alembic_version SET version_num = '9999_later'")
+    assert await migrate(str(old.url)) == "9999_later"
+    assert "the schema is at 9999_later, of a later release: nothing to do" in caplog.messages
+    assert await old.fetchval("SELECT version_num FROM taskgate.alembic_version") == "9999_later"
+
+
+async def test_nobody_starts_on_a_schema_that_is_behind(old: Database) -> None:
+    behind = len(known_revisions()) - 1 - known_revisions().index(BEFORE)
+    with pytest.raises(DatabaseUnfit, match=f"is {behind} migrations behind, at {BEFORE}: run `taskgate db migrate`"):
+        await check_database(str(old.url))
+    await migrate(str(old.url))
+    await check_database(str(old.url))
+    await old.execute("UPDATE taskgate.alembic_version SET version_num = '9999_later'")
+    await check_database(str(old.url))
 
 
 async def said(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 
 import asyncpg
@@ -48,6 +49,17 @@ async def test_a_database_that_is_not_migrated(command: tuple[str, ...], databas
     await connection.execute("DROP SCHEMA taskgate CASCADE")
     said = await refusal(*command, DATABASE_URL=database_url, REDIS_URL=redis_server)
     assert said == f"taskgate: database {name} has no tables of the gateway: run `taskgate db migrate`\n"
+    await connection.close()
+
+
+@BOTH
+async def test_a_schema_of_an_earlier_release(command: tuple[str, ...], database_url: str, redis_server: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("UPDATE taskgate.alembic_version SET version_num = '0260_recovery'")
+    said = await refusal(*command, DATABASE_URL=database_url, REDIS_URL=redis_server)
+    assert re.fullmatch(
+        r"taskgate: database \w+ is \d+ migrations behind, at 0260_recovery: run `taskgate db migrate`\n", said
+    )
     await connection.close()
 
 

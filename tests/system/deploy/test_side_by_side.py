@@ -13,7 +13,7 @@ import secrets
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,6 +179,38 @@ class Traffic:
             self.refused.append((answer.status_code, answer.text))
 
 
+class Run:
+    """A run of a DAG that waits for an answer, as long as it is open."""
+
+    DAG = "nodes: {ok: {approval: {message: go?}}}"
+
+    def __init__(self, home: Household) -> None:
+        self._home = home
+        self._id = ""
+
+    async def begin(self, side: Side) -> None:
+        """Return when a worker has carried it as far as it goes."""
+        await self._ask(side, "PUT", "dags/waits", content=self.DAG)
+        started = {"dag": "waits", "params": {}, "project_id": self._home.project_id}
+        self._id = (await self._ask(side, "POST", "dag-runs", json=started))["run_id"]
+        await self._until(side, lambda run: any(node["status"] == "waiting" for node in run["nodes"]))
+
+    async def end(self, side: Side) -> None:
+        """Answered there; return when it is completed."""
+        await self._ask(side, "POST", f"dag-runs/{self._id}/nodes/ok/approve", json={"approved": True})
+        await self._until(side, lambda run: run["status"] == "completed")
+
+    async def _until(self, side: Side, holds: Callable[[Any], bool]) -> None:
+        await eventually(lambda: self._ask(side, "GET", f"dag-runs/{self._id}"), holds, within=PATIENCE)
+
+    async def _ask(self, side: Side, method: str, path: str, **body: Any) -> Any:
+        kind = {"Content-Type": "application/yaml"} if "content" in body else {}
+        async with httpx.AsyncClient(base_url=f"{side.url}/gateway/v1/", timeout=PATIENCE) as http:
+            answer = await http.request(method, path, headers=self._home.owner.headers | kind, **body)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+
 @asynccontextmanager
 async def database_of_before(url: str) -> AsyncIterator[str]:
     """One with MemStack's tables alone."""
@@ -217,6 +249,7 @@ async def test_an_upgrade_under_traffic_and_back(
         flag.write(Stage.OFF)
         flag.write(Stage.LIVE, homes[1].tenant_id)
         traffic = Traffic(homes)
+        run = Run(homes[1])
         sending = asyncio.create_task(traffic.run())
         try:
             await old.migrate()
@@ -224,6 +257,7 @@ async def test_an_upgrade_under_traffic_and_back(
             await old.start()
             await traffic.only(old.url)
             await traffic.more()
+            await run.begin(old)
             await new.migrate()
             await traffic.more()
             await new.start()
@@ -232,6 +266,7 @@ async def test_an_upgrade_under_traffic_and_back(
             await traffic.only(new.url)
             await old.leave()
             await traffic.more()
+            await run.end(new)
             # And back.
             await old.start()
             await traffic.only(old.url, new.url)

@@ -210,6 +210,24 @@ def test_the_migration_has_a_secret_of_its_own(values: Path) -> None:
     assert url not in {one["secretRef"]["name"] for one in gateway["envFrom"] if "secretRef" in one}
 
 
+def test_what_pods_wait_for_waits_for_no_pod() -> None:
+    """When told to wait, Helm runs hooks of `post-install` when all is ready, and workers wait for the namespace."""
+    hooks = {
+        name: one["metadata"].get("annotations", {}).get("helm.sh/hook")
+        for name, one in of("Job", CHART.parent / "values" / "full.yaml").items()
+    }
+    assert hooks == {"tg-migrate": "pre-install,pre-upgrade", "tg-temporal-namespace-1": None}
+
+
+def test_a_browser_may_stay_with_one_gateway() -> None:
+    values = CHART.parent / "values" / "full.yaml"
+    assert of("Service", values)["tg-gateway"]["spec"]["sessionAffinity"] == "None"
+    chosen = ("--values", str(values), "--set", "gateway.service.sessionAffinity=ClientIP")
+    done = helm("template", "tg", str(CHART), *chosen, "--show-only", "templates/gateway.yaml")
+    (service,) = [one for one in yaml.safe_load_all(done.stdout) if one["kind"] == "Service"]
+    assert service["spec"]["sessionAffinity"] == "ClientIP"
+
+
 def test_prometheus_is_let_in_where_there_are_rules() -> None:
     full = next(one for one in VALUES if one.stem == "full")
     assert of("PrometheusRule", full)

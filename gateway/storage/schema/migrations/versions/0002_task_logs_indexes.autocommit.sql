@@ -3,20 +3,6 @@
 -- while a task runs (progress, message, result, started_at, worker_id), so those updates stay heap-only.
 -- Text of unlimited length is cut, because an index entry over a third of a page would make an INSERT fail.
 
--- What an earlier, broken-off build left behind is not used by PostgreSQL, and IF NOT EXISTS would keep it.
-DO $$
-DECLARE
-    broken regclass;
-BEGIN
-    FOR broken IN
-        SELECT i.indexrelid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-        WHERE NOT i.indisvalid AND c.relname LIKE 'taskgate\_%'
-    LOOP
-        EXECUTE 'DROP INDEX ' || broken;
-    END LOOP;
-END
-$$;
-
 -- Newest first; tasks created in a time window, by status.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS taskgate_recent ON task_logs (created_at DESC) INCLUDE (id, status);
 

@@ -8,4 +8,3 @@ down_revision = "0012_dags"
 
 def upgrade() -> None:
     run_file("0013_operations.sql")
-    run_file("0013_finished.autocommit.sql")

@@ -3,7 +3,7 @@
 from gateway.storage.schema.statements import run_file
 
 revision = "0014_callbacks"
-down_revision = "0013_operations"
+down_revision = "0013_operations_indexes"
 
 
 def upgrade() -> None:

@@ -8,4 +8,3 @@ down_revision = "0016_dag_runs"
 
 def upgrade() -> None:
     run_file("0017_limits.sql")
-    run_file("0017_held.autocommit.sql")

@@ -3,7 +3,7 @@
 from gateway.storage.schema.statements import run_file
 
 revision = "0018_turns"
-down_revision = "0017_limits"
+down_revision = "0017_limits_indexes"
 
 
 def upgrade() -> None:

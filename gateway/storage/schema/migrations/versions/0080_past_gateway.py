@@ -8,4 +8,3 @@ down_revision = "0076_start_entries"
 
 def upgrade() -> None:
     run_file("0080_past_gateway.sql")
-    run_file("0080_foreign_rows.autocommit.sql")

@@ -3,7 +3,7 @@
 from gateway.storage.schema.statements import run_file
 
 revision = "0090_not_begun"
-down_revision = "0080_past_gateway"
+down_revision = "0080_past_gateway_indexes"
 
 
 def upgrade() -> None:

@@ -8,4 +8,3 @@ down_revision = "0121_probes"
 
 def upgrade() -> None:
     run_file("0130_parity.sql")
-    run_file("0130_uncounted.autocommit.sql")

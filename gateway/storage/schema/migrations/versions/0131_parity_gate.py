@@ -3,7 +3,7 @@
 from gateway.storage.schema.statements import run_file
 
 revision = "0131_parity_gate"
-down_revision = "0130_parity"
+down_revision = "0130_parity_indexes"
 
 
 def upgrade() -> None:

@@ -8,4 +8,3 @@ down_revision = "0131_parity_gate"
 
 def upgrade() -> None:
     run_file("0140_guardrails.sql")
-    run_file("0140_guardrails.autocommit.sql")

@@ -3,7 +3,7 @@
 from gateway.storage.schema.statements import run_file
 
 revision = "0150_tally"
-down_revision = "0140_guardrails"
+down_revision = "0140_guardrails_indexes"
 
 
 def upgrade() -> None:

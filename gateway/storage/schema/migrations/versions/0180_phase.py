@@ -8,4 +8,3 @@ down_revision = "0170_plans"
 
 def upgrade() -> None:
     run_file("0180_phase.sql")
-    run_file("0180_phase_indexes.autocommit.sql")

@@ -17,20 +17,6 @@ BEGIN
 END
 $$;
 
--- What an earlier, broken-off build left behind.
-DO $$
-DECLARE
-    broken regclass;
-BEGIN
-    FOR broken IN
-        SELECT i.indexrelid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-        WHERE NOT i.indisvalid AND c.relname LIKE 'phase\_%'
-    LOOP
-        EXECUTE 'DROP INDEX ' || broken;
-    END LOOP;
-END
-$$;
-
 -- The type at the end: those of one type are picked out without a look at the rows.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS phase_tenant
     ON taskgate.dispatch (tenant_id, phase, created_at DESC, task_id DESC, left(task_type, 200));
@@ -76,6 +62,8 @@ UPDATE taskgate.attempt SET is_counted = false WHERE outcome IS NULL AND is_coun
 CREATE INDEX CONCURRENTLY IF NOT EXISTS phase_uncounted ON taskgate.attempt (started_at) INCLUDE (worker_id) WHERE NOT is_counted;
 
 DROP INDEX CONCURRENTLY IF EXISTS taskgate.dispatch_tenant_state;
+-- Of a run that was broken off among the new names below.
+DROP INDEX CONCURRENTLY IF EXISTS taskgate.dispatch_tenant_phase;
 DROP INDEX CONCURRENTLY IF EXISTS taskgate.dispatch_tenant_recent;
 DROP INDEX CONCURRENTLY IF EXISTS taskgate.dispatch_tenant_type;
 DROP INDEX CONCURRENTLY IF EXISTS taskgate.dispatch_open;

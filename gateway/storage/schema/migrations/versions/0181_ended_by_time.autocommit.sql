@@ -1,16 +1,4 @@
 -- A row of `task_logs` is in the index of the open ones, and then in those of the ended ones; none has it twice.
-DO $$
-DECLARE
-    broken regclass;
-BEGIN
-    FOR broken IN
-        SELECT i.indexrelid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-        WHERE NOT i.indisvalid AND c.relname LIKE 'taskgate\_%'
-    LOOP
-        EXECUTE 'DROP INDEX ' || broken;
-    END LOOP;
-END
-$$;
 
 -- Newest first of one status. The type at the end: those of one type are picked out without a look at the rows.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS taskgate_ended_recent ON task_logs (status, created_at DESC, left(task_type, 200))

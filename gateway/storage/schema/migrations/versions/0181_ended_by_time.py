@@ -3,7 +3,7 @@
 from gateway.storage.schema.statements import run_file
 
 revision = "0181_ended_by_time"
-down_revision = "0180_phase"
+down_revision = "0180_phase_indexes"
 
 
 def upgrade() -> None:

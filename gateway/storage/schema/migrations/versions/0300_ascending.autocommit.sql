@@ -1,18 +1,6 @@
 -- An index by descending time is entered at the beginning of each group: its pages are split in the middle, half of a page goes into the
 -- log, and both halves stay half empty. Ascending ones are entered at the end, where PostgreSQL leaves the full page as it is. Lists read them
--- backwards. What a broken-off run left behind goes first.
-DO $$
-DECLARE
-    broken regclass;
-BEGIN
-    FOR broken IN
-        SELECT i.indexrelid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-        WHERE NOT i.indisvalid AND c.relname LIKE 'ascending\_%'
-    LOOP
-        EXECUTE 'DROP INDEX ' || broken;
-    END LOOP;
-END
-$$;
+-- backwards.
 
 CREATE INDEX CONCURRENTLY IF NOT EXISTS ascending_tenant_phase
     ON taskgate.dispatch (tenant_id, phase, created_at, task_id, left(task_type, 200));

@@ -91,7 +91,7 @@ async def test_a_duty_that_always_fails_waits_longer_each_time_and_delays_no_oth
     engine = MemoryEngine(name="redis")
     told: list[str] = []
 
-    async def tell(ref: Any, reason: str) -> bool:
+    async def tell(ref: Any, reason: str, **more: Any) -> bool:
         told.append(ref.task_id)
         if ref.task_id == "bad":
             raise EngineError("it cannot be told this")
@@ -126,7 +126,7 @@ async def test_an_engine_that_slows_down_with_many_calls_is_told_few_at_once(
     """Redis reads a long list for each."""
     engine, under_way = MemoryEngine(name="redis"), 0
 
-    async def tell(ref: Any, reason: str) -> bool:
+    async def tell(ref: Any, reason: str, **more: Any) -> bool:
         nonlocal under_way
         under_way += 1
         try:
@@ -190,7 +190,7 @@ async def test_a_duty_without_an_answer_fails_if_its_engine_answers_otherwise(
     """A requeue that Redis does not finish in time keeps its worker's other tasks from nobody."""
     engine = MemoryEngine(name="redis")
 
-    async def requeue(ref: Any, reason: str) -> bool:
+    async def requeue(ref: Any, reason: str, **more: Any) -> bool:
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -227,7 +227,7 @@ async def test_a_run_that_was_claimed_again_is_not_taken_back(
     """Its engine gave it to another worker meanwhile: Temporal by a time-out of its own."""
     engine = MemoryEngine(name="temporal")
 
-    async def requeue(ref: Any, reason: str) -> bool:
+    async def requeue(ref: Any, reason: str, **more: Any) -> bool:
         raise AssertionError("a living worker runs it")
 
     monkeypatch.setattr(engine, "requeue_workflow", requeue)

@@ -47,6 +47,7 @@ SELECT 1 FROM taskgate.dispatch WHERE task_id = ANY ($1::text[]) ORDER BY task_i
 -- name: ended
 -- Of the starts that a lost worker held ($1 task ids, $2 epochs) those that are not open any more on engine $3, and how they ended:
 -- as their last attempt did. What never began, or did not end by itself, was stopped or went elsewhere.
+-- A payload without an epoch, which is held as the first start, may have been adopted as a later one (`foreign.sql:adopt`).
 SELECT h.task_id, h.epoch, d.group_id, d.task_type,
        CASE a.outcome WHEN 'completed' THEN 'completed' WHEN 'failed' THEN 'failed' ELSE 'cancelled' END AS state,
        CASE WHEN a.outcome IS DISTINCT FROM 'completed' THEN COALESCE(a.error, 'its run had ended') END AS error
@@ -55,7 +56,8 @@ JOIN taskgate.dispatch d ON d.task_id = h.task_id
 LEFT JOIN LATERAL (
     SELECT r.outcome, r.error FROM taskgate.attempt r
     WHERE r.task_id = h.task_id AND r.epoch = h.epoch AND r.backend = $3 ORDER BY r.attempt DESC LIMIT 1) AS a ON true
-WHERE d.state NOT IN ('starting', 'queued', 'running') OR d.epoch <> h.epoch OR d.backend <> $3
+WHERE d.state NOT IN ('starting', 'queued', 'running') OR d.backend <> $3
+   OR d.epoch <> h.epoch AND NOT (h.epoch = 1 AND d.rule IS NOT DISTINCT FROM 'producer')
 
 -- name: answered
 DELETE FROM taskgate.engine_duty WHERE duty_id = ANY ($1::bigint[])

@@ -15,6 +15,7 @@ from backends.port import WorkflowState
 from gateway.recovery import duties as sending
 from gateway.recovery.reaper import SQL as REAPER_SQL
 from gateway.tasks.lifecycle.foreign import ForeignTasks
+from gateway.tasks.lifecycle.release import release
 from workers.outcome import FENCED, Stopped
 from workers.testing.waiting import eventually
 
@@ -368,6 +369,24 @@ async def test_what_a_lost_worker_adopted_and_ended_does_not_wait_again_for_a_le
     assert await duties.settle("redis", "release") == 1
     assert [await queue.llen(f"queue:group:{group}") for group in "ghi"] == [0, 1, 1]
     assert await queue.keys("taskgate:processing:*") == []
+
+
+async def test_what_was_given_back_and_adopted_anew_waits_again_when_its_worker_is_lost(
+    database, new_lease, dead_here, new_duties, new_reaper, redis_engine, queue, new_bench, new_task
+):  # fmt: skip
+    """Its payload names no epoch, and its start is not the first one."""
+    bench, task = await new_bench(), await new_task()
+    await database.execute("UPDATE task_logs SET created_at = now() - interval '1 hour'")
+    await release(database, None, by="ada")
+    await new_lease(bench.worker_id, backend="redis", lock_key=12, **dead_here)
+    await queue.rpush("queue:group:g", json.dumps({"task_id": task, "task_type": "probe", "group_id": "g"}))
+    await queue.sadd("queue:active_groups", "g")
+    await bench.next()
+    assert await ForeignTasks(database).adopt(task, "g", "probe", {"content": "x"})
+    await bench.kill()
+    await new_reaper().tick()
+    assert await new_duties(redis_engine).settle("redis", "release") == 1
+    assert await queue.llen("queue:group:g") == 1
 
 
 async def test_a_lost_run_that_its_engine_forgot_starts_anew(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
+from gateway.tasks.lifecycle.release import release
 
 
 async def test_a_pushed_task_becomes_a_task_of_the_gateway(producer, bridge, tasks, changes):
@@ -35,6 +36,22 @@ async def test_a_pushed_task_becomes_a_task_of_the_gateway(producer, bridge, tas
     assert await tasks.database.fetchval("SELECT count(*) FROM taskgate.bridge_entry") == 0
     assert changes.ids == [payload["task_id"]]
     assert changes.wakes == 1
+
+
+@pytest.mark.parametrize("is_older", [True, False])
+async def test_the_starts_of_a_task_that_was_given_back_are_not_taken_for_its_next_ones(
+    is_older, producer, bridge, tasks
+):
+    """`taskgate release` keeps no epoch; an engine that knows a start would give its end for that of the next one."""
+    payload = await producer.push()
+    if is_older:
+        await tasks.insert(payload["task_id"], created_at=datetime.now(UTC) - timedelta(hours=1))
+    await release(tasks.database, None, by="ada")
+    if not is_older:
+        await tasks.insert(payload["task_id"], created_at=datetime.now(UTC))
+    await bridge.tick()
+    epoch = (await tasks.dispatch(payload["task_id"]))["epoch"]
+    assert epoch == (pytest.approx(time.time() / 60, abs=5) if is_older else 0)
 
 
 async def test_the_runs_of_a_task_that_was_given_back_are_counted_on(producer, bridge, tasks):

@@ -66,7 +66,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "renew": lambda: Case(DISPATCH.renew, (DOWNWARDS, EPOCHS, "owner", 10.0), STARTING),
     "put_back": lambda: Case(DISPATCH.put_back, (DOWNWARDS, EPOCHS, "owner", 5.0), STARTING),
     "due_now": lambda: Case(DISPATCH.due_now, ("redis",), {"state": "waiting", "due_at": LATER}),
-    "evacuate": lambda: Case(DISPATCH.evacuate, ("redis",)),
+    "evacuate": lambda: Case(DISPATCH.evacuate, ("redis", 1000)),
     "declare_lost": lambda: Case(REAPER.declare_lost, (["owner"],), STARTING),
     "take_back": lambda: Case(REAPER.take_back, (3, 1000), {"state": "running", "worker_id": "lost", "attempt": 1}),
     "start_again": lambda: Case(REAPER.start_again, (DOWNWARDS, EPOCHS)),

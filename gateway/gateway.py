@@ -207,6 +207,7 @@ class Gateway:
         self.drain_watch.end_streams()
         self.parity_watch.end_streams()
         self.task_log.close()
+        await self.fleet_metrics.close()
         await self.feed.close()
         await self.overrides.close()
         await self.observer.close()

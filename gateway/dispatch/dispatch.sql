@@ -176,10 +176,14 @@ WHERE task_id = $1 AND epoch = $2 AND owner_id = $3 AND state || '' = 'starting'
 
 -- name: evacuate
 -- The backend is down for too long, and all its workers claim before they run. A task that nobody has claimed has certainly
--- not run, and will not run under this epoch. It waits again, and the engine gets a cancel when it is back.
-WITH unclaimed AS (
+-- not run, and will not run under this epoch. It waits again, and the engine gets a cancel when it is back. At most $2.
+WITH page AS MATERIALIZED (
     SELECT task_id FROM taskgate.dispatch
     WHERE backend = $1 AND phase = 'open' AND state IN ('starting', 'queued')
+    ORDER BY COALESCE(tenant_id, '-'), priority, created_at, task_id LIMIT $2::int
+), unclaimed AS (
+    SELECT task_id FROM taskgate.dispatch
+    WHERE task_id = ANY (ARRAY(SELECT task_id FROM page)) AND backend = $1 AND state IN ('starting', 'queued')
     ORDER BY task_id FOR UPDATE
 )
 UPDATE taskgate.dispatch d

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,10 @@ import asyncpg
 
 from gateway.dispatch.lane import Lane
 from gateway.dispatch.open_starts import SQL
+from gateway.errors import DatabaseUnavailable
 from gateway.pacing.throttle import Throttle
 from gateway.storage.database import Database, type_Connection
+from gateway.storage.driver_errors import is_of_statement
 
 #: Rows of one look, at most.
 MOST = 100
@@ -123,16 +125,16 @@ class DueTasks:
             return min(rest or beside, beside)
         with ExitStack() as looks:
             if full:
-                looks.enter_context(self._beside.look())
+                looks.enter_context(_look(self._beside))
             if not rest:
-                looks.enter_context(self._repeats.look())
+                looks.enter_context(_look(self._repeats))
             seconds = await db.fetchval(SQL.next_due, full, [] if rest else self._ready)
         return min((float(one) for one in (seconds, rest or None) if one is not None), default=None)
 
     async def _take_repeats(self, db: type_Connection, look: Look) -> tuple[list[asyncpg.Record], bool]:
         if self._repeats.rest:
             return [], False
-        with self._repeats.look():
+        with _look(self._repeats):
             return await _read(db, SQL.take_repeats, look.repeats, {}, look.ready)
 
     async def _take_waiting(self, db: type_Connection, look: Look) -> tuple[list[asyncpg.Record], bool]:
@@ -151,7 +153,7 @@ class DueTasks:
         self, db: type_Connection, look: Look, query: str, *values: Any
     ) -> tuple[list[asyncpg.Record], bool]:
         """The rows, and whether they are as many as were wanted."""
-        with self._beside.look() if look.full else nullcontext():
+        with _look(self._beside) if look.full else nullcontext():
             rows, is_cut = await _read(db, query, look.rows, look.room, look.full, *values)
         is_enough = is_cut or len(rows) == look.rows
         if look.full and is_enough:
@@ -166,6 +168,19 @@ class DueTasks:
             self._last_tenant = found[-1]["id"]
         tenants = [row["id"] for row in found if row["may_start"] or row["id"] == look.exempt]
         return tenants, not after and len(found) < TENANTS
+
+
+@contextmanager
+def _look(throttle: Throttle) -> Iterator[None]:
+    """Around a look. One that is cut off rests, so that other tasks have their turn meanwhile."""
+    try:
+        with throttle.look():
+            yield
+    except (TimeoutError, asyncpg.PostgresError, DatabaseUnavailable) as error:
+        # Within a transaction nobody knows yet whether the server is there.
+        if isinstance(error, TimeoutError) or is_of_statement(error):
+            throttle.give_up()
+        raise
 
 
 async def _read(

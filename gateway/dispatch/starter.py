@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 #: Longest wait for an engine (seconds): after it a start is uncertain, and a probe has failed.
 ENGINE_SECONDS = 10.0
+#: Tasks that one statement takes away from a backend that is down; so long that goes on between two probes (seconds).
+PAGE = 1000
+LEAVE_SECONDS = 2.0
 
 #: Evaluation, backend, latency, failed: for LaunchDarkly's migration metrics.
 FlagRecorder = Callable[["FlagEvaluation", str, timedelta, bool], None]
@@ -159,12 +162,19 @@ class Starter:
 
     async def _leave(self, lane: Lane) -> None:
         """Let its tasks go to the other backend, if it is certain that none of them can still run there."""
-        if Capability.FENCED in lane.engine.capabilities:
-            await self._record(SQL.evacuate, lane.engine.name)
+        if Capability.FENCED not in lane.engine.capabilities:
+            return
+        until = time.monotonic() + LEAVE_SECONDS
+        while await self._record(SQL.evacuate, lane.engine.name, PAGE):
             self._wake()
+            if time.monotonic() >= until:
+                return
 
-    async def _record(self, query: str, backend: str) -> None:
+    async def _record(self, query: str, backend: str, *values: object) -> int:
+        """Returns the number of tasks that were changed."""
         try:
-            await self._db.execute(query, backend)
+            tag = await self._db.execute(query, backend, *values)
         except DatabaseUnavailable:
             log.warning("PostgreSQL is away; what waits for %s is looked at later", backend)
+            return 0
+        return int(tag.rsplit(" ", 1)[-1])

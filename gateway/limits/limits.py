@@ -8,12 +8,13 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import asyncpg
 
 from gateway.errors import DatabaseUnavailable
+from gateway.limits.sweep import CHUNK, Sweep
 from gateway.pacing.throttle import Throttle
 from gateway.storage.database import Database
 from gateway.storage.listener import Listener
@@ -28,8 +29,12 @@ BUSY_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 5.0
 #: Longest rest after a look that took long (seconds): a rule that changed unannounced takes effect within five.
 LONGEST_REST: Final = 4.0
-#: Tasks that one statement releases or calls back.
-CHUNK: Final = 1000
+#: Tasks that one look lets go for free slots; a quota that grew by more is filled by several.
+MOST_FOR_SLOTS: Final = 5 * CHUNK
+#: Before all places in the indexes of what is held, and of what engines have.
+_AT_FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_HELD_START: Final = ("", "", 0, _AT_FIRST)
+_OPEN_START: Final = ("", "", 0, _AT_FIRST, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,10 @@ class Limits:
         self._announced = asyncio.Event()
         # Of what reads all that Temporal has, and all that projects' quotas hold.
         self._recalls, self._projects = (Throttle(longest=LONGEST_REST, clock=clock) for _ in range(2))
+        self._recall = Sweep(SQL.recall_paused, *_OPEN_START, clock=clock)
+        self._unpaused = Sweep(SQL.release_unpaused, *_HELD_START, clock=clock)
+        self._unlimited = Sweep(SQL.release_unlimited, *_HELD_START, clock=clock)
+        self._clock = clock
 
     # Questions ----------------------------------------------------------------------------------------------
 
@@ -140,17 +149,36 @@ class Limits:
         self._pauses = [Pause(**dict(row)) for row in await db.fetch(SQL.pauses)]
         self._weights = {row["tenant_id"]: row["weight"] for row in await db.fetch(SQL.weights)}
 
+    async def apply(self, limited: tuple[str, str] | None = None) -> None:
+        """Follow a rule that was changed just now, as far as that takes no time: `run` does the rest.
+
+        `limited`: tenant and project ('': the whole tenant) that have a quota of running tasks now. The change is done:
+        that PostgreSQL cannot be asked now is no error.
+        """
+        self._announced.set()
+        try:
+            await self.refresh()
+            if limited is not None:
+                # What is not reached has slots all the same; those that it leaves are given away by the next look.
+                await Sweep(SQL.mark_open, _AT_FIRST, "", clock=self._clock).go_on(self._db, *limited)
+            await self.settle()
+        except (DatabaseUnavailable, asyncpg.PostgresError) as error:
+            log.warning("a changed quota or pause is followed later (%s)", type(error).__name__)
+
     async def run(self) -> None:
         """Follow the tables, and release tasks that they no longer hold back, until cancelled."""
         self._listener.start()
         while True:
             is_asked = self._announced.is_set()
             self._announced.clear()
+            has_more = False
             try:
                 await self.refresh()
-                await self.settle(is_asked=is_asked)
+                has_more = await self.settle(is_asked=is_asked)
             except (DatabaseUnavailable, asyncpg.PostgresError) as error:
                 log.warning("quotas and pauses cannot be followed (%s); the last ones hold", type(error).__name__)
+            if has_more:
+                continue
             pause = BUSY_SECONDS if self._pauses or self._quotas else IDLE_SECONDS
             # `wait_for` would lose a cancellation that comes together with a wake-up (Python 3.11).
             with contextlib.suppress(TimeoutError):
@@ -160,33 +188,37 @@ class Limits:
     def _hear(self, _payload: str = "") -> None:
         self._announced.set()
 
-    async def settle(self, *, is_asked: bool = True) -> None:
-        """Call paused tasks back from engines, release the others. Raises `DatabaseUnavailable`.
+    async def settle(self, *, is_asked: bool = True) -> bool:
+        """Call paused tasks back from engines, release the others: a piece of each (`Sweep`), so that other rules are
+        read in between. Returns whether there is more. Raises `DatabaseUnavailable`.
 
-        Not `is_asked`: no rule has changed since the last time, as far as is known; what reads much rests then.
+        Not `is_asked`: no rule has changed since the last time, as far as is known. What is under way goes on then, and
+        what reads much rests.
         """
-        if self._pauses and self._recallable and (is_asked or not self._recalls.rest):
+        under_way: list[Sweep] = []
+
+        async def go_on(sweep: Sweep, *arguments: Any) -> int:
+            if is_asked:
+                sweep.begin_anew()
+            under_way.append(sweep)
+            return await sweep.go_on(self._db, *arguments)
+
+        if self._pauses and self._recallable and (is_asked or self._recall.is_under_way or not self._recalls.rest):
             with self._recalls.look():
-                recalled = await self._repeat(SQL.recall_paused, self._recallable, CHUNK)
+                recalled = await go_on(self._recall, self._recallable)
             if recalled:
                 self.cancel_soon()
         gone = await self._db.fetchrow(SQL.gone)
         assert gone is not None
-        freed = await self._repeat(SQL.release_unpaused, CHUNK) if gone["is_pause_gone"] else 0
-        freed += _count(await self._db.execute(SQL.release_for_slots))
-        if gone["is_quota_gone"] or (gone["by_project"] and (is_asked or not self._projects.rest)):
+        freed = await go_on(self._unpaused) if gone["is_pause_gone"] else 0
+        freed += _count(await self._db.execute(SQL.release_for_slots, MOST_FOR_SLOTS))
+        may_look = is_asked or self._unlimited.is_under_way or not self._projects.rest
+        if gone["is_quota_gone"] or (gone["by_project"] and may_look):
             with self._projects.look():
-                freed += _count(await self._db.execute(SQL.release_unlimited))
+                freed += await go_on(self._unlimited)
         if freed:
             self.wake()
-
-    async def _repeat(self, statement: str, *arguments: Any) -> int:
-        total = 0
-        while changed := _count(await self._db.execute(statement, *arguments)):
-            total += changed
-            if changed < CHUNK:
-                break
-        return total
+        return any(sweep.is_under_way for sweep in under_way)
 
 
 def _count(tag: str) -> int:

@@ -40,7 +40,7 @@ SET minute_at = $3, minute_tasks = $4, previous_tasks = $5, day = $6, day_bytes 
 WHERE tenant_id = $1 AND project_id = $2
 
 -- name: set_quota
--- Row, audit and notification in one. What is on an engine already takes its slots from now on.
+-- Row, audit and notification in one.
 WITH before AS (
     SELECT queued, running, per_minute, bytes_per_day FROM taskgate.quota WHERE tenant_id = $1 AND project_id = $2
 ), changed AS (
@@ -50,15 +50,26 @@ WITH before AS (
     SET queued = excluded.queued, running = excluded.running, per_minute = excluded.per_minute,
         bytes_per_day = excluded.bytes_per_day, set_by = excluded.set_by, set_at = now(), why = excluded.why
     RETURNING kept.*
-), open AS (
-    SELECT task_id FROM taskgate.dispatch
-    WHERE $4::bigint IS NOT NULL AND tenant_id = $1 AND phase = 'open'
-      AND ($2 = '' OR project_id = $2) AND takes_slot IS NOT TRUE
-    ORDER BY task_id FOR UPDATE
-), slots AS (
-    UPDATE taskgate.dispatch d SET takes_slot = true FROM open WHERE d.task_id = open.task_id
 )
 SELECT pg_notify('taskgate_limits', ''), (SELECT to_jsonb(before)::text FROM before) AS before FROM changed
+
+-- name: mark_open
+-- What is on an engine already takes slots of a new quota, the oldest first: when it leaves, the next may go at once. At most $1 after the
+-- place $2, $3.
+WITH page AS MATERIALIZED (
+    SELECT task_id, created_at FROM taskgate.dispatch
+    WHERE tenant_id = $4 AND phase = 'open' AND ($5 = '' OR project_id = $5) AND takes_slot IS NOT TRUE
+      AND (created_at, task_id) > ($2::timestamptz, $3::text)
+    ORDER BY created_at, task_id LIMIT $1::int
+), open AS (
+    SELECT task_id FROM taskgate.dispatch
+    WHERE task_id = ANY (ARRAY(SELECT task_id FROM page)) AND phase = 'open'
+    ORDER BY task_id FOR UPDATE
+), slots AS (
+    UPDATE taskgate.dispatch d SET takes_slot = true FROM open WHERE d.task_id = open.task_id RETURNING 1
+)
+SELECT (SELECT count(*) FROM page) AS found, (SELECT count(*) FROM slots) AS changed, created_at, task_id FROM page
+ORDER BY created_at DESC, task_id DESC LIMIT 1
 
 -- name: clear_quota
 WITH gone AS (
@@ -113,32 +124,55 @@ WHERE d.task_id = ANY ($1::text[]) AND d.state = 'waiting'
   AND (p.task_type IS NULL OR p.task_type = d.task_type)
 
 -- name: release_unpaused
--- Tasks that wait for a pause that is over; another pause may hold them again. At most $1 at once.
-UPDATE taskgate.dispatch d SET held = NULL
-FROM (
-    SELECT h.task_id FROM taskgate.dispatch h
-    WHERE h.held LIKE 'paused:%' AND h.phase = 'waiting'
-      AND NOT EXISTS (SELECT 1 FROM taskgate.pause p WHERE p.pause_id = substr(h.held, 8))
-    LIMIT $1 FOR UPDATE SKIP LOCKED
-) AS free
-WHERE d.task_id = free.task_id
+-- Tasks that wait for a pause that is over; another pause may hold them again. At most $1, from the place $2 to $5 on; of those without
+-- a tenant, which have no place, as many.
+WITH free AS MATERIALIZED (
+    SELECT * FROM (
+        SELECT h.task_id, h.tenant_id, h.held, h.priority, h.due_at FROM taskgate.dispatch h
+        WHERE h.held LIKE 'paused:%' AND h.phase = 'waiting'
+          AND (h.tenant_id, h.held, h.priority, h.due_at) >= ($2::text, $3::text, $4::smallint, $5::timestamptz)
+          AND NOT EXISTS (SELECT 1 FROM taskgate.pause p WHERE p.pause_id = substr(h.held, 8))
+        ORDER BY h.tenant_id, h.held, h.priority, h.due_at LIMIT $1::int FOR UPDATE OF h SKIP LOCKED
+    ) AS of_tenants
+    UNION ALL
+    SELECT task_id, $2, $3, $4, $5 FROM (
+        SELECT h.task_id FROM taskgate.dispatch h
+        WHERE h.held LIKE 'paused:%' AND h.phase = 'waiting' AND h.tenant_id IS NULL
+          AND NOT EXISTS (SELECT 1 FROM taskgate.pause p WHERE p.pause_id = substr(h.held, 8))
+        ORDER BY h.held, h.priority, h.due_at LIMIT $1::int FOR UPDATE OF h SKIP LOCKED
+    ) AS of_nobody
+), freed AS (
+    UPDATE taskgate.dispatch d SET held = NULL WHERE d.task_id = ANY (ARRAY(SELECT task_id FROM free)) RETURNING 1
+)
+SELECT (SELECT count(*) FROM free) AS found, (SELECT count(*) FROM freed) AS changed, tenant_id, held, priority, due_at FROM free
+ORDER BY tenant_id DESC, held DESC, priority DESC, due_at DESC LIMIT 1
 
 -- name: recall_paused
--- On backends where every worker claims before it runs ($1), a start that nobody has claimed will never run under this epoch. So
--- the task waits here, and a cancel is recorded for the engine. A repetition keeps its time. At most $2 at once.
-UPDATE taskgate.dispatch d
-SET state = 'waiting', held = 'paused:' || q.pause_id, cancel_epoch = d.epoch, cancel_backend = d.backend, owner_id = NULL,
-    queued_at = NULL, due_at = CASE WHEN d.failures > 0 THEN GREATEST(d.due_at, now()) ELSE now() END
-FROM (
-    SELECT o.task_id, p.pause_id
-    FROM taskgate.pause p
-    JOIN taskgate.dispatch o
-      ON (p.tenant_id IS NULL OR p.tenant_id = o.tenant_id) AND (p.project_id IS NULL OR p.project_id = o.project_id)
-     AND (p.task_type IS NULL OR p.task_type = o.task_type)
-    WHERE o.phase = 'open' AND o.state = 'queued' AND o.backend = ANY ($1::text[]) AND o.cancel_epoch IS NULL
-    LIMIT $2 FOR UPDATE OF o SKIP LOCKED
-) AS q
-WHERE d.task_id = q.task_id AND d.state = 'queued'
+-- On backends where every worker claims before it runs ($7), a start that nobody has claimed will never run under this epoch. So
+-- the task waits here, and a cancel is recorded for the engine. A repetition keeps its time. At most $1 after the place $2 to $6.
+WITH paused AS MATERIALIZED (
+    SELECT o.task_id, o.backend, COALESCE(o.tenant_id, '-') AS tenant, o.priority, o.created_at, p.pause_id
+    FROM taskgate.dispatch o
+    CROSS JOIN LATERAL (
+        SELECT p.pause_id FROM taskgate.pause p
+        WHERE (p.tenant_id IS NULL OR p.tenant_id = o.tenant_id) AND (p.project_id IS NULL OR p.project_id = o.project_id)
+          AND (p.task_type IS NULL OR p.task_type = o.task_type)
+        LIMIT 1
+    ) AS p
+    WHERE o.phase = 'open' AND o.state = 'queued' AND o.backend = ANY ($7::text[]) AND o.cancel_epoch IS NULL
+      AND (o.backend, COALESCE(o.tenant_id, '-'), o.priority, o.created_at, o.task_id)
+          > ($2::text, $3::text, $4::smallint, $5::timestamptz, $6::text)
+    ORDER BY o.backend, COALESCE(o.tenant_id, '-'), o.priority, o.created_at, o.task_id
+    LIMIT $1::int FOR UPDATE OF o SKIP LOCKED
+), back AS (
+    UPDATE taskgate.dispatch d
+    SET state = 'waiting', held = 'paused:' || q.pause_id, cancel_epoch = d.epoch, cancel_backend = d.backend, owner_id = NULL,
+        queued_at = NULL, due_at = CASE WHEN d.failures > 0 THEN GREATEST(d.due_at, now()) ELSE now() END
+    FROM paused q WHERE d.task_id = ANY (ARRAY(SELECT task_id FROM paused)) AND d.task_id = q.task_id AND d.state = 'queued'
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM paused) AS found, (SELECT count(*) FROM back) AS changed, backend, tenant, priority, created_at, task_id
+FROM paused ORDER BY backend DESC, tenant DESC, priority DESC, created_at DESC, task_id DESC LIMIT 1
 
 -- name: lock_slots
 -- One gateway at a time releases tasks of these tenants ($1, sorted).
@@ -191,7 +225,7 @@ SELECT COALESCE(bool_or(held LIKE 'paused:%' AND NOT EXISTS (SELECT 1 FROM taskg
 FROM reasons r
 
 -- name: release_for_slots
--- In addition to the trigger `free_slot`: release as many tasks as there are free slots. Nobody counts further than the quota. (What ends
+-- In addition to the trigger `free_slot`: release as many tasks as there are free slots, at most $1. Nobody counts further than the quota. (What ends
 -- with LIMIT says the order of an index: otherwise the planner reads the table for it, because open and held tasks are nowhere else.)
 WITH free AS (
     SELECT next.task_id
@@ -202,18 +236,19 @@ WITH free AS (
           AND h.held = CASE WHEN q.project_id = '' THEN 'quota:running' ELSE 'quota:running:project' END
           AND (q.project_id = '' OR h.project_id = q.project_id)
         ORDER BY h.priority, h.due_at
-        LIMIT GREATEST(0, COALESCE(q.running, 1000) - CASE WHEN q.running IS NULL THEN 0 ELSE (
+        LIMIT GREATEST(0, LEAST($1::int, COALESCE(q.running, 1000) - CASE WHEN q.running IS NULL THEN 0 ELSE (
             SELECT count(*) FROM (
                 SELECT 1 FROM taskgate.dispatch o
                 WHERE o.tenant_id = q.tenant_id AND o.phase = 'open'
                   AND (q.project_id = '' OR o.project_id = q.project_id)
                   AND NOT EXISTS (SELECT 1 FROM taskgate.dag_run r WHERE r.run_id = o.task_id)
-                ORDER BY o.created_at LIMIT q.running) AS few) END)
+                ORDER BY o.created_at LIMIT q.running) AS few) END))
     ) AS next
     WHERE (SELECT true FROM taskgate.dispatch w
            WHERE w.tenant_id = q.tenant_id AND w.phase = 'waiting'
              AND w.held = CASE WHEN q.project_id = '' THEN 'quota:running' ELSE 'quota:running:project' END
            ORDER BY w.priority LIMIT 1)
+    LIMIT $1::int
 ), held AS (
     SELECT task_id FROM taskgate.dispatch
     WHERE task_id = ANY (ARRAY(SELECT task_id FROM free)) AND state = 'waiting' AND held LIKE 'quota:%'
@@ -222,13 +257,19 @@ WITH free AS (
 UPDATE taskgate.dispatch d SET held = NULL, due_at = GREATEST(now(), d.not_before) FROM held WHERE d.task_id = held.task_id
 
 -- name: release_unlimited
--- All whose quota is gone.
-WITH held AS (
-    SELECT h.task_id FROM taskgate.dispatch h
+-- Tasks whose quota is gone; at most $1, from the place $2 to $5 on.
+WITH free AS MATERIALIZED (
+    SELECT h.task_id, h.tenant_id, h.held, h.priority, h.due_at FROM taskgate.dispatch h
     WHERE h.held LIKE 'quota:%' AND h.phase = 'waiting'
+      AND (h.tenant_id, h.held, h.priority, h.due_at) >= ($2::text, $3::text, $4::smallint, $5::timestamptz)
       AND NOT EXISTS (SELECT 1 FROM taskgate.quota q
                       WHERE q.tenant_id = h.tenant_id AND q.running IS NOT NULL
                         AND q.project_id = CASE WHEN h.held = 'quota:running' THEN '' ELSE h.project_id END)
-    ORDER BY h.task_id FOR UPDATE
+    ORDER BY h.tenant_id, h.held, h.priority, h.due_at LIMIT $1::int FOR UPDATE OF h SKIP LOCKED
+), freed AS (
+    UPDATE taskgate.dispatch d SET held = NULL, due_at = GREATEST(now(), d.not_before)
+    WHERE d.task_id = ANY (ARRAY(SELECT task_id FROM free))
+    RETURNING 1
 )
-UPDATE taskgate.dispatch d SET held = NULL, due_at = GREATEST(now(), d.not_before) FROM held WHERE d.task_id = held.task_id
+SELECT (SELECT count(*) FROM free) AS found, (SELECT count(*) FROM freed) AS changed, tenant_id, held, priority, due_at FROM free
+ORDER BY tenant_id DESC, held DESC, priority DESC, due_at DESC LIMIT 1

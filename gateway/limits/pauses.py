@@ -41,8 +41,7 @@ class Pauses:
             row = row or await self._db.fetchrow(SQL.pause_of_scope, tenant_id, project_id, task_type)
             if row is not None:
                 break
-        await self._limits.refresh()
-        await self._limits.settle()
+        await self._limits.apply()
         return Pause(**dict(row)), is_new
 
     async def remove(self, pause_id: str, *, by: str, why: str | None) -> None:
@@ -53,5 +52,4 @@ class Pauses:
                 raise NotFound("There is no such pause")
             scope = {name: row[name] for name in ("tenant_id", "project_id", "task_type", "why")}
             await record(db, Act("pause.remove", f"pause:{pause_id}", by, why, scope))
-        await self._limits.refresh()
-        await self._limits.settle()
+        await self._limits.apply()

@@ -113,7 +113,7 @@ class Quotas:
             row = await db.fetchrow(SQL.set_quota, tenant_id, project_id, *limits.values(), by, why)
             before = None if row is None or row["before"] is None else orjson.loads(row["before"])
             await record(db, Act("quota.set", _place(tenant_id, project_id), by, why, before, limits))
-        await self._limits.refresh()
+        await self._limits.apply((tenant_id, project_id) if running is not None else None)
 
     async def clear(self, tenant_id: str, project_id: str, *, by: str, why: str | None) -> None:
         """Remove the quotas of a scope. Raises `NotFound`."""
@@ -123,8 +123,7 @@ class Quotas:
                 raise NotFound("There is no such quota")
             before = orjson.loads(row["before"])
             await record(db, Act("quota.clear", _place(tenant_id, project_id), by, why, before))
-        await self._limits.refresh()
-        await self._limits.settle()
+        await self._limits.apply()
 
     async def usage(self, tenant_id: str) -> list[dict[str, Any]]:
         """The quotas of a tenant and its projects, with their use."""

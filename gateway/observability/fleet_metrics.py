@@ -1,12 +1,15 @@
 """Gauges of the whole fleet.
 
 Every gateway answers for all, so several of them scraped give the same values: take `max`, not `sum`. They are read
-from PostgreSQL before a scrape; while it is away there are none, and `taskgate_database_up` is 0.
+from PostgreSQL before a scrape; while it is away there are none, and `taskgate_database_up` is 0. When that takes long,
+because very much waits, the last ones are shown, and `taskgate_fleet_age_seconds` says how old they are.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -26,7 +29,10 @@ from gateway.storage.queries import Queries
 SQL = Queries("gateway.observability", "fleet.sql")
 
 #: A scrape does not wait longer for PostgreSQL (seconds); scrapers themselves give up after ten.
-READ_SECONDS: Final = 3.0
+READ_SECONDS = 3.0
+#: Figures that take longer are read to the end all the same, and the next scrape shows them. So long the last ones are
+#: shown in place of newer ones (seconds): what waits by the million does not change quickly.
+KEPT_SECONDS: Final = 300.0
 #: Series of a gauge with names that clients choose; the rest is one series of `other`.
 MOST_SERIES: Final = 100
 
@@ -45,11 +51,24 @@ _LOADS: Mapping[str, tuple[str, Callable[[Load], float]]] = {
 class FleetMetrics:
     """`refresh` reads the values that the next collection shows."""
 
-    def __init__(self, meter: Meter, database: Database, router: Router, access: Access) -> None:
+    def __init__(
+        self,
+        meter: Meter,
+        database: Database,
+        router: Router,
+        access: Access,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._db = database
         self._router = router
         self._access = access
+        self._clock = clock
         self._values: dict[str, list[Observation]] = {}
+        self._figures: dict[str, list[Observation]] = {}
+        """The last that were read, and of when they are; at first of when there were none."""
+        self._figures_at = clock()
+        self._reading: asyncio.Task[None] | None = None
         for name, (description, _) in _LOADS.items():
             self._gauge(meter, f"taskgate_tasks_{name}", description)
             self._gauge(meter, f"taskgate_pool_{name}", description)
@@ -62,25 +81,55 @@ class FleetMetrics:
         )
         self._gauge(meter, "taskgate_dead_letters_open", "Tasks that failed for good and wait for somebody")
         self._gauge(meter, "taskgate_database_bytes", "Size of the database on disk")
-        self._gauge(meter, "taskgate_database_up", "Whether the values of the fleet could be read from PostgreSQL")
+        self._gauge(meter, "taskgate_fleet_age_seconds", "How old the values of the fleet are")
+        self._gauge(meter, "taskgate_database_up", "Whether PostgreSQL answers this gateway")
 
     async def refresh(self) -> None:
-        """Read all values; without PostgreSQL there are none."""
+        """Read all values; without PostgreSQL there are none. Those that take long are the last ones for a while."""
+        until = asyncio.get_running_loop().time() + READ_SECONDS
         try:
-            async with asyncio.timeout(READ_SECONDS):
-                signals, left, uses, held, (growth,) = await asyncio.gather(
-                    read_signals(self._db),
-                    left_on_redis(self._db),
-                    self._access.legacy_use(),
-                    self._db.fetch(SQL.held),
-                    self._db.fetch(SQL.growth),
-                )
+            async with asyncio.timeout_at(until):
+                await self._db.fetchval("SELECT 1")
         except (DatabaseUnavailable, TimeoutError):
             self._values = {"taskgate_database_up": [Observation(0)]}
             return
+        # Too late, or given up: whoever can be asked is there.
+        with contextlib.suppress(DatabaseUnavailable, TimeoutError):
+            async with asyncio.timeout_at(until):
+                await asyncio.shield(self._begin_reading())
+        age = self._clock() - self._figures_at
+        self._values = {
+            "taskgate_database_up": [Observation(1)],
+            "taskgate_fleet_age_seconds": [Observation(age)],
+            **(self._figures if age <= KEPT_SECONDS else {}),
+        }
+
+    async def close(self) -> None:
+        """End a reading that is under way."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+
+    def _begin_reading(self) -> asyncio.Task[None]:
+        """The reading that is under way, or a new one."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read(), name="figures of the fleet")
+            # Nobody may wait for it any more.
+            self._reading.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+        return self._reading
+
+    async def _read(self) -> None:
+        """Raises `DatabaseUnavailable`."""
+        began = self._clock()
+        signals, left, uses, held, (growth,) = await asyncio.gather(
+            read_signals(self._db),
+            left_on_redis(self._db),
+            self._access.legacy_use(),
+            self._db.fetch(SQL.held),
+            self._db.fetch(SQL.growth),
+        )
         lost = stranded(left, lambda query: self._router.route(query).stage)
-        self.show(signals)
-        self._values |= {
+        self._figures = _signal_values(signals) | {
             "taskgate_tasks_stranded": _stranded(lost),
             "taskgate_legacy_beyond_roles": _bounded(
                 Counter({(use["key_id"], use["verb"]): use["requests"] for use in uses}), ("key_id", "verb")
@@ -90,8 +139,8 @@ class FleetMetrics:
             ],
             "taskgate_dead_letters_open": [Observation(growth["dead_letters"])],
             "taskgate_database_bytes": [Observation(growth["bytes"])],
-            "taskgate_database_up": [Observation(1)],
         }
+        self._figures_at = began
 
     def show(self, signals: Signals) -> None:
         """Show these loads, and nothing else."""

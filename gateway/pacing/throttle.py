@@ -23,6 +23,7 @@ class Throttle:
         self._longest = longest
         self._clock = clock
         self._at = 0.0
+        self._began = 0.0
         self._took = deque[float](maxlen=LOOKS)
 
     @property
@@ -32,14 +33,19 @@ class Throttle:
 
     @contextmanager
     def look(self) -> Iterator[None]:
-        """Around the look. One that fails is no measure: it is taken again at once."""
+        """Around the look. One that fails is no measure: it is taken again at once, unless it is `give_up`."""
         self._at = 0.0
-        began = self._clock()
+        self._began = self._clock()
         yield
-        self._took.append(self._clock() - began)
+        self._took.append(self._clock() - self._began)
         quickest = min(self._took)
         if quickest > SHORT:
             self._at = self._clock() + min(REST * quickest, self._longest)
+
+    def give_up(self) -> None:
+        """The last look was cut off, because it took too long. The rest is the longest one, or as long as it took."""
+        now = self._clock()
+        self._at = now + max(self._longest, now - self._began)
 
     def forgive(self) -> None:
         """The last look was worth its time: it is taken again at once."""

@@ -122,19 +122,14 @@ class Reaper:
 
     async def _declare_lost(self, lost: Sequence[asyncpg.Record]) -> None:
         """Committed before their runs are taken back: what comes in the way of that does not make them alive again."""
-        starts = 0
-        gone: list[asyncpg.Record] = []
-        async with self._db.transaction() as db:
-            for row in lost:
-                counts = await db.fetchrow(SQL.declare_lost, row["process_id"])
-                assert counts is not None
-                starts += counts["starts"]
-                if counts["lost"] and not row["retired"]:
-                    log.warning("%s %s is lost", row["kind"], row["process_id"])
-                    gone.append(row)
-        for row in gone:
-            self._on_lost(row["kind"], row["backend"])
-        if starts:
+        done = await self._db.fetchrow(SQL.declare_lost, [row["process_id"] for row in lost])
+        assert done is not None
+        declared = set(done["lost"])
+        for row in lost:
+            if row["process_id"] in declared and not row["retired"]:
+                log.warning("%s %s is lost", row["kind"], row["process_id"])
+                self._on_lost(row["kind"], row["backend"])
+        if done["starts"]:
             self._wake()
 
     async def _take_back(self) -> None:

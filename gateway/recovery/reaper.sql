@@ -15,23 +15,29 @@ WHERE p.lost_at IS NULL
   AND (l.pid IS NULL OR p.renewed_at NOT BETWEEN now() - make_interval(secs => $2) AND now() + interval '1 second')
 
 -- name: declare_lost
--- From now on this process can claim nothing. Its starts are repeated at once, and a release is recorded for its engine.
-WITH lost AS (
-    UPDATE taskgate.process SET lost_at = now() WHERE process_id = $1 AND lost_at IS NULL
-    RETURNING process_id, kind, backend
+-- From now on these processes can claim nothing. Starts of gateways are repeated at once, and releases are recorded for the engines of
+-- workers. No index has the owners of starts: the open tasks are read once for all gateways, and not at all if there is none among them.
+WITH known AS (
+    SELECT process_id FROM taskgate.process WHERE process_id = ANY ($1::text[]) AND lost_at IS NULL
+    ORDER BY process_id FOR NO KEY UPDATE
+), lost AS (
+    UPDATE taskgate.process p SET lost_at = now() FROM known WHERE p.process_id = known.process_id AND p.lost_at IS NULL
+    RETURNING p.process_id, p.kind, p.backend
 ), release AS (
     INSERT INTO taskgate.engine_duty (kind, backend, subject)
-    SELECT 'release', backend, process_id FROM lost WHERE kind = 'worker' AND backend IS NOT NULL
+    SELECT 'release', backend, process_id FROM lost WHERE kind = 'worker' AND backend IS NOT NULL ORDER BY process_id
     ON CONFLICT DO NOTHING
 ), owned AS (
-    SELECT d.task_id FROM taskgate.dispatch d JOIN lost ON d.owner_id = lost.process_id
-    WHERE d.phase = 'open' AND d.state = 'starting'
+    SELECT d.task_id FROM taskgate.dispatch d
+    WHERE EXISTS (SELECT 1 FROM lost WHERE kind = 'gateway')
+      AND d.owner_id = ANY (ARRAY(SELECT process_id FROM lost WHERE kind = 'gateway'))
+      AND d.phase = 'open' AND d.state = 'starting'
     ORDER BY d.task_id FOR UPDATE OF d
 ), starts AS (
     UPDATE taskgate.dispatch d SET due_at = now(), owner_id = NULL FROM owned WHERE d.task_id = owned.task_id
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM lost) AS lost, (SELECT count(*) FROM starts) AS starts
+SELECT ARRAY(SELECT process_id FROM lost) AS lost, (SELECT count(*) FROM starts) AS starts
 
 -- name: take_back
 -- The runs of lost workers: their attempts end, the tasks wait again (fenced by their next attempt), and requeues are recorded for

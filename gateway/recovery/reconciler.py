@@ -5,17 +5,21 @@ One `tick` is one comparison; exactly one gateway does this at a time (`gateway.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from backends.port import Capability, WorkflowEnginePort
 from backends.redis_queue.wire import TYPES
+from gateway.errors import DatabaseUnavailable
 from gateway.pacing.throttle import Throttle
 from gateway.storage.database import Database
+from gateway.storage.driver_errors import is_of_statement
 from gateway.storage.queries import Queries
 from gateway.tasks.lifecycle.transitions import STOP_CHANNEL, ChangeNotifier
 
+log = logging.getLogger(__name__)
 SQL = Queries("gateway.recovery", "reconciler.sql")
 
 #: How far the quick comparison looks back (seconds); the complete one runs every `FULL_EVERY` ticks.
@@ -68,19 +72,34 @@ class Reconciler:
         """One comparison. Raises `DatabaseUnavailable`."""
         full = self._ticks % FULL_EVERY == 0
         self._ticks += 1
-        look_back = None if full else RECENT
         changed: list[str] = []
 
         async def merge(what: str, query: str, *values: object) -> list[str]:
             throttle = self._throttles[query, full]
             if throttle.rest > 0:
                 return []
-            with throttle.look():
-                ids = [row["task_id"] for row in await self._db.fetch(query, *values)]
+            try:
+                with throttle.look():
+                    ids = [row["task_id"] for row in await self._db.fetch(query, *values)]
+            except DatabaseUnavailable as error:
+                if not is_of_statement(error):
+                    raise
+                log.warning("what %s is not found out: %s", what, type(error.__cause__).__name__)
+                throttle.give_up()
+                return []
             self._on_corrected(what, len(ids))
             changed.extend(ids)
             return ids
 
+        try:
+            await self._merge_all(merge, full)
+        finally:
+            for task_id in changed:
+                self._notifier.changed(task_id)
+
+    async def _merge_all(self, merge: Callable[..., Awaitable[list[str]]], full: bool) -> None:
+        """All comparisons; one that is cut off keeps none of the others from its turn."""
+        look_back = None if full else RECENT
         if self._unfenced:
             await merge("began", SQL.merge_started, self._unfenced, look_back)
             await self._on_ended(await merge("ended", SQL.merge_ended, self._unfenced, look_back))
@@ -92,5 +111,3 @@ class Reconciler:
         if full or self._ticks % ROWLESS_EVERY == 0:
             for task_id in await merge("deleted", SQL.drop_rowless):
                 await self._db.execute("SELECT pg_notify($1, $2)", STOP_CHANNEL, task_id)
-        for task_id in changed:
-            self._notifier.changed(task_id)

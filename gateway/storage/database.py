@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 
 from gateway.secret_files import Secret, text_of
-from gateway.storage.driver_errors import DRIVER_ERRORS, translated, uncertain
+from gateway.storage.driver_errors import DRIVER_ERRORS, StatementTooLong, is_outage, translated, uncertain
 
 log = logging.getLogger(__name__)
 
@@ -194,20 +194,28 @@ class Database:
             # An idle connection is taken at once; a timeout would cost an asyncio task per statement.
             connection = await pool.acquire(timeout=None if pool.get_idle_size() else self._timeout)
             taken = time.monotonic()
+            late: TimeoutError | None = None
             try:
                 yield connection
             except asyncpg.ReadOnlySQLTransactionError:
                 self.replace_connections(taken)
                 _terminate(connection)
                 raise
+            except TimeoutError as error:
+                late = error if is_outage(error) and not connection.is_closed() else None
+                raise
             finally:
                 # The statements are done, even if the connection cannot be given back.
                 try:
                     await pool.release(connection, timeout=self._confirm)
                 except TimeoutError:
+                    late = None
                     self.replace_connections(taken)
                 except (OSError, *DRIVER_ERRORS) as error:
+                    late = None
                     log.debug("a connection was not given back: %s", type(error).__name__)
+                if late is not None:  # the server has confirmed the cancellation: it is there
+                    raise StatementTooLong from late
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[type_Connection]:

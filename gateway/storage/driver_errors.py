@@ -26,6 +26,12 @@ _NOT_NOW = (
     asyncpg.QueryCanceledError,  # `statement_timeout`, or a person
     asyncpg.PostgresSystemError,  # of its files
 )
+
+
+class StatementTooLong(TimeoutError):
+    """The statement took longer than it may, and the server has confirmed that it is cancelled."""
+
+
 #: Of these, those that may be meant for this one statement.
 _CUT_SHORT = (asyncpg.QueryCanceledError, asyncpg.OutOfMemoryError, asyncpg.ConfigurationLimitExceededError)
 
@@ -63,16 +69,29 @@ def _is_away(error: BaseException | None) -> bool:
     those of whoever works between two statements, but came through its code."""
     if not isinstance(error, _AWAY) or isinstance(error, asyncpg.DataError):
         return False
-    if not isinstance(error, OSError | TimeoutError):
+    if isinstance(error, StatementTooLong) or not isinstance(error, OSError | TimeoutError):
         return True
     return any(frame.f_code.co_filename.startswith(_DRIVER) for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
-def was_cut_short(error: BaseException | None) -> bool:
-    """Whether PostgreSQL gave up this statement, cancelled or beyond a limit, and may well carry out others."""
+def _cause(error: BaseException | None) -> BaseException | None:
+    """What the driver raised."""
     while isinstance(error, DatabaseUnavailable):
         error = error.__cause__
-    return isinstance(error, _CUT_SHORT)
+    return error
+
+
+def was_cut_short(error: BaseException | None) -> bool:
+    """Whether PostgreSQL gave up this statement, cancelled or beyond a limit, and may well carry out others."""
+    return isinstance(_cause(error), _CUT_SHORT)
+
+
+def is_of_statement(error: BaseException | None) -> bool:
+    """Whether the server is there, and gave up only this statement: also if it took longer than ours may.
+
+    Unlike `was_cut_short`, it may be true of all statements at once, while somebody holds a lock that all of them need.
+    """
+    return was_cut_short(error) or isinstance(_cause(error), StatementTooLong)
 
 
 def is_outage(error: BaseException) -> bool:

@@ -6,17 +6,20 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 _T = TypeVar("_T")
 
+#: A count that takes longer, twice in a row, is kept though it counted few (seconds): what it has to read is others'.
+SLOW: Final = 0.1
+
 
 class SharedCounts:
-    """One computation at a time per key, and a short memory of the large ones: of those that counted `many`.
+    """One computation at a time per key, and a short memory of those that counted `many`, or took long (`SLOW`).
 
-    Such a one is kept for ten times as long as it took, at most `longest_age`; who asks after that gets it while it is
-    counted anew, for `stale` more. For `warm` after the last request it is counted again in the background, if that
-    costs little. All in seconds.
+    Such a one is kept for ten times as long as it took, at most `longest_age`. Who asks after that for one that counted
+    `many` gets it while it is counted anew, for `stale` more; for `warm` after the last request it is counted again in
+    the background, if that costs little. All in seconds.
     """
 
     _LARGEST = 1000
@@ -31,16 +34,19 @@ class SharedCounts:
         self._asked: dict[Any, float] = {}
         self._timers: dict[Any, asyncio.TimerHandle] = {}
         self._running: dict[Any, asyncio.Task[Any]] = {}
-        self._kept: OrderedDict[Any, tuple[float, list[Any]]] = OrderedDict()
+        #: Until when it counts as new, until when as old, and the value.
+        self._kept: OrderedDict[Any, tuple[float, float, list[Any]]] = OrderedDict()
+        #: Small ones whose last count took long.
+        self._slow: OrderedDict[Any, None] = OrderedDict()
 
     async def get(self, key: Any, compute: Callable[[], Awaitable[tuple[list[_T], int]]]) -> list[_T]:
         """The value of `compute`, which says beside it how much was counted."""
-        until, kept = self._kept.get(key, (0.0, []))
+        until, old_until, kept = self._kept.get(key, (0.0, 0.0, []))
         now = self._asked[key] = time.monotonic()
         if now < until:
             return kept
         task = self._start(key, compute)
-        if now < until + self._stale and key in self._kept:
+        if now < old_until:
             return kept
         # Shielded: a caller that is cancelled does not cancel the others.
         shared: list[_T] = await asyncio.shield(task)
@@ -87,12 +93,25 @@ class SharedCounts:
         started = time.monotonic()
         value, weight = await compute()
         ended = time.monotonic()
-        if weight >= self._many:
-            self._kept[key] = (ended + min(10 * (ended - started), self._longest_age), value)
+        took = ended - started
+        is_large = weight >= self._many
+        # What a busy machine adds to one count is not the count's.
+        if is_large or (took > SLOW and key in self._slow):
+            until = ended + min(10 * took, self._longest_age)
+            self._kept[key] = (until, until + (self._stale if is_large else 0.0), value)
             self._kept.move_to_end(key)
             while len(self._kept) > self._LARGEST:
                 self._asked.pop(self._kept.popitem(last=False)[0], None)
-            self._keep_warm(key, compute, ended, ended - started)
         else:
             self._kept.pop(key, None)
+        if is_large:
+            self._keep_warm(key, compute, ended, took)
+        self._note_slow(key, took > SLOW)
         return value
+
+    def _note_slow(self, key: Any, is_slow: bool) -> None:
+        self._slow.pop(key, None)
+        if is_slow:
+            self._slow[key] = None
+            while len(self._slow) > self._LARGEST:
+                self._slow.popitem(last=False)

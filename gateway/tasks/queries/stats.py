@@ -64,7 +64,8 @@ class TaskStatistics:
     ten times as long as it took, at most `longest_age` seconds. After that it is counted again. Who asks meanwhile gets
     the last count, unless that is older than `stale` seconds, so that nobody waits while a million tasks are counted.
     For `warm` seconds after the last request, large counts are repeated in the background, if that costs little. A
-    smaller count is never kept. Callers who see the same tasks and ask at the same time share one query.
+    smaller count is kept, for ten times as long as it took, only if it took long twice in a row (`SLOW`): what others
+    ended meanwhile is read for it, too. Callers who see the same tasks and ask at the same time share one query.
     """
 
     def __init__(

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.errors import DatabaseUnavailable
 from gateway.storage.database import Database
+from gateway.storage.driver_errors import is_of_statement, is_outage
 
 
 @pytest.mark.parametrize("own", [TimeoutError("own"), ConnectionResetError("own"), FileNotFoundError("own")], ids=repr)
@@ -33,9 +34,12 @@ async def test_a_callers_own_limit_of_time_too(database: Database) -> None:
 async def test_the_limit_of_a_statement_is_the_databases(database_url: str) -> None:
     database = Database(database_url, statement_timeout=0.1)
     for _ in range(2):
-        with pytest.raises(DatabaseUnavailable):
+        with pytest.raises(DatabaseUnavailable) as alone:
             await database.execute("SELECT pg_sleep(10)")
-        with pytest.raises(DatabaseUnavailable):
+        with pytest.raises(DatabaseUnavailable) as within:
             async with database.transaction() as db:
                 await db.execute("SELECT pg_sleep(10)")
+        for raised in (alone.value, within.value):
+            assert is_of_statement(raised), "the server has answered that it is cancelled"
+            assert is_outage(raised), "others may wait for the same lock"
     await database.close()

@@ -41,10 +41,10 @@ class Slow:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._database, name)
 
-    async def execute(self, query: str, *values: Any) -> str:
+    async def fetchrow(self, query: str, *values: Any) -> Any:
         self.asked += query == self._query
         self.now += query == self._query
-        return await self._database.execute(query, *values)
+        return await self._database.fetchrow(query, *values)
 
 
 @pytest_asyncio.fixture(params=["paused:p1", "quota:running"])
@@ -74,7 +74,9 @@ async def test_what_is_held_goes_on_when_its_rule_is_gone(database: Database, he
     """Also when nobody said so."""
     await database.execute("DELETE FROM taskgate.pause")
     await database.execute("DELETE FROM taskgate.quota")
-    await Limits(database, Listener(database), recallable=[]).settle(is_asked=False)
+    limits = Limits(database, Listener(database), recallable=[])
+    while await limits.settle(is_asked=False):
+        pass
     assert await database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE held IS NOT NULL") == 0
 
 

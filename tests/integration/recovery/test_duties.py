@@ -273,7 +273,7 @@ async def test_a_worker_whose_runs_are_not_taken_back_yet_is_not_released(
     task = await new_task(backend="redis")
     await new_lease("w1", backend="redis", lock_key=12, **dead_here)
     assert await transitions.claim(task, "redis", 1, "w1", with_payload=False)
-    await database.fetchrow(REAPER_SQL.declare_lost, "w1")
+    await database.fetchrow(REAPER_SQL.declare_lost, ["w1"])
     duties = new_duties(redis_engine)
     assert await duties.settle("redis", "release") == 0
     await new_reaper().tick()

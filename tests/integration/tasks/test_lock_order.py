@@ -41,6 +41,7 @@ VALUES ('acme', 'n', 1, '{}', '{}', '');
 INSERT INTO taskgate.dag_run (run_id, owner, name, version, params) VALUES ('run', 'acme', 'n', 1, '{}')
 """
 LATER = datetime.now(UTC) + timedelta(hours=1)
+EARLY = datetime(1970, 1, 1, tzinfo=UTC)
 BEFORE = datetime.now(UTC) - timedelta(hours=1)
 
 
@@ -65,8 +66,8 @@ CASES: dict[str, Callable[[], Case]] = {
     "renew": lambda: Case(DISPATCH.renew, (DOWNWARDS, EPOCHS, "owner", 10.0), STARTING),
     "put_back": lambda: Case(DISPATCH.put_back, (DOWNWARDS, EPOCHS, "owner", 5.0), STARTING),
     "due_now": lambda: Case(DISPATCH.due_now, ("redis",), {"state": "waiting", "due_at": LATER}),
-    "evacuate": lambda: Case(DISPATCH.evacuate, ("redis",)),
-    "declare_lost": lambda: Case(REAPER.declare_lost, ("owner",), STARTING),
+    "evacuate": lambda: Case(DISPATCH.evacuate, ("redis", 1000)),
+    "declare_lost": lambda: Case(REAPER.declare_lost, (["owner"],), STARTING),
     "take_back": lambda: Case(REAPER.take_back, (3, 1000), {"state": "running", "worker_id": "lost", "attempt": 1}),
     "start_again": lambda: Case(REAPER.start_again, (DOWNWARDS, EPOCHS)),
     "merge_started": lambda: Case(
@@ -93,9 +94,8 @@ CASES: dict[str, Callable[[], Case]] = {
     ),
     "rewait": lambda: Case(rampdown._REWAIT, (DOWNWARDS, EPOCHS, "redis", "temporal")),
     "recall": lambda: Case(rampdown._RECALL, (DOWNWARDS, EPOCHS, "redis", "temporal")),
-    "set_quota": lambda: Case(LIMITS.set_quota, ("acme", "", None, 5, None, None, "me", "why")),
-    "release_for_slots": lambda: Case(LIMITS.release_for_slots, (), HELD, quota=10),
-    "release_unlimited": lambda: Case(LIMITS.release_unlimited, (), HELD),
+    "mark_open": lambda: Case(LIMITS.mark_open, (1000, EARLY, "", "acme", "")),
+    "release_for_slots": lambda: Case(LIMITS.release_for_slots, (1000,), HELD, quota=10),
     "reprioritise_waiting": lambda: Case(OPERATIONS.reprioritise_waiting, (DOWNWARDS, 1), {"state": "waiting"}),
     "reprioritise_queued": lambda: Case(OPERATIONS.reprioritise_queued, (DOWNWARDS, 1, ["redis"])),
     "redrive": lambda: Case(

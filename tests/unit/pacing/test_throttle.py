@@ -79,3 +79,24 @@ def test_one_that_fails_is_taken_again_at_once() -> None:
     with pytest.raises(TimeoutError):
         fails(throttle, clock)
     assert throttle.rest == 0
+
+
+@pytest.mark.parametrize(("seconds", "rest"), [(0.3, LONGEST), (8.0, 8.0)])
+def test_one_that_was_cut_off_rests(seconds: float, rest: float) -> None:
+    """Whatever those before it took. It has half of the time at most, and leaves the other half to others."""
+    clock = Clock()
+    throttle = Throttle(longest=LONGEST, clock=clock)
+    for _ in range(LOOKS):
+        took(throttle, clock, SHORT / 2)
+
+    def is_cut_off() -> None:
+        with throttle.look():
+            clock.now += seconds
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        is_cut_off()
+    throttle.give_up()
+    assert throttle.rest == pytest.approx(rest)
+    clock.now += rest
+    assert throttle.rest == 0

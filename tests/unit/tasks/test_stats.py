@@ -9,6 +9,7 @@ import pytest
 
 from gateway.access.placement import Caller
 from gateway.errors import DatabaseUnavailable
+from gateway.tasks.queries.shared_counts import SLOW
 from gateway.tasks.queries.stats import TaskStatistics
 from workers.testing.waiting import eventually, until
 
@@ -122,3 +123,39 @@ async def test_who_asks_now_and_then_does_not_wait_either(database: CountedDatab
     cold = statistics(database, longest_age=0, stale=0.05, warm=0)
     await cold.queue_depth(ADMIN)
     assert not cold._shared._timers
+
+
+def hold_up(database: CountedDatabase, seconds: float) -> None:
+    """The next count takes so long."""
+    database.gate.clear()
+    asyncio.get_running_loop().call_later(seconds, database.gate.set)
+
+
+LONG = 2 * SLOW
+
+
+async def test_few_whose_count_takes_long_are_remembered_for_a_moment(database: CountedDatabase) -> None:
+    """Of a small tenant beside a flood: the ends of all tasks are read to find its own."""
+    stats = statistics(database)
+    for _ in range(2):
+        hold_up(database, LONG)
+        assert (await stats.stats(ANN)).total == 1
+    database.tasks = 2
+    assert (await stats.stats(ANN)).total == 1
+    assert database.asked == 6
+    # For ten times as long as it took, and not a moment longer: whoever asks then waits for a new count.
+    stale = statistics(database, longest_age=0)
+    for tasks in (3, 4, 5):
+        database.tasks = tasks
+        hold_up(database, LONG)
+        assert (await stale.stats(ANN)).total == tasks
+
+
+async def test_few_whose_count_took_long_once_are_not(database: CountedDatabase) -> None:
+    """The machine was busy."""
+    stats = statistics(database)
+    for tasks in (1, 2, 3):
+        for seconds in (LONG, 0):
+            database.tasks = tasks
+            hold_up(database, seconds)
+            assert (await stats.stats(ANN)).total == tasks

@@ -1,0 +1,157 @@
+"""A rule over very many tasks is carried out in pieces, none of which is longer than a statement may take."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+
+from gateway.errors import DatabaseUnavailable
+from gateway.limits.limits import Limits
+from gateway.limits.pauses import Pauses
+from gateway.limits.quotas import Quotas
+from gateway.limits.sweep import CHUNK
+from gateway.storage.database import Database
+from gateway.storage.listener import Listener
+from workers.testing.waiting import eventually
+
+TASKS = 3 * CHUNK + 10
+FILL = """
+INSERT INTO taskgate.dispatch (task_id, group_id, task_type, tenant_id, project_id, state, backend, held, created_at)
+SELECT $2 || n, 'g', 't', nullif($2, 'nobody'), 'p' || n % 2, $3, CASE WHEN $3 <> 'waiting' THEN 'temporal' END, $4,
+       now() - make_interval(secs => n % 500)
+FROM generate_series(1, $1::int) n
+"""
+PAUSE = "INSERT INTO taskgate.pause (pause_id, tenant_id, task_type, why, set_by) VALUES ('p1', $1, 't', 'x', 'root')"
+QUOTA = """
+INSERT INTO taskgate.quota (tenant_id, project_id, running, set_by)
+VALUES ('initech', $1, 0, 'root') ON CONFLICT (tenant_id, project_id) DO NOTHING
+"""
+
+
+class Slow:
+    """A database in which each statement takes a second, and the clock that says so."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.now = 100.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    async def execute(self, query: str, *values: Any) -> str:
+        self.now += 1
+        return await self._database.execute(query, *values)
+
+    async def fetchrow(self, query: str, *values: Any) -> Any:
+        self.now += 1
+        return await self._database.fetchrow(query, *values)
+
+
+async def held(database: Database) -> int:
+    return int(await database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE held IS NOT NULL"))
+
+
+def limits_of(slow: Any, database: Database) -> Limits:
+    return Limits(slow, Listener(database), recallable=["temporal"], clock=lambda: slow.now)
+
+
+async def pieces(limits: Limits, database: Database) -> list[int]:
+    """How many were held after each look, until there is no more to do."""
+    after: list[int] = []
+    has_more = True
+    while has_more:
+        has_more = await limits.settle(is_asked=not after)
+        after.append(await held(database))
+    return after
+
+
+@pytest.mark.parametrize(
+    ("tenant", "reason"),
+    [
+        ("initech", "quota:running"),
+        ("initech", "quota:running:project"),
+        ("initech", "paused:p1"),
+        ("nobody", "paused:p1"),
+    ],
+)
+async def test_what_a_rule_held_that_is_gone_goes_on_in_pieces(database: Database, tenant: str, reason: str) -> None:
+    """In one statement it was cut off after eight seconds, and begun again and again: nothing was ever released."""
+    await database.execute(FILL, TASKS, tenant, "waiting", reason)
+    slow: Any = Slow(database)
+    after = await pieces(limits_of(slow, database), database)
+    assert after == [TASKS - CHUNK, TASKS - 2 * CHUNK, TASKS - 3 * CHUNK, 0]
+
+
+async def test_what_another_rule_holds_is_passed_over_once(database: Database) -> None:
+    """The quota of one project is gone, that of the other stays."""
+    await database.execute(QUOTA, "p0")
+    await database.execute(FILL, 2 * TASKS, "initech", "waiting", "quota:running:project")
+    slow: Any = Slow(database)
+    after = await pieces(limits_of(slow, database), database)
+    assert after == [2 * TASKS - CHUNK, 2 * TASKS - 2 * CHUNK, 2 * TASKS - 3 * CHUNK, TASKS]
+
+
+async def test_a_pause_calls_back_in_pieces(database: Database) -> None:
+    await database.execute(FILL, TASKS, "initech", "queued", None)
+    await database.execute(FILL, TASKS, "umbrella", "queued", None)
+    await database.execute(PAUSE, "umbrella")
+    limits = limits_of(Slow(database), database)
+    await limits.refresh()
+    assert await pieces(limits, database) == [CHUNK, 2 * CHUNK, 3 * CHUNK, TASKS]
+    assert await database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE state = 'queued'") == TASKS
+
+
+async def test_other_rules_are_followed_meanwhile(database: Database) -> None:
+    """The gateway that calls a flood back hears of a quota between two pieces."""
+    await database.execute(FILL, TASKS, "initech", "queued", None)
+    await database.execute(PAUSE, "initech")
+    heard: list[int] = []
+
+    class Watched(Slow):
+        async def fetch(self, query: str, *values: Any) -> Any:
+            if "taskgate.quota" in query:
+                heard.append(await held(database))
+            return await database.fetch(query, *values)
+
+    following = asyncio.create_task(limits_of(Watched(database), database).run())
+    try:
+        await eventually(lambda: held(database), lambda tasks: tasks == TASKS)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    assert sorted(set(heard))[:4] == [0, CHUNK, 2 * CHUNK, 3 * CHUNK]
+
+
+async def test_who_changes_a_rule_waits_for_one_piece(database: Database) -> None:
+    """The answer does not depend on the number of tasks."""
+    await database.execute(FILL, TASKS, "initech", "waiting", "quota:running")
+    await database.execute(FILL, TASKS, "umbrella", "queued", None)
+    await database.execute(QUOTA, "")
+    limits = limits_of(Slow(database), database)
+    await Quotas(database, limits).clear("initech", "", by="root", why=None)
+    assert await held(database) == TASKS - CHUNK
+    await Pauses(database, limits).add("umbrella", None, None, by="root", why="test")
+    # One piece of each: calling back, and letting go.
+    assert await held(database) == TASKS - CHUNK
+    await Quotas(database, limits).set(
+        *("umbrella", ""), queued=None, running=5, per_minute=None, bytes_per_day=None, by="root", why=None
+    )
+    assert await database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE takes_slot") == CHUNK
+
+
+async def test_a_change_is_done_though_its_tasks_cannot_be_reached(database: Database) -> None:
+    """Whoever is answered 503 believes that nothing was changed."""
+    await database.execute(QUOTA, "")
+
+    class Away(Slow):
+        async def fetchrow(self, query: str, *values: Any) -> Any:
+            raise DatabaseUnavailable from asyncpg.QueryCanceledError("canceling statement due to user request")
+
+    limits = limits_of(Away(database), database)
+    await Quotas(database, limits).clear("initech", "", by="root", why=None)
+    assert await database.fetchval("SELECT count(*) FROM taskgate.quota") == 0
+    added, _ = await Pauses(database, limits).add("initech", None, None, by="root", why="test")
+    await Pauses(database, limits).remove(added.pause_id, by="root", why=None)

@@ -78,7 +78,8 @@ ROWS = (
     Row("postgres-15", ON_DATABASE, _postgres_15),
     Row("postgres-18", ON_DATABASE, _postgres_18),
     Row("redis-6.2", ON_REDIS, _redis_6),
-    Row("redis-7", ON_REDIS, _redis_7),
+    # New users have no channel since Redis 7: the rights that the docs name have to be enough there.
+    Row("redis-7", (*ON_REDIS, "tests/system/deploy/test_install.py::test_these_rights_are_enough"), _redis_7),
     Row("temporal-without-standalone-activities", ON_TEMPORAL, _no_standalone),
 )
 

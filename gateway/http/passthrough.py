@@ -16,6 +16,8 @@ import httpx
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
+from gateway.http.request_counts import RELAYED
+
 log = logging.getLogger(__name__)
 
 #: Headers of one connection (RFC 9110 §7.6.1), which a proxy does not pass on; `Connection` may name more.
@@ -94,6 +96,7 @@ class Passthrough:
             log.warning("no answer from the upstream to %s: %s", scope["method"], type(error).__name__)
             await _answer(send, 502, "The MemStack API server behind the gateway does not answer.")
             return
+        scope[RELAYED] = True
         try:
             headers = self._answer_headers(upstream, response.headers.raw)
             await send({"type": "http.response.start", "status": response.status_code, "headers": headers})

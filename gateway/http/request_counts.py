@@ -8,8 +8,10 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-#: The upstream's fault, not ours.
-_BAD_GATEWAY: Final = 502
+#: Somebody else failed, or was too slow: the upstream, or a task that was waited for.
+_OTHERS: Final = frozenset({502, 504})
+#: Set in the scope of a request by whoever answers with what another server answered.
+RELAYED: Final = "taskgate.relayed"
 
 
 class RequestCounts:
@@ -26,7 +28,8 @@ class RequestCounts:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._count(message["status"] >= 500 and message["status"] != _BAD_GATEWAY)
+                status = message["status"]
+                self._count(status >= 500 and status not in _OTHERS and RELAYED not in scope)
             await send(message)
 
         return self._app(scope, receive, answer)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Final
@@ -20,6 +20,7 @@ import asyncpg
 from backends.errors import EngineError
 from backends.port import Capability, WorkflowEnginePort, WorkflowRef, WorkflowState, WorkflowStatus, possible_starts
 from gateway.recovery.ended_lists import EndedLists
+from gateway.recovery.leader import Left
 from gateway.recovery.reaper import SQL as REAPER_SQL
 from gateway.recovery.unclaimed import Unclaimed
 from gateway.storage.database import Database
@@ -59,7 +60,7 @@ _OUTCOMES = {
 
 
 class EngineCheck:
-    """The checks of one engine. If the engine is away, they are done later.
+    """The checks of one engine. If the engine is away, they are left for later, and say so (`Left`).
 
     All methods raise `DatabaseUnavailable`.
     """
@@ -88,19 +89,15 @@ class EngineCheck:
         self._suspected: dict[WorkflowRef, datetime] = {}
         self._unclaimed = Unclaimed(database, engine)
 
-    async def check_open(self) -> None:
+    async def check_open(self) -> Left | None:
         """Compare a page of starts that have been open for a while."""
         self._looks += 1
-        async with self._look():
-            if not self._is_down(self._engine.name):
-                await self._check_page()
-                await self._unclaimed.requeue()
+        return await self._look(self._check_page)
 
-    async def merge_ended(self) -> None:
+    async def merge_ended(self) -> Left | None:
         """Note the open tasks that the engine lists as ended; `settle` ends them."""
-        async with self._look():
-            if not await self._has_open():
-                return
+
+        async def look() -> None:
             ended = await self._ended.look()
             candidates = {task_id for one in ended for task_id, _ in possible_starts(one.workflow_id)}
             if candidates:
@@ -110,35 +107,38 @@ class EngineCheck:
                     if ref.workflow_id in ids:
                         self._suspect(ref)
 
-    async def settle(self) -> None:
+        return await self._look(look, only_if_open=True)
+
+    async def settle(self) -> Left | None:
         """End tasks that the engine has ended and that nobody has reported since."""
-        if self._is_down(self._engine.name):
-            return
         now = datetime.now(UTC)
+        due = [ref for ref, first in self._suspected.items() if now - first >= REPORT_GRACE]
+        if due and self._is_down(self._engine.name):
+            return Left.FOR_LATER
         limit = asyncio.Semaphore(ASKED_AT_ONCE)
 
-        async def settle(ref: WorkflowRef) -> None:
+        async def settle(ref: WorkflowRef) -> bool:
             async with limit:
                 with contextlib.suppress(EngineError, TimeoutError):
                     await self._end(ref)
                     del self._suspected[ref]
+                    return True
+                return False
 
-        await asyncio.gather(*(settle(ref) for ref, first in self._suspected.items() if now - first >= REPORT_GRACE))
+        return None if all(await asyncio.gather(*map(settle, due))) else Left.FOR_LATER
 
-    async def keep_fresh(self) -> None:
+    async def keep_fresh(self) -> Left | None:
         """Refresh what waits in the engine, so that no legacy worker treats it as stalled."""
-        async with self._look():
-            if await self._has_open():
-                await self._engine.keep_fresh()
+        return await self._look(self._engine.keep_fresh, only_if_open=True)
 
-    async def check_memory(self) -> None:
+    async def check_memory(self) -> Left | None:
         """Start lost tasks again, if the engine's data is not the same as at the last look.
 
         The progress is stored in PostgreSQL, so the next leader can finish it.
         """
         name = self._engine.name
         if self._is_down(name):
-            return
+            return Left.FOR_LATER
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 incarnation = await self._engine.get_incarnation()
@@ -159,22 +159,25 @@ class EngineCheck:
                 await self._db.execute(SQL.move_on, name, incarnation, group, task_id)
         except (EngineError, TimeoutError) as error:
             log.debug("the memory of %s is checked later: %s", name, type(error).__name__)
+            return Left.FOR_LATER
+        return None
 
     # Private ------------------------------------------------------------------------------------------------
 
-    @contextlib.asynccontextmanager
-    async def _look(self) -> AsyncIterator[None]:
-        """One look, of limited length. It is left for later if the engine cannot answer."""
+    async def _look(self, look: Callable[[], Awaitable[object]], *, only_if_open: bool = False) -> Left | None:
+        """One look, of limited length. It is left for later if the engine cannot answer; there is nothing to be done
+        with `only_if_open` if the engine has no task that may have ended.
+        """
+        name = self._engine.name
         try:
             async with asyncio.timeout(LOOK_SECONDS):
-                yield
+                if only_if_open and not await self._db.fetchval(SQL.has_open, name):
+                    return None
+                left = Left.FOR_LATER if self._is_down(name) else await look()
+                return left if isinstance(left, Left) else None
         except (EngineError, TimeoutError) as error:
-            log.debug("comparison with %s left for later: %s", self._engine.name, type(error).__name__)
-
-    async def _has_open(self) -> bool:
-        """Whether there is anything to look for, and somebody to ask."""
-        name = self._engine.name
-        return not self._is_down(name) and bool(await self._db.fetchval(SQL.has_open, name))
+            log.debug("comparison with %s left for later: %s", name, type(error).__name__)
+            return Left.FOR_LATER
 
     async def _compare_memory(self, rows: Sequence[asyncpg.Record]) -> None:
         """Compare in parts at the same time. If only some parts fail, the regular looks see to those."""
@@ -198,20 +201,22 @@ class EngineCheck:
             log.warning("%d tasks were gone from %s; they are started again", len(again), self._engine.name)
             self._wake()
 
-    async def _check_page(self) -> None:
+    async def _check_page(self) -> Left | None:
         if Capability.FENCED not in self._engine.capabilities:
             # Redis searches its lists, and ends by legacy workers are in task_logs: seldom, and in one pass.
             if self._looks % FULL_EVERY == 5:
                 rows = await self._silent_starts(UNFENCED_SILENT_SECONDS, UNFENCED_PAGE, everything=True)
                 await self._restart_lost(rows)
-            return
+            return None
         if self._looks % FULL_EVERY == 1:  # a question costs the engine as much as a start
             rows = await self._silent_starts(SILENT_SECONDS, WAITING_PAGE, everything=True)
         elif self._looks % 2:
             rows = await self._silent_starts(SILENT_SECONDS, PAGE, everything=False)
         else:
             rows = await self._silent_runs(SILENT_SECONDS, PAGE)
-        await asyncio.gather(*(self._check(row) for row in rows))
+        left = await asyncio.gather(*(self._check(row) for row in rows))
+        await self._unclaimed.requeue()
+        return Left.FOR_LATER if any(left) else None
 
     async def _silent_runs(self, seconds: float, page: int) -> list[asyncpg.Record]:
         """The next page of runs that have been open for so long."""
@@ -229,13 +234,15 @@ class EngineCheck:
         self._places[everything] = _FIRST if last is None else _place(last)
         return rows
 
-    async def _check(self, row: asyncpg.Record) -> None:
+    async def _check(self, row: asyncpg.Record) -> Left | None:
         """Compare one start; the engine may not answer for it, which delays no other."""
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 await self._compare(row)
         except (EngineError, TimeoutError) as error:
             log.debug("task %s is compared later: %s", row["task_id"], type(error).__name__)
+            return Left.FOR_LATER
+        return None
 
     async def _compare(self, row: asyncpg.Record) -> None:
         ref = _ref(row)

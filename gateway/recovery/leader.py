@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 import asyncpg
@@ -34,9 +35,18 @@ SILENT_SECONDS: Final = 6.0
 TERM_SECONDS: Final = 10.0
 
 
+class Left(Enum):
+    """What a job returns that could not do what it is for, because an engine did not answer."""
+
+    FOR_LATER = "for later"
+
+
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """A job that a leader repeats with a pause of so many seconds, independently of its other jobs."""
+    """A job that a leader repeats with a pause of so many seconds, independently of its other jobs.
+
+    It was done unless `tick` raises, or returns `Left.FOR_LATER`.
+    """
 
     name: str
     tick: Callable[[], Awaitable[object]]
@@ -107,8 +117,8 @@ class Leader:
         """Run all jobs until the term is over; an error in one does not stop the others."""
         while True:
             try:
-                await chore.tick()
-                self._done_at[chore.name] = time.monotonic()
+                if await chore.tick() is not Left.FOR_LATER:
+                    self._done_at[chore.name] = time.monotonic()
             except LeadershipLost:
                 raise
             except DatabaseUnavailable as error:

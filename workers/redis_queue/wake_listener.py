@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import EqualJitterBackoff, NoBackoff
+from redis.exceptions import NoPermissionError
 
 from backends.redis_queue import wire
 
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 BACKOFF = EqualJitterBackoff(cap=2.0, base=0.05)
 #: A connection that was silent for so long is checked (seconds).
 SILENT_SECONDS = 3.0
+REFUSED = "Redis refuses the channel %s to this user: tasks start later; grant '&taskgate:*'"
 
 
 class WakeListener:
@@ -48,7 +50,7 @@ class WakeListener:
 
     async def listen(self) -> NoReturn:
         """Wake for each message on the channel, reconnecting for ever."""
-        failures = 0
+        failures, is_refused = 0, False
         while True:
             try:
                 async with self._open() as client, client.pubsub(ignore_subscribe_messages=True) as channel:
@@ -59,6 +61,10 @@ class WakeListener:
                         failures = 0
                         if message["type"] == "message":
                             self.wake()
+            except NoPermissionError:
+                if not is_refused:
+                    log.warning(REFUSED, wire.WAKE)
+                is_refused = True
             except Exception as error:  # noqa: BLE001 - of a URL that cannot be used, too; nobody misses a listener
                 log.debug("wake channel lost: %s", type(error).__name__)
             failures += 1

@@ -8,6 +8,6 @@ for _, group in ipairs(ARGV) do
   end
 end
 if added > 0 then
-  redis.call('PUBLISH', K.wake, '')
+  wake('')
 end
 return added

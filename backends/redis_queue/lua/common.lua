@@ -12,6 +12,11 @@ local function now()
   return tonumber(time[1]) + tonumber(time[2]) / 1000000
 end
 
+-- Wakes workers that wait for something to do. A hint: if it is refused (Redis 7 gives a new user no channel), what was written stands.
+local function wake(group)
+  redis.pcall('PUBLISH', K.wake, group)
+end
+
 local function queue_of(group)
   return K.group .. group
 end
@@ -168,6 +173,6 @@ local function tidy(worker, group, release)
     redis.call('DEL', lock_of(group))
   end
   if waiting(group) > 0 then
-    redis.call('PUBLISH', K.wake, group)
+    wake(group)
   end
 end

@@ -27,6 +27,6 @@ for list in pairs(touched) do
   end
 end
 if waits == 1 then
-  redis.call('PUBLISH', K.wake, group)
+  wake(group)
 end
 return { done, seen, length, waits }

@@ -19,6 +19,6 @@ elseif what == 'back' then
   local group, start = group_and_start(value)
   redis.call('LPUSH', queue_of(group), string.sub(value, start))
   redis.call('SADD', K.active_groups, group)
-  redis.call('PUBLISH', K.wake, group)
+  wake(group)
 end
 return 1

@@ -30,5 +30,5 @@ if place then
   redis.call('HSET', marker, 'score', place)
 end
 redis.call('EXPIRE', marker, keep)
-redis.call('PUBLISH', K.wake, group)
+wake(group)
 return ''

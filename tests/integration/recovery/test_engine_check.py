@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from backends.memory.engine import MemoryEngine
-from backends.port import WorkflowRef, WorkflowStatus
+from backends.port import WorkflowRef, WorkflowStart, WorkflowStatus
 from gateway.bootstrap import Gateway, build_gateway
+from gateway.recovery.engine_check import EngineCheck
+from gateway.recovery.leader import Left
 from gateway.routing.stages import Stage
 from gateway.routing.testing import StaticFlags
 from gateway.settings import Settings
@@ -84,3 +88,58 @@ async def test_a_start_that_the_engine_does_not_answer_for_delays_no_other(engin
     await database.execute(AGE)
     await eventually(lambda: _restarted(engine)(LOST - 1))
     assert await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = 't00'") == "queued"
+
+
+class Checks:
+    """The checks of one engine by themselves; the test says what it answers, and whether it is down."""
+
+    def __init__(self, database: Database, changes: Any) -> None:
+        self.engine = GreyEngine(name="temporal")
+        self.is_down = False
+        self.checks = EngineCheck(
+            database, self.engine, changes, is_down=lambda _: self.is_down, wake=lambda: None
+        )  # fmt: skip
+
+
+@pytest.fixture
+def alone(database: Database, changes: Any, monkeypatch: pytest.MonkeyPatch) -> Checks:
+    monkeypatch.setattr("gateway.recovery.engine_check.LOOK_SECONDS", 0.2)
+    monkeypatch.setattr("gateway.recovery.engine_check.ASK_SECONDS", 0.2)
+    monkeypatch.setattr("gateway.recovery.engine_check.REPORT_GRACE", timedelta(0))
+    return Checks(database, changes)
+
+
+@pytest.mark.parametrize("silence", ["answers nothing", "is down"])
+async def test_a_look_at_what_ended_counts_as_done_only_if_the_engine_answered(alone, new_task, silence):
+    alone.is_down = silence == "is down"
+    alone.engine.silent = frozenset({"list_ended", "keep_fresh"})
+    looks = (alone.checks.merge_ended, alone.checks.keep_fresh)
+    assert [await look() for look in looks] == [None, None], "it has nothing that may have ended"
+    await new_task(backend="temporal")
+    assert [await look() for look in looks] == [Left.FOR_LATER, Left.FOR_LATER]
+    alone.is_down, alone.engine.silent = False, frozenset()
+    assert [await look() for look in looks] == [None, None]
+
+
+async def test_an_end_that_the_engine_says_nothing_more_of_is_left_for_later(alone, new_task, start_of, database):
+    task_id = await new_task(task_id="t", backend="temporal")
+    start: WorkflowStart = start_of(task_id)
+    await alone.engine.start_workflow(start)
+    await alone.engine.cancel_workflow(start.ref, "by hand")
+    assert await alone.checks.merge_ended() is None
+    alone.engine.silent = frozenset({"get_workflow_status"})
+    assert await alone.checks.settle() is Left.FOR_LATER
+    alone.is_down, alone.engine.silent = True, frozenset()
+    assert await alone.checks.settle() is Left.FOR_LATER
+    alone.is_down = False
+    assert await alone.checks.settle() is None
+    assert await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = 't'") == "stopped"
+
+
+async def test_a_page_of_which_one_start_was_not_answered_for_is_left_for_later(alone, new_task, start_of, database):
+    await alone.engine.start_workflow(start_of(await new_task(task_id="t", backend="temporal")))
+    await database.execute(AGE)
+    alone.engine.silent_about = "t"
+    assert await alone.checks.check_open() is Left.FOR_LATER
+    alone.engine.silent_about = ""
+    assert {await alone.checks.check_open() for _ in range(10)} == {None}

@@ -14,7 +14,7 @@ import pytest_asyncio
 from gateway.errors import DatabaseUnavailable
 from gateway.recovery import leader as module
 from gateway.recovery.fenced_database import FencedDatabase, LeadershipLost
-from gateway.recovery.leader import Chore, Leader
+from gateway.recovery.leader import Chore, Leader, Left
 from gateway.recovery.lease import LOCK_CLASS
 from gateway.storage.database import Database
 from workers.testing.waiting import eventually
@@ -266,10 +266,13 @@ async def test_a_chore_that_fails_or_hangs_keeps_no_other_from_being_done(databa
     async def wait_for_the_database() -> None:
         raise DatabaseUnavailable
 
+    async def leave() -> Left:
+        return Left.FOR_LATER
+
     async def do() -> None:
         done.append("done")
 
-    chores: list[Any] = [hang, fail, wait_for_the_database, do]
+    chores: list[Any] = [hang, fail, wait_for_the_database, leave, do]
     leader = Leader(FencedDatabase(database), lambda: "one", [Chore(chore.__name__, chore, 0.01) for chore in chores])
     running(leader.run())
 
@@ -278,3 +281,6 @@ async def test_a_chore_that_fails_or_hangs_keeps_no_other_from_being_done(databa
 
     await eventually(often, within=10)
     assert "fail failed; it is done again" in caplog.text
+    ages = leader.ages
+    youngest = ages.pop("do")
+    assert min(ages.values()) > youngest, "only that one was done since the term began"

@@ -169,9 +169,10 @@ async def _until(client: httpx.AsyncClient, task_id: str, status: str) -> dict[s
 
 @pytest.fixture
 async def redis_user(redis_server: str) -> AsyncIterator[str]:
-    """The address of Redis for the page's user."""
+    """The address of Redis for the page's user, who begins with no channel, as Redis 7 has it."""
     [line] = re.findall(r"redis-cli (ACL SETUSER taskgate .*)", PAGE)
     client = Redis.from_url(redis_server)
+    await client.execute_command("ACL", "SETUSER", "taskgate", "resetchannels")
     await client.execute_command(*shlex.split(line))
     parts = urlsplit(redis_server)
     yield parts._replace(netloc=f"taskgate:change-me@{parts.netloc}").geturl()

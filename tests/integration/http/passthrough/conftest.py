@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 
 from gateway.app import create_app
-from gateway.bootstrap import build_gateway
+from gateway.bootstrap import Gateway, build_gateway
 from gateway.settings import Settings
 from gateway.storage.database import Database
 
@@ -83,7 +83,15 @@ def upstream() -> Upstream:
 
 
 @pytest.fixture
-async def through(database: Database, upstream: Upstream) -> AsyncIterator[Callable[..., Awaitable[httpx.AsyncClient]]]:
+def gateways() -> list[Gateway]:
+    """Those of the clients that `through` has opened."""
+    return []
+
+
+@pytest.fixture
+async def through(
+    database: Database, upstream: Upstream, gateways: list[Gateway]
+) -> AsyncIterator[Callable[..., Awaitable[httpx.AsyncClient]]]:
     """Opens a client of a gateway in front of `upstream` (or of another address)."""
     async with AsyncExitStack() as stack:
 
@@ -92,6 +100,7 @@ async def through(database: Database, upstream: Upstream) -> AsyncIterator[Calla
                 settings["upstream_url"] = await stack.enter_async_context(serve_app(upstream))
             gateway = build_gateway(Settings(database_url=database.url, **settings), engines={})
             stack.push_async_callback(gateway.close)
+            gateways.append(gateway)
             url = await stack.enter_async_context(serve_app(create_app(gateway)))
             return await stack.enter_async_context(httpx.AsyncClient(base_url=url))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import httpx
@@ -90,3 +91,36 @@ async def test_a_client_that_leaves_before_the_answer(through: Any, upstream: An
     await asyncio.wait_for(asked.wait(), 10)
     request.cancel()
     await asyncio.wait_for(upstream.left.wait(), 10)
+
+
+async def test_what_the_upstream_fails_at_is_no_failure_of_the_gateway(
+    through: Any, upstream: Any, gateways: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(scope: Any, receive: Any, send: Any) -> None:
+        await upstream.reply(send, b"{}", status=503 if scope["path"].endswith("/away") else 500)
+
+    async def hang(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    upstream.answer = fail
+    client = await through(passthrough_timeout_seconds=0.3)
+    statuses = [(await client.post(f"/api/v1/{path}", json={})).status_code for path in ("search", "away")]
+    upstream.answer = hang
+    statuses.append((await client.post("/api/v1/search", json={})).status_code)
+    assert statuses == [500, 503, 504]
+    assert _requests(gateways[0]) == {"answered": 3, "failed": 0}
+
+    def break_down(self: Any, *_: Any) -> None:
+        raise RuntimeError("a fault of the gateway's own")
+
+    monkeypatch.setattr("gateway.http.passthrough.Passthrough._request_headers", break_down)
+    # The server under the test's gateway is told of it, too; its client gets the 500.
+    assert (await client.post("/api/v1/search", json={})).status_code == 500
+    assert _requests(gateways[0]) == {"answered": 3, "failed": 1}
+
+
+def _requests(gateway: Any) -> dict[str, float]:
+    page = gateway.telemetry.metrics.render().decode()
+    found = re.findall(r'^taskgate_requests_total\{face="http",outcome="(\w+)"\} (\S+)', page, re.MULTILINE)
+    return {outcome: float(number) for outcome, number in found}

@@ -123,11 +123,14 @@ class Runner:
         if self._suspended or claim.worker_id != self._worker_id():
             await offer.finish(self._give_up(claiming))
             return Refused("the worker lost its lease", retry_in=HELD_PAUSE)
+        waited = loop.time() - offered
+        limit = time_limit(self._registry.get_handler(claim.task_type), claim, assignment.limit_seconds, waited)
+        if limit is None:
+            await offer.finish(self._give_up(claiming))
+            return Refused(f"its claim was granted after {waited:.0f} seconds", retry_in=HELD_PAUSE)
         fault_points.passing("after_claim")
         payload = assignment.payload if assignment.payload is not None else claim.payload or {}
         reporter = ProgressReporter(self._transitions, claim)
-        left = assignment.limit_seconds and assignment.limit_seconds - (loop.time() - offered)
-        limit = time_limit(self._registry.get_handler(claim.task_type), claim, left)
         work = asyncio.create_task(self._handle(claim, payload, reporter), name=f"task {claim.task_id}")
         run = self._runs[claim.task_id] = _Run(claim, limit, work)
         timer = loop.call_later(limit.seconds, self._cancel, run, TIMED_OUT)

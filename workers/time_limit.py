@@ -11,6 +11,8 @@ from workers.handlers.base import TaskHandler
 DEFAULT = 600.0
 #: Timers cannot be set for longer (seconds).
 LONGEST = 365 * 86400.0
+#: A claim that took longer (seconds) has waited: what its run lacks because of it is no fault of the handler.
+LONGEST_CLAIM = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +23,27 @@ class TimeLimit:
     error: str
 
 
-def time_limit(handler: TaskHandler | None, claim: Claim, engine_seconds: float | None) -> TimeLimit:
-    """The shortest of the handler's own limit, its task's, and what the engine still allows (None: any time).
+def time_limit(
+    handler: TaskHandler | None, claim: Claim, engine_seconds: float | None, waited: float = 0.0
+) -> TimeLimit | None:
+    """The shortest of the handler's own limit, its task's, and what the engine still allows.
+
+    `engine_seconds`: what the engine allows from its offer on (None: any time); `waited`: how much of that went by
+    before the claim was granted. None: so much that the run would be cut off although the engine allows it enough.
 
     The engine cuts off what exceeds its limit, and offers it again as if its worker were lost: it would never end.
     """
     own = _own(handler)
     if claim.timeout_seconds is not None:
         own = min(own, claim.timeout_seconds)
-    if engine_seconds is None or own <= engine_seconds:
+    left = own if engine_seconds is None else engine_seconds - waited
+    if own <= left:
         return TimeLimit(own, f"Task timed out after {own:.12g} seconds")
+    if waited > LONGEST_CLAIM:
+        return None
     return TimeLimit(
-        max(engine_seconds, 0.0),
-        f"Task timed out after {engine_seconds:.0f} seconds: its handler has a limit of {own:.12g}, but tasks of type"
+        max(left, 0.0),
+        f"Task timed out after {left:.0f} seconds: its handler has a limit of {own:.12g}, but tasks of type"
         f" {claim.task_type} are allowed less here; divide its work, or give its type another name",
     )
 

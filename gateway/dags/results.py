@@ -75,14 +75,15 @@ class Values:
             f"nodes.{name}.ref": ref,
         }
         if self._scope.nodes.get(name):
-            failed = sum(_STATUS.get(row["state"]) == "failed" or row["verdict"] == "refused" for row in items)
+            failed = sum(_item_status(row) == "failed" for row in items)
             results = [_result(row) for row in items]
             return {**common, f"nodes.{name}.results": results, f"nodes.{name}.failed": failed}
         return {**common, f"nodes.{name}.result": None if parent is None else _result(parent)}
 
 
 def _result(row: Any) -> Any:
-    if row["result"] is None or row["verdict"] == "bypassed" or row["state"] != "completed":
+    """What a task returned counts only without a verdict: with one, it is of a run before, and may be undone."""
+    if row["result"] is None or row["verdict"] is not None or row["state"] != "completed":
         return None
     try:
         return _fitting(json.loads(row["result"]))
@@ -109,11 +110,28 @@ def _status(parent: Any, items: list[Any]) -> str:
     if parent["verdict"] == "refused":
         return "failed"
     if parent["verdict"] == "expanded":
-        states = {"failed" if row["verdict"] == "refused" else _STATUS.get(row["state"], "running") for row in items}
+        states = {_item_status(row) for row in items}
         return next((state for state in ("running", "failed") if state in states), "completed")
     return _STATUS.get(parent["state"], "running")
 
 
+def _item_status(row: Any) -> str:
+    """Of an item of a fan-out: one that is skipped counts as done."""
+    if row["verdict"] is not None:
+        return "completed" if row["verdict"] == "bypassed" else "failed"
+    return _STATUS.get(row["state"], "running")
+
+
 def _error(parent: Any, items: list[Any]) -> str | None:
-    rows = items if parent is not None and parent["verdict"] == "expanded" else [parent] if parent is not None else []
-    return next((row["error_message"] or row["reason"] for row in rows if row["error_message"] or row["reason"]), None)
+    if parent is None:
+        return None
+    if parent["verdict"] != "expanded":
+        return _error_of(parent)
+    errors = (_error_of(row) for row in items if row["verdict"] != "bypassed")
+    return next((error for error in errors if error), None)
+
+
+def _error_of(row: Any) -> str | None:
+    """What went wrong in a task that is not to run again says nothing about its refusal."""
+    error: str | None = row["reason"] if row["verdict"] == "refused" else row["error_message"] or row["reason"]
+    return error

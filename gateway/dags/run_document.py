@@ -250,7 +250,7 @@ def _node(node: Node, row: dict[str, Any], counts: Mapping[str, Any] | None) -> 
         "priority": row["priority"],
         "progress": 100 if status == "completed" else row["progress"] or 0,
         "message": row["message"],
-        "error": row["error_message"] or (row["reason"] if row["verdict"] == "refused" else None),
+        "error": row["reason"] if row["verdict"] == "refused" else row["error_message"],
         "answer": orjson.loads(row["answer"]) if row["answer"] else None,
         "result_bytes": row["result_bytes"],
         "items": items,

@@ -201,7 +201,7 @@ class DagRuns:
         if row is None:
             raise DagRunNotFound(f"The run has no node {path!r} that has been reached yet")
         if row["verdict"] != "expanded":
-            return {"task_id": row["task_id"], "status": row["state"] or row["verdict"], "result": row["result"]}
+            return {"task_id": row["task_id"], "status": row["verdict"] or row["state"], "result": row["result"]}
         items = await self._db.fetch(SQL.item_results, run_id, path)
         text = ",".join(item["result"] or "null" for item in items)
         return {"task_id": None, "status": "expanded", "result": f"[{text}]"}

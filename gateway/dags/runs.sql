@@ -27,12 +27,13 @@ ORDER BY r.created_at DESC, r.run_id DESC
 LIMIT $6
 
 -- name: nodes
--- Every node that was decided, or those of these paths.
+-- Every node that was decided, or those of these paths. The task of a node with a verdict, or that is wanted again, has the
+-- result of a run before, which may be undone: here and below it is no result of the node.
 SELECT n.path, n.node, n.position, n.undoes, n.task_id, n.verdict, n.reason, n.decided_by, n.condition, n.again,
        json_array_length(n.items) AS items, n.answer::text AS answer, n.signal_name, n.decided_at,
        d.state, d.held, d.attempt, d.failures, d.max_attempts, d.priority, d.created_at, d.queued_at, d.claimed_at,
        d.finished_at, d.worker_id, d.expires_at, d.task_type, t.progress, t.message, t.error_message,
-       octet_length(t.result::text) AS result_bytes
+       CASE WHEN n.verdict IS NULL AND NOT n.again THEN octet_length(t.result::text) END AS result_bytes
 FROM taskgate.dag_node n
 LEFT JOIN taskgate.dispatch d ON d.task_id = n.task_id
 LEFT JOIN task_logs t ON t.id = n.task_id
@@ -41,18 +42,20 @@ ORDER BY n.node, n.position NULLS FIRST, n.undoes
 LIMIT $4
 
 -- name: fans
--- Items of each fan-out by state.
+-- Items of each fan-out by state; what somebody skipped counts as done.
 SELECT n.node, count(*) AS opened,
-       count(*) FILTER (WHERE d.state = 'completed') AS completed,
-       count(*) FILTER (WHERE d.state IN ('failed', 'stopped') OR n.verdict = 'refused') AS failed,
-       count(*) FILTER (WHERE d.state = 'running') AS running
+       count(*) FILTER (WHERE n.verdict = 'bypassed' OR (n.verdict IS NULL AND NOT n.again AND d.state = 'completed')) AS completed,
+       count(*) FILTER (WHERE n.verdict = 'refused'
+                        OR (n.verdict IS NULL AND NOT n.again AND d.state IN ('failed', 'stopped'))) AS failed,
+       count(*) FILTER (WHERE n.verdict IS NULL AND d.state = 'running') AS running
 FROM taskgate.dag_node n
 LEFT JOIN taskgate.dispatch d ON d.task_id = n.task_id
 WHERE n.run_id = $1 AND n.position IS NOT NULL AND NOT n.undoes
 GROUP BY n.node
 
 -- name: node_result
-SELECT n.task_id, n.verdict, d.state, CASE WHEN d.state = 'completed' THEN t.result::text END AS result
+SELECT n.task_id, n.verdict, CASE WHEN n.again THEN 'waiting' ELSE d.state END AS state,
+       CASE WHEN d.state = 'completed' AND n.verdict IS NULL AND NOT n.again THEN t.result::text END AS result
 FROM taskgate.dag_node n
 LEFT JOIN taskgate.dispatch d ON d.task_id = n.task_id
 LEFT JOIN task_logs t ON t.id = n.task_id
@@ -60,7 +63,7 @@ WHERE n.run_id = $1 AND n.path = $2
 
 -- name: item_results
 -- The results of a fan-out, in the order of its items.
-SELECT CASE WHEN d.state = 'completed' THEN t.result::text END AS result
+SELECT CASE WHEN d.state = 'completed' AND n.verdict IS NULL AND NOT n.again THEN t.result::text END AS result
 FROM taskgate.dag_node n
 LEFT JOIN taskgate.dispatch d ON d.task_id = n.task_id
 LEFT JOIN task_logs t ON t.id = n.task_id

@@ -13,7 +13,7 @@ from gateway.routing.flag_document import Json, check_flag, reached_stages
 from gateway.routing.flag_evaluation import FlagEvaluation
 from gateway.routing.flag_text import describe_reason
 from gateway.routing.overrides import Override
-from gateway.routing.query import RouteQuery, Scope
+from gateway.routing.query import RouteQuery
 from gateway.routing.rules import LAST_KNOWN, rule_of
 from gateway.routing.stages import REDIS, TEMPORAL, Stage, backend_of, effective
 from gateway.settings import Settings
@@ -66,7 +66,7 @@ class Entries(Protocol):
     @property
     def problem(self) -> str | None: ...
 
-    def find(self, query: RouteQuery, override: Scope | None, reason: Mapping[str, Any] | None) -> int | None: ...
+    def find(self, query: RouteQuery, override: Override | None, reason: Mapping[str, Any] | None) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ class Router:
             flag,
             override,
             rule_of(scope, why) + (LAST_KNOWN if flag is not None and flag.last_known else ""),
-            None if self._entries is None else self._entries.find(query, scope, why),
+            None if self._entries is None else self._entries.find(query, override, why),
         )
 
     def _doubts(self) -> dict[str, str | None]:

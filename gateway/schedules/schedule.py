@@ -57,6 +57,9 @@ class Schedule:
             # An older gateway took empty names, for none.
             if document["action"].get(name) == "":
                 del document["action"][name]
+        if row["tenant_id"] is None:
+            # An older gateway took one without a tenant; tasks with one are refused.
+            document["action"].pop("callback", None)
         document |= {"paused": row["is_paused"], "note": row["note"], "remaining_runs": row["remaining_runs"]}
         names = ("schedule_id", "tenant_id", "project_id", "user_id", "revision", "next_at", "fire_at", "created_at")
         return cls(

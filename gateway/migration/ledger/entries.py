@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.migration.ledger.flag_settings import ALL, CONDITIONS, DEFAULT
-from gateway.routing.query import RouteQuery, Scope, scopes_of
+from gateway.routing.overrides import Override
+from gateway.routing.query import RouteQuery, scopes_of
 from gateway.routing.scope_names import scope_name
 
 #: Answers that are remembered; more are worked out anew.
@@ -43,27 +44,32 @@ class EntriesInForce:
         self._layers[layer] = entries
         self._found.clear()
 
-    def find(self, query: RouteQuery, override: Scope | None, reason: Mapping[str, Any] | None) -> int | None:
+    def find(self, query: RouteQuery, override: Override | None, reason: Mapping[str, Any] | None) -> int | None:
         """The newest entry that led to this route: of the setting that decided, or of one before it that is gone.
 
-        `override` is the scope of the override that decided, if one did; `reason` the flag's.
+        `override` is the one that decided, if one did; `reason` the flag's.
         """
         rule = None if reason is None else (reason.get("kind"), reason.get("ruleId"), reason.get("ruleIndex"))
-        key = query.tenant_id, query.project_id, query.task_type, override, rule
+        decided_by = override and (override.scope, override.stands_in)
+        key = query.tenant_id, query.project_id, query.task_type, decided_by, rule
         if key not in self._found:
             if len(self._found) >= REMEMBERED:
                 self._found.clear()
             self._found[key] = max(self._leading(query, override, reason), default=None)
         return self._found[key]
 
-    def _leading(self, query: RouteQuery, override: Scope | None, reason: Mapping[str, Any] | None) -> Iterator[int]:
+    def _leading(self, query: RouteQuery, override: Override | None, reason: Mapping[str, Any] | None) -> Iterator[int]:
         overrides, flag = self._layers.get("override", {}), self._layers.get("flag", {})
         for scope in scopes_of(query):
+            decides = override if override is not None and override.scope == scope else None
             entry = overrides.get(scope_name(scope))
-            if entry is not None and (scope == override or not entry.setting):
+            if entry is not None and (decides is not None or not entry.setting):
                 yield entry.entry_id
-            if scope == override:
+            # Before one that stands in for the flag come the less specific ones, too.
+            if decides is not None and not decides.stands_in:
                 return
+        if override is not None:
+            return
         own = [scope_name(scope) for scope in scopes_of(query) if not scope.is_default]
         decided = _deciding(reason, own, flag)
         for name in [ALL, *own]:

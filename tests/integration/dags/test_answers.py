@@ -157,7 +157,9 @@ async def test_an_item_that_a_fan_out_does_not_have_is_not_skipped(dags: Dags) -
 nodes:
   each: {{type: dag_echo, for_each: "[1, 2, 3]", input: {{mark: {gate}, value: "${{ item }}"}}}}
   sum: {{type: dag_echo, needs: [each], input: {{mark: sum, value: "${{ nodes.each.results.map(r, r == null) }}"}}}}
-outputs: {{all: "${{ nodes.sum.result.value }}"}}
+outputs:
+  all: "${{ nodes.sum.result.value }}"
+  each: "${{ [nodes.each.status, string(nodes.each.failed)] }}"
 """,
     )
     run_id = await dags.start("fan")
@@ -168,5 +170,6 @@ outputs: {{all: "${{ nodes.sum.result.value }}"}}
     assert (await dags.post(f"{run_id}/nodes/each[1]/skip", {"reason": "no"})).status_code == 200
     GATES[gate].set()
     document = await dags.ended(run_id)
-    assert document["result"] == {"all": [False, True, False]}
+    assert document["result"] == {"all": [False, True, False], "each": ["completed", "0"]}
+    assert statuses(document)["each"] == "completed", "what is skipped counts as done"
     assert (await dags.http.get(f"/gateway/v1/dag-runs/{run_id}/nodes/each/result")).json()["result"][1] is None

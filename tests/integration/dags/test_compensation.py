@@ -9,7 +9,7 @@ import time
 import pytest
 
 from contracts.dag_probes import FAILURES, GATES, RAN
-from contracts.dag_world import Dags, statuses
+from contracts.dag_world import Dags, nodes, statuses
 from contracts.least import least
 
 
@@ -183,3 +183,64 @@ nodes:
         assert document["status"] == expected, document
         if expected == "failed":
             assert document["error"] == "Node b failed: divide by zero"
+
+
+async def test_a_node_that_is_refused_anew_hands_on_nothing_of_what_was_undone(dags: Dags) -> None:
+    """Its task has still the result of the run before, and what went wrong then."""
+    FAILURES["b"] = 1
+    document = await dags.run(
+        """
+nodes:
+  m: {type: dag_echo, input: {mark: m, counts: true}, compensate: {type: dag_undo}}
+  x:
+    type: dag_echo
+    input: {mark: x, value: "${ 10 / (nodes.m.result.value - 2) }"}
+    compensate: {type: dag_undo}
+    on_failure: continue
+  y:
+    type: dag_echo
+    for_each: "[0, 1]"
+    input: {mark: y, value: "${ item / (nodes.m.result.value - 2) }"}
+    compensate: {type: dag_undo}
+    on_failure: continue
+  b:
+    type: dag_echo
+    needs: [x, y]
+    input: {mark: b, value: "${ [nodes.x.status, nodes.x.error, nodes.x.result, nodes.y.status, nodes.y.results] }"}
+    retry: {attempts: 1}
+    on_failure: compensate
+outputs: {b: "${ nodes.b.result.value }"}
+"""
+    )
+    assert document["status"] == "failed"
+    run_id = document["run_id"]
+    assert (await dags.post(f"{run_id}/retry")).status_code == 200
+    document = await dags.ended(run_id)
+    assert document["result"] == {"b": ["failed", "divide by zero", None, "failed", [None, None]]}, document["error"]
+    found = nodes(document)
+    assert (found["x"]["status"], found["x"]["result_bytes"]) == ("failed", None)
+    items = {"total": 2, "opened": 2, "running": 0, "completed": 0, "failed": 2}
+    assert (found["y"]["status"], found["y"]["items"]) == ("failed", items)
+    for path, status, result in (("x", "refused", None), ("y[0]", "refused", None), ("y", "expanded", [None, None])):
+        answer = (await dags.http.get(f"/gateway/v1/dag-runs/{run_id}/nodes/{path}/result")).json()
+        assert (answer["status"], answer["result"]) == (status, result), path
+
+
+async def test_a_node_that_failed_and_is_refused_anew_says_why_it_is_refused(dags: Dags) -> None:
+    FAILURES["b"] = 1
+    document = await dags.run(
+        """
+nodes:
+  m: {type: dag_echo, input: {mark: m, counts: true}, compensate: {type: dag_undo}}
+  b:
+    type: dag_echo
+    needs: [m]
+    input: {mark: b, value: "${ 10 / (nodes.m.result.value - 2) }"}
+    retry: {attempts: 1}
+    on_failure: compensate
+"""
+    )
+    assert nodes(document)["b"]["error"].endswith("b was told to fail")
+    assert (await dags.post(f"{document['run_id']}/retry")).status_code == 200
+    document = await dags.ended(document["run_id"])
+    assert nodes(document)["b"]["error"] == "divide by zero"

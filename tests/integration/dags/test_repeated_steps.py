@@ -51,6 +51,7 @@ nodes:
     skipped.set()
     document = await dags.ended(run_id)
     assert (document["status"], statuses(document)[path]) == ("completed", "skipped")
+    assert statuses(document)["b"] == ("completed" if each else "skipped")
     assert nodes(document)[path]["task_id"] is None
     assert RAN[dags.home.tenant_id] == (["a", "b", "b", "c"] if each else ["a", "c"])
     query = "SELECT count(*) FROM taskgate.dispatch WHERE dag_run_id = $1"

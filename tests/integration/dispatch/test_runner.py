@@ -343,6 +343,29 @@ async def test_a_run_that_its_engine_would_cut_off_fails_before_that(database, l
     assert await database.fetchval("SELECT failures FROM taskgate.dispatch") == 1
 
 
+@pytest.mark.parametrize("own", [10.0, None], ids=["a short limit", "a limit beyond the engine's"])
+async def test_a_claim_that_waited_for_postgresql_takes_no_time_from_its_handler(
+    database, disturbed, runner, handler, new_task, monkeypatch, own
+):
+    """The task is offered again, with all of its time."""
+    loop = asyncio.get_running_loop()
+    clock = loop.time
+
+    async def wait(task_id: str) -> None:
+        monkeypatch.setattr(loop, "time", lambda: clock() + 45)
+
+    disturbed.claimed = wait
+    task = await new_task(backend="temporal", max_attempts=1, timeout_seconds=own)
+    offered = Assignment(task, "temporal", 1, {}, "probe", "g", limit_seconds=40.0)
+    outcome = await runner.run(offered)
+    assert isinstance(outcome, Refused)
+    assert outcome.retry_in is not None
+    row = await database.fetchrow("SELECT state, failures FROM taskgate.dispatch")
+    assert (row["state"], row["failures"], handler.ran) == ("queued", 0, 0)
+    disturbed.claimed = None
+    assert await runner.run(offered) == Completed({"n": 1})
+
+
 async def test_a_handlers_own_limit_is_the_shorter_one(runner, handler, new_task):
     handler.waits = asyncio.Event()
     task = await new_task(backend="temporal", max_attempts=1, timeout_seconds=0.1)

@@ -75,6 +75,23 @@ async def test_it_acts_with_the_rights_its_owner_has_now(world: Any) -> None:
     assert "forbidden" in (await world.reasons(schedule))[1]
 
 
+async def test_a_callback_that_an_older_gateway_took_without_a_tenant_is_left_out(world: Any) -> None:
+    """Nobody's secret could sign it, so a task with one is refused."""
+    world.caller = (await world.gateway.access.admit_user("user-admin")).caller
+    schedule = await world.create(overlap="allow_all")
+    callback = '{"action": {"type": "probe", "callback": {"url": "https://receiver.example/"}}}'
+    await world.database.execute(
+        "UPDATE taskgate.schedule SET definition = (definition::jsonb || $1::jsonb)::json WHERE schedule_id = $2",
+        callback,
+        schedule,
+    )
+    await world.pass_time(hours=1)
+    assert await world.history(schedule) == [("01:00", "fired")], await world.reasons(schedule)
+    (task,) = await world.tasks()
+    assert task["callback"] is None
+    assert (await world.schedules.get(schedule, world.caller)).definition.action.callback is None
+
+
 async def test_nobody_else_sees_it(world: Any) -> None:
     schedule = await world.create()
     stranger = (await world.gateway.access.admit_user("user-globex")).caller

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from gateway.migration.ledger.entries import EntriesInForce, InForce
+from gateway.routing.overrides import PLAN_AUTHOR, Override
 from gateway.routing.query import RouteQuery, Scope
 from gateway.routing.rules import rule_of
 from gateway.routing.scope_names import scope_name, scope_of
+from gateway.routing.stages import Stage
 
 QUERY = RouteQuery("acme", "backup", "t", "p1", plan=None)
 FALLTHROUGH = {"kind": "FALLTHROUGH"}
@@ -28,6 +31,10 @@ def test_it_is_ready_once_both_layers_were_read() -> None:
     assert not found.is_ready
     found.put("override", {})
     assert found.is_ready
+
+
+def override_at(scope: Scope, *, by: str = "ada") -> Override:
+    return Override(scope, Stage.LIVE, "why", by, datetime.now(UTC))
 
 
 @pytest.mark.parametrize(
@@ -89,8 +96,22 @@ def test_the_newest_entry_that_led_there(
     entry: int | None,
 ) -> None:
     found = entries(flag, overrides)
-    assert found.find(QUERY, override, reason) == entry
-    assert found.find(QUERY, override, reason) == entry
+    row = None if override is None else override_at(override)
+    assert found.find(QUERY, row, reason) == entry
+    assert found.find(QUERY, row, reason) == entry
+
+
+def test_an_override_that_stands_in_for_the_flag_decides_since_the_others_are_gone() -> None:
+    """A person puts everybody at `off`, above what a plan set, and clears that: who is back is so because of that."""
+    found = entries(
+        {}, {"tenant:acme": InForce("live", 10), "type:backup": InForce("", 30), "default": InForce("", 20)}
+    )
+    assert found.find(QUERY, override_at(Scope("acme"), by=PLAN_AUTHOR), None) == 30
+    # A person's was in force all along.
+    assert found.find(QUERY, override_at(Scope("acme")), None) == 10
+    # What has expired, and is not yet recorded as such.
+    found.put("override", {"tenant:acme": InForce("live", 10), "default": InForce("off", 20)})
+    assert found.find(QUERY, override_at(Scope("acme"), by=PLAN_AUTHOR), None) == 10
 
 
 def test_what_is_remembered_is_forgotten_with_the_next_entry() -> None:

@@ -186,6 +186,21 @@ async def test_a_pilot_that_everybody_followed_moved_when_it_began(history: Any,
     assert (report.moved_by, report.verdict) == (entry, ParityVerdict.PASS)
 
 
+async def test_who_is_back_at_a_plans_override_moved_when_the_override_above_it_was_cleared(
+    database: Database, history: Any, read: ReadReport
+) -> None:
+    """An override of a plan stands in for the flag: others outrank it, also less specific ones."""
+    moved = await history.flip("off", "live", hours_ago=5)
+    above = await history.flip(None, "off", hours_ago=3, scope="default")
+    cleared = await history.flip("off", None, hours_ago=2, scope="default")
+    by = "UPDATE taskgate.ledger SET source = 'override', who = $2 WHERE id = $1"
+    for entry, who in ((moved, "taskgate plan"), (above, "ada"), (cleared, "ada")):
+        await database.execute(by, entry, who)
+    assert (await read()).moved_by == cleared
+    await database.execute(by, moved, "ada")
+    assert (await read()).moved_by == moved, "a person's is the more specific one"
+
+
 async def test_what_ends_on_redis_since_the_move_is_no_baseline(history: Any, read: ReadReport) -> None:
     """Tasks that were queued before run to their end there, and a stage may move a part only."""
     await history.ended(1000, failed=10, hours_ago=2)

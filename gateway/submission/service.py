@@ -40,15 +40,31 @@ Seconds = Annotated[float, Field(gt=0, le=LONGEST_DELAY.total_seconds(), allow_i
 
 
 class Retry(BaseModel):
-    """The retry policy of one task, where it differs from the gateway's. The pause is `initial_seconds`, multiplied by
-    `coefficient` after each further failure, at most `maximum_seconds`."""
+    """The retry policy of one task. A field that is left out has the gateway's default.
+
+    The pause after the first failure is `initial_seconds`. It is multiplied by `coefficient` after each further
+    failure, up to `maximum_seconds`.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    attempts: Annotated[int | None, Field(ge=1, le=100, description="Runs before the task is a dead letter")] = None
-    initial_seconds: Annotated[float | None, Field(ge=0.001, le=31 * 86400, allow_inf_nan=False)] = None
-    coefficient: Annotated[float | None, Field(ge=1, le=100, allow_inf_nan=False)] = None
-    maximum_seconds: Annotated[float | None, Field(ge=0.001, le=31 * 86400, allow_inf_nan=False)] = None
+    attempts: Annotated[
+        int | None,
+        Field(ge=1, le=100, description="Number of failed runs after which the task becomes a dead letter."),
+    ] = None
+    initial_seconds: Annotated[
+        float | None,
+        Field(ge=0.001, le=31 * 86400, allow_inf_nan=False, description="Pause after the first failure, in seconds."),
+    ] = None
+    coefficient: Annotated[
+        float | None,
+        Field(
+            ge=1, le=100, allow_inf_nan=False, description="Factor by which the pause grows after each further failure."
+        ),
+    ] = None
+    maximum_seconds: Annotated[
+        float | None, Field(ge=0.001, le=31 * 86400, allow_inf_nan=False, description="Longest pause, in seconds.")
+    ] = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Retry:
@@ -58,33 +74,71 @@ class Retry(BaseModel):
 
 
 class TaskSubmission(BaseModel):
-    """A task to be run as soon as possible, or later (`delay_seconds` or `run_at`, at most a year ahead).
-
-    `group_id` is the id of a project that the caller may use, or `tenant:<tenant id>` for the tenant's own group; it
-    defaults to the project, else to the tenant's own group. Tasks of one group run one after the other on the Redis
-    queue. Only one active task of a tenant may have a `unique_key`. With `on_conflict` "return" the answer to a second
-    submission is that task; otherwise it is refused. A task that has not started by its `deadline`, or `ttl_seconds`
-    after it became due, fails and never starts.
-    """
+    """A task to submit. It runs as soon as possible, or at a later time (`delay_seconds` or `run_at`)."""
 
     model_config = ConfigDict(extra="forbid")
 
-    type: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_.:-]+$")]
-    payload: dict[str, Any] = Field(default_factory=dict)
-    project_id: PlaceId | None = None
-    tenant_id: PlaceId | None = None
-    group_id: PlaceId | None = None
-    priority: Annotated[int, Field(ge=1, le=5, description="1 is first")] = 3
-    delay_seconds: Annotated[float | None, Field(ge=0, le=LONGEST_DELAY.total_seconds(), allow_inf_nan=False)] = None
-    run_at: Moment | None = None
-    parent_task_id: str | None = None
-    unique_key: Annotated[str | None, Field(min_length=1, max_length=255)] = None
-    on_conflict: Literal["refuse", "return"] = "refuse"
-    retry: Retry | None = None
-    deadline: Moment | None = None
-    ttl_seconds: Seconds | None = None
-    labels: Annotated[dict[str, str], Field(max_length=MOST_LABELS)] = Field(default_factory=dict)
-    callback: Callback | None = None
+    type: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=200,
+            pattern=r"^[A-Za-z0-9_.:-]+$",
+            description="Task type. Decides which handler runs the task.",
+        ),
+    ]
+    payload: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Input of the handler. Tenants, projects and groups that it names must be the caller's.",
+    )
+    project_id: PlaceId | None = Field(None, description="Project that the task belongs to. Default: none.")
+    tenant_id: PlaceId | None = Field(
+        None,
+        description="Tenant that the task belongs to. Default: the project's tenant, else the caller's own tenant.",
+    )
+    group_id: PlaceId | None = Field(
+        None,
+        description="Group of the task: the ID of a project that the caller may use, or `tenant:<tenant id>` for "
+        "the tenant's own group. Default: the project's group, else the tenant's own. On Redis, "
+        "tasks of one group run one after the other.",
+    )
+    priority: Annotated[int, Field(ge=1, le=5, description="Priority from 1 (first) to 5 (last).")] = 3
+    delay_seconds: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=LONGEST_DELAY.total_seconds(),
+            allow_inf_nan=False,
+            description="Seconds until the task becomes due, at most 366 days. Cannot be combined with `run_at`. "
+            "Default: due now.",
+        ),
+    ] = None
+    run_at: Moment | None = Field(
+        None, description="Time at which the task becomes due, at most 366 days ahead. A time in the past means now."
+    )
+    parent_task_id: str | None = Field(None, description="Parent task. The caller must be allowed to see it.")
+    unique_key: Annotated[
+        str | None,
+        Field(min_length=1, max_length=255, description="Only one active task of the tenant may have this key."),
+    ] = None
+    on_conflict: Literal["refuse", "return"] = Field(
+        "refuse",
+        description="What happens if an active task has the `unique_key`. `refuse`: status 409. `return`: status "
+        "200, and the response is the active task.",
+    )
+    retry: Retry | None = Field(None, description="Retry policy. Default: the gateway's.")
+    deadline: Moment | None = Field(
+        None,
+        description="If no worker has begun the task by this time, it fails and never starts. Cannot be combined "
+        "with `ttl_seconds`.",
+    )
+    ttl_seconds: Seconds | None = Field(None, description="Like `deadline`, in seconds after the task becomes due.")
+    labels: Annotated[dict[str, str], Field(max_length=MOST_LABELS)] = Field(
+        default_factory=dict,
+        description="Labels by which the task can be found. At most 32; a key is 1–63 of `a-z 0-9 . _ / -`, a "
+        "value at most 255 characters.",
+    )
+    callback: Callback | None = Field(None, description="Webhook that is sent when the task ends.")
 
     @field_validator("labels")
     @classmethod

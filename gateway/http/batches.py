@@ -19,7 +19,8 @@ from gateway.http.route import gateway_of
 from gateway.http.submissions import service_of
 from gateway.http.unknown_fields import with_hints
 from gateway.submission.new_task import NewTask
-from gateway.submission.service import SubmissionService, TaskSubmission
+from gateway.submission.requests import TaskSubmission
+from gateway.submission.service import SubmissionService
 from gateway.submission.unique_keys import Holder, as_told
 from gateway.submission.yielding import Yielding
 

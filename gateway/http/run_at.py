@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from gateway.http.acceptance import json_answer
 from gateway.http.openapi_errors import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.submission.service import RunAt
+from gateway.submission.requests import RunAt
 from gateway.tasks.lifecycle.run_time import set_run_time
 
 router = APIRouter(prefix="/gateway/v1/tasks", tags=["tasks"], route_class=KeyedRoute)

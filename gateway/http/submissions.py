@@ -23,7 +23,8 @@ from gateway.http.acceptance import (
 )
 from gateway.http.openapi_errors import problem_errors
 from gateway.http.route import gateway_of
-from gateway.submission.service import SubmissionService, TaskSubmission
+from gateway.submission.requests import TaskSubmission
+from gateway.submission.service import SubmissionService
 from gateway.submission.unique_keys import as_told
 from gateway.tasks.queries.dispatch_view import DispatchView, facts
 from gateway.tasks.queries.task_log import STATUS_WORDS

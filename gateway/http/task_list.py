@@ -16,7 +16,7 @@ from gateway.http.past_gateway import PastGateway
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import TaskFacts
 from gateway.ingress.foreign import past_gateway_of
-from gateway.submission.service import LONGEST_LABEL, LONGEST_LABEL_KEY
+from gateway.submission.requests import LONGEST_LABEL, LONGEST_LABEL_KEY
 from gateway.tasks.queries.cursor import cursor_of, position_at
 from gateway.tasks.queries.dispatch_view import facts
 from gateway.tasks.queries.task_log import Position

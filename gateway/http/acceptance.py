@@ -32,8 +32,8 @@ IDEMPOTENCY_PARAMETER = {
             "name": "Idempotency-Key",
             "in": "header",
             "required": False,
-            "description": "Makes the request safe to repeat: a repeated request with the same key and body gets the "
-            "first answer and creates nothing a second time.",
+            "description": "Makes the request safe to repeat: a repeated request with the same key gets the first "
+            "answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`.",
             "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[ -~]+$"},
         }
     ]

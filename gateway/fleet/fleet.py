@@ -39,8 +39,9 @@ class WorkerNotDrainable(ApiError):
 class Member:
     """One process of the fleet.
 
-    `slots_used`: number of tasks that it runs now. `last_seen`: null after an orderly end. `drain_at`: when it was told
-    to take no more tasks and to end.
+    `slots_used`: number of tasks that it runs now. `state`: `silent` if it is late to renew its lease, `lost` if the
+    lease has expired, `ended` after an orderly end. `last_seen`: when it last renewed its lease; null after an orderly
+    end. `drain_at`: when it was told to take no more tasks and to end.
     """
 
     process_id: str

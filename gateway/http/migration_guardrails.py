@@ -59,9 +59,9 @@ class GuardrailView(BaseModel):
 
     tenant_id: str
     phase: Phase = Field(
-        description="`resting`: the tenant is on Redis. `armed`: it is on Temporal and watched. `rolled_back`: the "
-        "guardrail moved it back. `cooling`: it was moved forward again before the cooldown ended. `locked`: it was "
-        "rolled back too often"
+        description="`resting`: the tenant is on Redis. `armed`: it is on Temporal and watched. `rolled_back`: "
+        "the guardrail moved it back. `cooling`: it was moved forward again before the cooldown "
+        "ended. `locked`: it was rolled back too often, and a person has to unlock it."
     )
     redis_stage: str = Field(description="Stage that a rollback sets.")
     moved_at: datetime | None

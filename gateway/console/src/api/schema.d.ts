@@ -4392,7 +4392,7 @@ export interface components {
         GuardrailView: {
             /** Tenant Id */
             tenant_id: string;
-            /** @description `resting`: the tenant is on Redis. `armed`: it is on Temporal and watched. `rolled_back`: the guardrail moved it back. `cooling`: it was moved forward again before the cooldown ended. `locked`: it was rolled back too often */
+            /** @description `resting`: the tenant is on Redis. `armed`: it is on Temporal and watched. `rolled_back`: the guardrail moved it back. `cooling`: it was moved forward again before the cooldown ended. `locked`: it was rolled back too often, and a person has to unlock it. */
             phase: components["schemas"]["Phase"];
             /**
              * Redis Stage
@@ -4957,8 +4957,9 @@ export interface components {
          * Member
          * @description One process of the fleet.
          *
-         *     `slots_used`: number of tasks that it runs now. `last_seen`: null after an orderly end. `drain_at`: when it was told
-         *     to take no more tasks and to end.
+         *     `slots_used`: number of tasks that it runs now. `state`: `silent` if it is late to renew its lease, `lost` if the
+         *     lease has expired, `ended` after an orderly end. `last_seen`: when it last renewed its lease; null after an orderly
+         *     end. `drain_at`: when it was told to take no more tasks and to end.
          */
         Member: {
             /** Process Id */
@@ -9578,7 +9579,7 @@ export interface operations {
                 background?: boolean;
             };
             header?: {
-                /** @description Makes the request safe to repeat: a repeated request with the same key and body gets the first answer and creates nothing a second time. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -9672,7 +9673,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat: a repeated request with the same key and body gets the first answer and creates nothing a second time. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -10534,7 +10535,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat: a repeated request with the same key and body gets the first answer and creates nothing a second time. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -10773,7 +10774,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat: a repeated request with the same key and body gets the first answer and creates nothing a second time. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -11743,7 +11744,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat: a repeated request with the same key and body gets the first answer and creates nothing a second time. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -12725,7 +12726,7 @@ export interface operations {
                 project_id?: string | null;
             };
             header?: {
-                /** @description Makes the request safe to repeat: a repeated request with the same key and body gets the first answer and creates nothing a second time. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -12836,7 +12837,7 @@ export interface operations {
                 project_id?: string | null;
             };
             header?: {
-                /** @description Makes the request safe to repeat: a repeated request with the same key and body gets the first answer and creates nothing a second time. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -12933,7 +12934,7 @@ export interface operations {
                 project_id?: string | null;
             };
             header?: {
-                /** @description Makes the request safe to repeat: a repeated request with the same key and body gets the first answer and creates nothing a second time. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -13030,7 +13031,7 @@ export interface operations {
                 project_id?: string | null;
             };
             header?: {
-                /** @description Makes the request safe to repeat: a repeated request with the same key and body gets the first answer and creates nothing a second time. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -15488,7 +15489,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat: a repeated request with the same key and body gets the first answer and creates nothing a second time. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;

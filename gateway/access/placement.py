@@ -20,7 +20,7 @@ RepeatsAs = NewType("RepeatsAs", str)
 
 
 class Tier(StrEnum):
-    """What a tenant pays for; read from `tenants.plan`, everything unknown is standard."""
+    """What a tenant pays for. Read from `tenants.plan`; an unknown value means `standard`."""
 
     ENTERPRISE = "enterprise"
     VIP = "vip"

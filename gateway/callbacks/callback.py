@@ -11,7 +11,7 @@ from gateway.callbacks.address import LONGEST_URL
 
 
 class CallbackEvent(StrEnum):
-    """The ends of a task."""
+    """How a task ended."""
 
     COMPLETED = "completed"
     FAILED = "failed"
@@ -19,15 +19,23 @@ class CallbackEvent(StrEnum):
 
 
 class Callback(BaseModel):
-    """A webhook for the end of a task (Standard Webhooks, signed with the tenant's secret).
-
-    `url` is checked by `gateway.callbacks.address.check_callback`, when the task is submitted and when it is sent.
-    """
+    """A webhook that is sent when the task ends (Standard Webhooks, signed with a secret of the tenant)."""
 
     model_config = ConfigDict(extra="forbid")
 
-    url: Annotated[str, Field(min_length=1, max_length=LONGEST_URL)]
-    events: Annotated[list[CallbackEvent] | None, Field(min_length=1, description="Default: every end")] = None
+    url: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=LONGEST_URL,
+            description="Where the webhook is sent. Checked when the task is submitted, and again when the webhook "
+            "is sent.",
+        ),
+    ]
+    events: Annotated[
+        list[CallbackEvent] | None,
+        Field(min_length=1, description="Ends of the task for which the webhook is sent. Default: all."),
+    ] = None
 
     def stored(self) -> dict[str, Any]:
         """As `taskgate.dispatch.callback` holds it."""

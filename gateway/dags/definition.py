@@ -60,21 +60,21 @@ class Retry(_Part):
 
 
 class Compensation(_Part):
-    """The task that undoes a node that was completed, when the run is compensated."""
+    """A task that undoes a completed node when the run is compensated."""
 
     type: str = Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_.:-]+$")
     input: dict[str, Any] = Field(default_factory=dict)
 
 
 class Approval(_Part):
-    """Waits until somebody approves or rejects."""
+    """A node that waits until a person approves or rejects."""
 
     message: str = Field("", max_length=4000)
     timeout_seconds: float | None = Field(None, gt=0, le=366 * 86_400, allow_inf_nan=False)
 
 
 class AwaitedSignal(_Part):
-    """Waits for a signal of this name; the signal's payload is the node's result."""
+    """A node that waits for a signal of this name. The payload of the signal is the result of the node."""
 
     name: Name
     timeout_seconds: float | None = Field(None, gt=0, le=366 * 86_400, allow_inf_nan=False)
@@ -89,47 +89,64 @@ class Node(_Part):
     """
 
     type: str | None = Field(None, min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_.:-]+$")
-    dag: str | None = Field(None, max_length=200, description="Name of a DAG, or name@version")
+    dag: str | None = Field(None, max_length=200, description="Name of a DAG, or `name@version`.")
     approval: Approval | None = None
     signal: AwaitedSignal | None = None
     description: str | None = Field(None, max_length=1000)
-    needs: list[Name] = Field(default_factory=list, description="Nodes that end before this one starts")
+    needs: list[Name] = Field(default_factory=list, description="Nodes that must have ended before this one starts.")
     input: dict[str, Any] = Field(default_factory=dict)
-    when: str | None = Field(None, description="Condition; false: the node is skipped")
+    when: str | None = Field(None, description="Condition. If it is false, the node is skipped.")
     if_skipped: Literal["auto", "run", "skip"] = Field(
         "auto",
-        description="After skipped nodes: `auto` skips this one when all it needs were skipped, `skip` when any was",
+        description="What to do if needed nodes were skipped. `auto`: skip this node if all of them were "
+        "skipped. `skip`: skip it if any was. `run`: run it.",
     )
-    for_each: str | None = Field(None, description="Expression with a list: the node runs once for each item")
-    max_parallel: int | None = Field(None, ge=1, description="Items of `for_each` that run at once")
+    for_each: str | None = Field(None, description="Expression that gives a list. The node runs once for each item.")
+    max_parallel: int | None = Field(
+        None, ge=1, description="Maximum number of items of `for_each` that run at the same time."
+    )
     retry: Retry | None = None
     timeout_seconds: float | None = Field(
-        None, gt=0, le=86_400, allow_inf_nan=False, description="Of one attempt; the handler's own limit holds too"
+        None,
+        gt=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="Longest time of one attempt, in seconds. The handler's own limit applies, too.",
     )
-    priority: int | None = Field(None, ge=1, le=5, description="1 is first; default: the run's")
+    priority: int | None = Field(
+        None, ge=1, le=5, description="Priority from 1 (first) to 5 (last). Default: the priority of the run."
+    )
     on_failure: OnFailure = OnFailure.FAIL
     compensate: Compensation | None = None
 
 
 class DagDefinition(_Part):
-    """A DAG: parameters, nodes, and what its result is made of."""
+    """A DAG: its parameters, its nodes, and its result."""
 
     name: str | None = Field(None, pattern=DAG_NAME, max_length=100)
     description: str | None = Field(None, max_length=4000)
     params: dict[Name, Parameter] = Field(default_factory=dict)
     nodes: dict[Name, Node] = Field(min_length=1)
-    outputs: dict[Name, Any] = Field(default_factory=dict, description="The run's result")
+    outputs: dict[Name, Any] = Field(
+        default_factory=dict, description="The result of the run: a name and an expression for each part."
+    )
     deadline_seconds: float | None = Field(
-        None, gt=0, le=366 * 86_400, allow_inf_nan=False, description="The whole run fails after this"
+        None,
+        gt=0,
+        le=366 * 86_400,
+        allow_inf_nan=False,
+        description="If the run is not over after this many seconds, it fails.",
     )
     compensation_seconds: float | None = Field(
         None,
         gt=0,
         le=366 * 86_400,
         allow_inf_nan=False,
-        description="Compensation ends after this; default: at the deadline of the run",
+        description="Compensation ends after this many seconds. Default: at the deadline of the run.",
     )
-    max_parallel: int | None = Field(None, ge=1, description="Tasks of one run that are open at once")
+    max_parallel: int | None = Field(
+        None, ge=1, description="Maximum number of tasks of one run that are open at the same time."
+    )
 
 
 def json_schema() -> dict[str, Any]:

@@ -45,69 +45,73 @@ STATES_OF = {
 
 
 class Edge(BaseModel):
-    """`target` waits for `source`."""
+    """A dependency between two nodes: `target` waits for `source`."""
 
     source: str
     target: str
 
 
 class ItemCounts(BaseModel):
-    """Items of a fan-out."""
+    """Number of items of a fan-out, by state."""
 
     total: int
-    opened: int
+    opened: int = Field(description="Items whose task was created.")
     running: int
     completed: int
     failed: int
 
 
 class NodeState(BaseModel):
-    """One node of a run, or one item of a fan-out. Times are null until they come."""
+    """One node of a run, or one item of a fan-out. A time is null until it has come."""
 
-    path: str
-    node: str
-    position: int | None = Field(description="Of an item")
+    path: str = Field(description="Path in the run, such as `fetch`, or `fetch[3]` for an item.")
+    node: str = Field(description="Name of the node in the definition.")
+    position: int | None = Field(description="Position of an item in its fan-out. Null for other nodes.")
     kind: Literal["task", "dag", "approval", "signal"]
-    type: str | None
+    type: str | None = Field(description="Task type, or name of the inner DAG.")
     status: Status
-    waits_for: str | None = Field(description="Why it waits: an approval, a signal")
-    decided_by: str | None = Field(description="Who skipped it: `condition`, `upstream`, `user:…`; or who failed it")
+    waits_for: str | None = Field(
+        description="Why the node is held: an approval, a signal, a quota or a pause. Null: it is not held."
+    )
+    decided_by: str | None = Field(
+        description="Who decided that the node was skipped (`condition`, `upstream`, `user:…`) or refused (`gateway`)."
+    )
     reason: str | None
-    condition: bool | None = Field(description="Value of `when`")
+    condition: bool | None = Field(description="Value of the node's `when`.")
     task_id: str | None
-    run_id: str | None = Field(description="Of a DAG inside: its own run")
-    undoes: bool
+    run_id: str | None = Field(description="Run of the inner DAG. Null if the node is not a DAG.")
+    undoes: bool = Field(description="Whether this task undoes a completed node (compensation).")
     attempt: int
     failures: int
     max_attempts: int | None
     priority: int | None
-    progress: int
+    progress: int = Field(description="Progress in percent.")
     message: str | None
     error: str | None
-    answer: JsonValue = Field(description="Of an approval: who, and what")
-    result_bytes: int | None
-    items: ItemCounts | None
+    answer: JsonValue = Field(description="Answer to an approval: who gave it, and what it was.")
+    result_bytes: int | None = Field(description="Size of the result in bytes.")
+    items: ItemCounts | None = Field(description="Counts of the items of a fan-out. Null for other nodes.")
     created_at: datetime | None
     queued_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
-    expires_at: datetime | None
+    expires_at: datetime | None = Field(description="When an approval or a signal is no longer waited for.")
     worker_id: str | None
 
 
 class RunSummary(BaseModel):
-    """A run without its nodes."""
+    """A DAG run, without its nodes."""
 
     run_id: str
     dag: str
     version: int
     built_in: bool
     status: Status
-    progress: int
+    progress: int = Field(description="Progress in percent.")
     error: str | None
     tenant_id: str | None
     project_id: str | None
-    parent_run_id: str | None
+    parent_run_id: str | None = Field(description="Run of which this one is a node. Null if it is no node.")
     created_by: str | None
     created_at: datetime
     started_at: datetime | None
@@ -116,18 +120,18 @@ class RunSummary(BaseModel):
 
 
 class RunDocument(RunSummary):
-    """A run with all its nodes and edges."""
+    """A DAG run with all its nodes and edges."""
 
     params: dict[str, Any]
     priority: int
     labels: dict[str, str]
-    starts: int = Field(description="1, and one more for each retry")
+    starts: int = Field(description="Number of times the run was started: 1, and one more for each retry.")
     deadline: datetime | None
-    parent_path: str | None
-    result: JsonValue = Field(description="Its outputs, once it is completed")
+    parent_path: str | None = Field(description="Path of the node that this run is in its parent run.")
+    result: JsonValue = Field(description="Outputs of the run, once it has completed.")
     edges: list[Edge]
     nodes: list[NodeState]
-    is_cut: bool = Field(description="Whether items were left out")
+    is_cut: bool = Field(description="Whether nodes or items were left out because there are more than 20,000.")
 
 
 def summary(row: Mapping[str, Any]) -> dict[str, Any]:

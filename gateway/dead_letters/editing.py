@@ -18,15 +18,15 @@ _PLACE_KEYS = ("group_id", "task_group_id", "tenant_id", "project_id", "user_id"
 
 
 class Edit(BaseModel):
-    """A corrected payload: a whole one, or the changes (JSON merge patch, RFC 7396; null removes a key).
-
-    A patch does not change values that are hidden from the reader.
-    """
+    """A corrected payload: either `payload` or `patch`. A patch does not change values that are redacted."""
 
     model_config = ConfigDict(extra="forbid")
 
-    payload: Annotated[dict[str, Any] | None, Field(description="In the place of the payload")] = None
-    patch: Annotated[dict[str, Any] | None, Field(description="What is to be changed (RFC 7396)")] = None
+    payload: Annotated[dict[str, Any] | None, Field(description="The new payload. It replaces the old one.")] = None
+    patch: Annotated[
+        dict[str, Any] | None,
+        Field(description="Changes to the payload, as a JSON merge patch (RFC 7396): null removes a key."),
+    ] = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Edit:

@@ -22,23 +22,30 @@ Text = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class LetterFilter(BaseModel):
-    """All given fields must match; without any, every open dead letter matches."""
+    """Filters for dead letters. All given filters must match; without any, all open dead letters match."""
 
     model_config = ConfigDict(extra="forbid")
 
     tenant_id: Text | None = None
     project_id: Text | None = None
-    type: Text | None = None
+    type: Text | None = Field(None, description="Task type.")
     backend: Text | None = None
     kind: Kind | None = None
     reason: Reason | None = None
-    error: Annotated[Text | None, Field(description="A part of the error's text, whatever its case")] = None
+    error: Annotated[
+        Text | None, Field(description="Only dead letters whose error contains this text (case-insensitive).")
+    ] = None
     error_type: Text | None = None
-    untyped: Annotated[bool, Field(description="Only those whose error has no type")] = False
-    died_after: Moment | None = None
-    died_before: Moment | None = None
-    labels: Annotated[dict[str, str] | None, Field(max_length=50)] = None
-    ids: Annotated[list[Text] | None, Field(min_length=1, max_length=1000)] = None
+    untyped: Annotated[bool, Field(description="Only dead letters whose error has no type.")] = False
+    died_after: Moment | None = Field(None, description="Only dead letters that failed at this time or later.")
+    died_before: Moment | None = Field(None, description="Only dead letters that failed before this time.")
+    labels: Annotated[
+        dict[str, str] | None,
+        Field(max_length=50, description="Only dead letters of tasks that have all of these labels."),
+    ] = None
+    ids: Annotated[list[Text] | None, Field(min_length=1, max_length=1000, description="Only these dead letters.")] = (
+        None
+    )
     state: State = "open"
 
 

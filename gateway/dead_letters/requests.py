@@ -11,49 +11,70 @@ from gateway.dead_letters.editing import Edit
 from gateway.dead_letters.filter import LetterFilter
 
 Backend = Literal["redis", "temporal"]
-Why = Annotated[str | None, Field(max_length=1000, description="For the record")]
+Why = Annotated[str | None, Field(max_length=1000, description="Reason, for the audit log.")]
 
 _LONGEST_SPREAD = 7 * 24 * 3600.0
 
 
 class Redrive(BaseModel):
-    """How to redrive one dead letter."""
+    """How to redrive a dead letter."""
 
     model_config = ConfigDict(extra="forbid")
 
-    backend: Annotated[Backend | None, Field(description="Default: as the flag says")] = None
-    edit: Edit | None = None
+    backend: Annotated[
+        Backend | None,
+        Field(
+            description="Backend to run on. Default: the backend that the migration flag names when the task starts."
+        ),
+    ] = None
+    edit: Edit | None = Field(None, description="Change the payload first.")
     why: Why = None
 
 
 class ByFilter(BaseModel):
-    """An action on a page of the dead letters that match, newest first."""
+    """A step of an action: it applies to one page of the matching dead letters, newest first."""
 
     model_config = ConfigDict(extra="forbid")
 
     filter: LetterFilter
-    limit: Annotated[int, Field(ge=1, le=MOST_AT_ONCE)] = 500
-    cursor: Annotated[str | None, Field(max_length=3000, description="`next_cursor` of the step before")] = None
-    dry_run: bool = False
+    limit: Annotated[int, Field(ge=1, le=MOST_AT_ONCE, description="Maximum number of dead letters in this step.")] = (
+        500
+    )
+    cursor: Annotated[
+        str | None,
+        Field(max_length=3000, description="The `next_cursor` of the previous step. Default: the first page."),
+    ] = None
+    dry_run: bool = Field(False, description="Change nothing; only count.")
     why: Why = None
 
 
 class RedriveByFilter(BaseModel):
-    """Redrive the dead letters that match. Payloads that are no task are skipped."""
+    """Dead letters to redrive. Payloads that are not valid tasks are skipped."""
 
     model_config = ConfigDict(extra="forbid")
 
     filter: LetterFilter
-    backend: Annotated[Backend | None, Field(description="Default: as the flag says")] = None
+    backend: Annotated[
+        Backend | None,
+        Field(
+            description="Backend to run on. Default: the backend that the migration flag names when the task starts."
+        ),
+    ] = None
     spread_seconds: Annotated[
-        float, Field(ge=0, le=_LONGEST_SPREAD, allow_inf_nan=False, description="Start them evenly over this time")
+        float,
+        Field(
+            ge=0,
+            le=_LONGEST_SPREAD,
+            allow_inf_nan=False,
+            description="Start the tasks evenly over this many seconds. 0: all at once.",
+        ),
     ] = 0.0
-    dry_run: bool = False
+    dry_run: bool = Field(False, description="Change nothing; only count.")
     why: Why = None
 
 
 class Reasoned(BaseModel):
-    """Why."""
+    """The reason for an action."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class DrainRequest(BaseModel):
-    """Why the worker is to leave."""
+    """A request to drain a worker."""
 
     model_config = ConfigDict(extra="forbid")
-    why: Annotated[str, Field(min_length=1, max_length=1000, description="For the audit")]
+    why: Annotated[str, Field(min_length=1, max_length=1000, description="Reason, for the audit log.")]

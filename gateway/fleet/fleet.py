@@ -37,9 +37,11 @@ class WorkerNotDrainable(ApiError):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One process of the fleet. `slots_used`: tasks that it runs now; `last_seen` None after an orderly end.
+    """One process of the fleet.
 
-    `drain_at`: when somebody marked it to take no more tasks, and to end.
+    `slots_used`: number of tasks that it runs now. `state`: `silent` if it is late to renew its lease, `lost` if the
+    lease has expired, `ended` after an orderly end. `last_seen`: when it last renewed its lease; null after an orderly
+    end. `drain_at`: when it was told to take no more tasks and to end.
     """
 
     process_id: str
@@ -63,7 +65,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class RunningTask:
-    """A task that a worker runs; `seconds` since it was claimed."""
+    """A task that a worker runs. `seconds`: time since it was claimed."""
 
     task_id: str
     task_type: str
@@ -77,7 +79,7 @@ class RunningTask:
 
 @dataclass(frozen=True, slots=True)
 class BusyMember(Member):
-    """A process, and the tasks that it runs, the longest first."""
+    """A process, and the tasks that it runs, longest-running first."""
 
     running: tuple[RunningTask, ...]
 

@@ -32,7 +32,8 @@ IDEMPOTENCY_PARAMETER = {
             "name": "Idempotency-Key",
             "in": "header",
             "required": False,
-            "description": "Repeating a request with the same key gives the first answer again and no second task.",
+            "description": "Makes the request safe to repeat: a repeated request with the same key gets the first "
+            "answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`.",
             "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[ -~]+$"},
         }
     ]

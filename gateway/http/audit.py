@@ -16,38 +16,54 @@ from gateway.moment import Moment
 
 router = APIRouter(prefix="/gateway/v1/audit", tags=["access"], route_class=KeyedRoute)
 
-Action = Annotated[str | None, Query(max_length=100, description="Actions that begin so: `key.` is all about keys")]
+Action = Annotated[
+    str | None,
+    Query(
+        max_length=100,
+        description="Return only entries whose action begins with this text, for example `key.` for everything "
+        "about keys.",
+    ),
+]
 Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE)]
 
 
 class AuditEntry(BaseModel):
-    """An administrative change, a bulk action, or a change of routing."""
+    """An entry of the audit log: an administrative change, a bulk action, or a change of routing."""
 
     id: int
     at: datetime
-    action: str = Field(description="`key.revoke`, `quota.set`, …; `flip`: of routing; `plan`: a step of a plan")
-    subject: str = Field(description="`tenant:acme`, `key:…`, …")
-    who: str | None = Field(description="Null: nobody is named")
+    action: str = Field(
+        description="What was done: `key.revoke`, `quota.set`, …; `flip`: a change of routing; `plan`: a step of "
+        "a plan."
+    )
+    subject: str = Field(description="What was changed: `tenant:acme`, `key:…`, ….")
+    who: str | None = Field(description="User who made the change. Null: unknown.")
     why: str | None
-    source: str = Field(description="`http`, `grpc`, `command`, `gateway`; of a flip, what held the flag")
-    before: dict[str, Any] | None = Field(description="Null: there was nothing, or it is not told")
-    after: dict[str, Any] | None
-    detail: dict[str, Any]
+    source: str = Field(
+        description="How it was made: `http`, `grpc`, `command` or `gateway`. Of a flip: what holds the flag."
+    )
+    before: dict[str, Any] | None = Field(
+        description="State before the change. Null: there was none, or it is not recorded."
+    )
+    after: dict[str, Any] | None = Field(
+        description="State after the change. Null: there is none, or it is not recorded."
+    )
+    detail: dict[str, Any] = Field(description="Further facts, depending on the action.")
     request_id: str | None
-    address: str | None = Field(description="Of the client")
-    key_id: str | None
-    hash: str = Field(description="SHA-256 over the entry and the hash of the one before")
+    address: str | None = Field(description="Address of the client.")
+    key_id: str | None = Field(description="API key that was used.")
+    hash: str = Field(description="SHA-256 over the entry and the hash of the previous entry.")
 
 
 class AuditPage(BaseModel):
-    """The newest first."""
+    """Entries, newest first."""
 
     entries: list[AuditEntry]
-    next_cursor: str | None
+    next_cursor: str | None = Field(description="Cursor of the next page. Null on the last page.")
 
 
 class CloudEvent(BaseModel):
-    """CloudEvents 1.0 in its JSON format."""
+    """An entry as a CloudEvent (CloudEvents 1.0, JSON format)."""
 
     specversion: str
     id: str
@@ -56,34 +72,42 @@ class CloudEvent(BaseModel):
     subject: str
     time: datetime
     datacontenttype: str
-    data: dict[str, Any] = Field(description="OCSF API Activity (class 6003)")
+    data: dict[str, Any] = Field(description="The entry as OCSF API Activity (class 6003).")
 
 
 class AuditEvents(BaseModel):
-    """The oldest first. `next_cursor` gives what comes after these, also later; null: there is none yet."""
+    """Events, oldest first."""
 
     events: list[CloudEvent]
-    next_cursor: str | None
+    next_cursor: str | None = Field(
+        description="Continues after these events, also at a later time. Null: there are no events yet."
+    )
 
 
 def _filter(
     action: Action = None,
-    who: Annotated[str | None, Query(max_length=500, description="By this user")] = None,
-    subject: Annotated[str | None, Query(max_length=500, description="About this, as `tenant:acme`")] = None,
-    since: Annotated[Moment | None, Query(description="At this time or later; ISO 8601 with offset")] = None,
-    before: Annotated[Moment | None, Query(description="Before this time; ISO 8601 with offset")] = None,
+    who: Annotated[str | None, Query(max_length=500, description="Return only changes by this user.")] = None,
+    subject: Annotated[
+        str | None, Query(max_length=500, description="Return only changes of this subject, for example `tenant:acme`.")
+    ] = None,
+    since: Annotated[
+        Moment | None, Query(description="Return only entries from this time on. ISO 8601 with a UTC offset.")
+    ] = None,
+    before: Annotated[
+        Moment | None, Query(description="Return only entries before this time. ISO 8601 with a UTC offset.")
+    ] = None,
 ) -> EntryFilter:
     return EntryFilter(action, who, subject, since, before)
 
 
 Which = Annotated[EntryFilter, Depends(_filter)]
 Cursor = Annotated[str | None, Query()]
-After = Annotated[int | None, Query(ge=0, lt=2**63, description="Only what came after the event with this id")]
+After = Annotated[int | None, Query(ge=0, lt=2**63, description="Return only events after the event with this ID.")]
 
 
 @router.get("", response_model=AuditPage, responses=problem_errors(403))
 async def list_audit_entries(request: Request, which: Which, limit: Limit = 100, cursor: Cursor = None) -> Response:
-    """Every change on record, newest first. For administrators."""
+    """List the entries of the audit log, newest first. For administrators."""
     gateway = gateway_of(request)
     await gateway.access.authenticate(request.headers.get("authorization"))
     entries, following = await gateway.audit_trail.page(which, cursor=cursor, limit=limit)
@@ -94,7 +118,7 @@ async def list_audit_entries(request: Request, which: Which, limit: Limit = 100,
 async def list_audit_events(
     request: Request, which: Which, limit: Limit = 100, cursor: Cursor = None, after: After = None
 ) -> Response:
-    """The same for export: CloudEvents with OCSF API Activity, in the order of the record. For administrators."""
+    """Export the audit log as CloudEvents with OCSF API Activity, oldest first. For administrators."""
     gateway = gateway_of(request)
     await gateway.access.authenticate(request.headers.get("authorization"))
     events, following = await gateway.audit_trail.events(which, cursor=cursor, limit=limit, after=after)

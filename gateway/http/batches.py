@@ -19,7 +19,8 @@ from gateway.http.route import gateway_of
 from gateway.http.submissions import service_of
 from gateway.http.unknown_fields import with_hints
 from gateway.submission.new_task import NewTask
-from gateway.submission.service import SubmissionService, TaskSubmission
+from gateway.submission.requests import TaskSubmission
+from gateway.submission.service import SubmissionService
 from gateway.submission.unique_keys import Holder, as_told
 from gateway.submission.yielding import Yielding
 
@@ -31,34 +32,39 @@ _SUBMISSIONS = {"type": "array", "minItems": 1, "items": {"$ref": "#/components/
 
 
 class TaskBatch(BaseModel):
-    """Many tasks. `all`: one that is refused has them all refused; `each`: the others are accepted.
-
-    With `each`, those that a quota has room for are accepted, in their order.
-    """
+    """Tasks to submit together."""
 
     model_config = ConfigDict(extra="forbid")
 
-    mode: Literal["all", "each"] = "all"
+    mode: Literal["all", "each"] = Field(
+        "all",
+        description="`all`: if one task is refused, none is accepted. `each`: valid tasks are accepted, the "
+        "others are refused one by one; of tasks that exceed a quota, the first ones that fit are "
+        "accepted.",
+    )
     tasks: Annotated[list[Any], Field(min_length=1), WithJsonSchema(_SUBMISSIONS), APART]
 
 
 class BatchItem(BaseModel):
-    """What became of one task of a batch."""
+    """The result for one task of a batch."""
 
-    index: int = Field(description="Its place in the batch")
+    index: int = Field(description="Position of the task in the batch, from 0.")
     status: Literal["pending", "active", "refused"] = Field(
-        description="`active`: `task_id` is the active task that has its `unique_key` (`on_conflict` return)"
+        description="`pending`: accepted. `active`: `task_id` is the active task that has the same `unique_key` "
+        "(`on_conflict` is `return`). `refused`: see `error`."
     )
     task_id: str | None = None
-    error: Problem | None = Field(None, description="Why it was refused")
+    error: Problem | None = Field(None, description="Why the task was refused.")
 
 
 class BatchAccepted(BaseModel):
-    """What became of each task of a batch, in its order."""
+    """The result for each task of a batch, in the order of the batch."""
 
-    accepted: int
-    active: int
-    refused: int
+    accepted: int = Field(description="Number of tasks that were accepted.")
+    active: int = Field(
+        description="Number of tasks whose `unique_key` belongs to an active task that is returned instead."
+    )
+    refused: int = Field(description="Number of tasks that were refused.")
     tasks: list[BatchItem]
 
 
@@ -70,7 +76,7 @@ class BatchAccepted(BaseModel):
     openapi_extra=IDEMPOTENCY_PARAMETER,
 )
 async def submit_batch(request: Request, batch: TaskBatch) -> Response:
-    """Submit many tasks in one transaction."""
+    """Submit many tasks in one request and one transaction."""
     gateway = gateway_of(request)
     if len(batch.tasks) > gateway.settings.max_batch_tasks:
         raise BodyTooLarge(f"A batch is at most {gateway.settings.max_batch_tasks} tasks.")

@@ -22,50 +22,57 @@ router = APIRouter(prefix="/gateway/v1", tags=["callbacks"], route_class=KeyedRo
 
 _LARGEST_PAGE = 200
 
-CallbackId = Annotated[str, Path(description="Id of the callback, the `webhook-id` of what is sent")]
-TenantId = Annotated[str, Path(description="Id of the tenant")]
+CallbackId = Annotated[
+    str, Path(description="ID of the callback. It is also the `webhook-id` of the requests that are sent.")
+]
+TenantId = Annotated[str, Path(description="ID of the tenant.")]
 
 
 class CallbackDelivery(BaseModel):
-    """One callback: one end of one task, for one receiver."""
+    """A callback: the webhook for one end of one task."""
 
-    id: str = Field(description="The `webhook-id` of every attempt")
-    task_id: str = Field(description="Empty: what a guardrail tells operators")
+    id: str = Field(description="ID of the callback, and `webhook-id` of each attempt.")
+    task_id: str = Field(description="The task. Empty for messages of guardrails to operators.")
     tenant_id: str | None
     event: CallbackEvent | Literal["guardrail"]
     url: str
-    state: State = Field(description="`dead`: given up")
-    attempts: int
+    state: State = Field(
+        description="`pending`: not delivered yet. `delivered`: the receiver answered 2xx. `dead`: given up."
+    )
+    attempts: int = Field(description="Number of attempts to send it.")
     created_at: datetime
-    due_at: datetime | None = Field(description="The next attempt")
-    tried_at: datetime | None
-    status: int | None = Field(description="HTTP status of the last answer")
-    error: str | None = Field(description="Why the last attempt failed")
-    ended_at: datetime | None
+    due_at: datetime | None = Field(description="Time of the next attempt.")
+    tried_at: datetime | None = Field(description="Time of the last attempt.")
+    status: int | None = Field(description="HTTP status of the last answer.")
+    error: str | None = Field(description="Why the last attempt failed.")
+    ended_at: datetime | None = Field(description="When it was delivered or given up.")
 
 
 class CallbackDetail(CallbackDelivery):
-    """A callback with what is sent."""
+    """A callback with the body that is sent."""
 
     body: dict[str, Any]
 
 
 class CallbackPage(BaseModel):
-    """Newest first."""
+    """Callbacks, newest first."""
 
     callbacks: list[CallbackDelivery]
-    next_cursor: str | None = Field(description="For the next page; null on the last one")
+    next_cursor: str | None = Field(description="Cursor of the next page. Null on the last page.")
 
 
 class ResendReport(BaseModel):
-    """How many are sent again."""
+    """The result of one step."""
 
-    resent: int
-    given_up_before: datetime = Field(description="Give it with the next step: what is given up from then on stays")
+    resent: int = Field(description="Number of callbacks that are sent again.")
+    given_up_before: datetime = Field(
+        description="Send this value with the next step, so that callbacks that are given up meanwhile are not "
+        "sent again."
+    )
 
 
 class SecretMade(BaseModel):
-    """A new secret. It is shown this once."""
+    """A new secret. This response is the only one that shows it."""
 
     tenant_id: str
     secret: str
@@ -73,16 +80,16 @@ class SecretMade(BaseModel):
 
 
 class SecretShown(BaseModel):
-    """A valid secret, without the secret itself."""
+    """A valid secret, without its value."""
 
     id: int
     created_at: datetime
     created_by: str
-    expires_at: datetime | None = Field(description="null: the current one")
+    expires_at: datetime | None = Field(description="When the secret stops being valid. Null: it is the current one.")
 
 
 class SecretList(BaseModel):
-    """The current one first."""
+    """Valid secrets, the current one first."""
 
     secrets: list[SecretShown]
 
@@ -101,7 +108,7 @@ async def list_callbacks(
     limit: Annotated[int, Query(ge=1, le=_LARGEST_PAGE)] = 50,
     cursor: Annotated[str | None, Query(max_length=3000)] = None,
 ) -> Response:
-    """Callbacks of the caller's tenants, newest first. `state=dead` are those that were given up."""
+    """List the callbacks of the caller's tenants, newest first. `state=dead` returns those that were given up."""
     which = DeliveryFilter(tenant_id, task_id, state, event)
     page, following = await gateway_of(request).deliveries.list(
         await _caller(request), which, limit=limit, cursor=cursor
@@ -111,21 +118,22 @@ async def list_callbacks(
 
 @router.post("/callbacks/resend", response_model=ResendReport, responses=problem_errors())
 async def resend_callbacks(request: Request, body: Resend) -> Response:
-    """Send again what was given up; ask until `resent` is 0, with the `given_up_before` of the first answer."""
+    """Send callbacks that were given up again, one page at a time. Repeat with the `given_up_before` of the first
+    response until `resent` is 0."""
     caller = await _caller(request)
     return json_answer(asdict(await gateway_of(request).deliveries.resend_dead(caller, body, actor=caller.user_id)))
 
 
 @router.get("/callbacks/{id}", response_model=CallbackDetail, responses=problem_errors(404))
 async def get_callback(request: Request, id: CallbackId) -> Response:
-    """One callback with the body that is sent."""
+    """Return a callback and the body that is sent."""
     row = await gateway_of(request).deliveries.get(await _caller(request), id)
     return json_answer({**row, "body": orjson.Fragment(row["body"])})
 
 
 @router.post("/callbacks/{id}/resend", status_code=202, response_class=Response, responses=problem_errors(404, 409))
 async def resend_callback(request: Request, id: CallbackId) -> Response:
-    """Send one again that was given up or delivered, under the same `webhook-id`."""
+    """Send a callback again that was delivered or given up, with the same `webhook-id`."""
     caller = await _caller(request)
     await gateway_of(request).deliveries.resend(caller, id, actor=caller.user_id)
     return Response(status_code=202)
@@ -138,7 +146,7 @@ async def resend_callback(request: Request, id: CallbackId) -> Response:
     responses=problem_errors(403, 404),
 )
 async def rotate_webhook_secret(request: Request, id: TenantId, body: Rotation | None = None) -> Response:
-    """A new secret for the tenant's callbacks. Until the overlap is over they carry a signature by each of the two."""
+    """Create a new secret for the callbacks of a tenant. During the overlap, callbacks are signed with both secrets."""
     caller, overlap = await _caller(request), (body or Rotation()).overlap
     made = await gateway_of(request).tenant_secrets.rotate(caller, id, overlap, actor=caller.user_id)
     return json_answer({"tenant_id": id, "secret": made.secret, "created_at": made.created_at}, 201)
@@ -146,5 +154,5 @@ async def rotate_webhook_secret(request: Request, id: TenantId, body: Rotation |
 
 @router.get("/tenants/{id}/webhook-secret", response_model=SecretList, responses=problem_errors(403, 404))
 async def list_webhook_secrets(request: Request, id: TenantId) -> Response:
-    """The tenant's valid secrets, without the secrets themselves."""
+    """List the valid secrets of a tenant, without their values."""
     return json_answer({"secrets": await gateway_of(request).tenant_secrets.list(await _caller(request), id)})

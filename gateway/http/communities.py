@@ -26,7 +26,8 @@ router = APIRouter(prefix="/api/v1/communities", tags=["communities"], route_cla
 
 
 class RebuildAnswer(BaseModel):
-    """A rebuild that was submitted, or one that succeeded (without task_id and task_url)."""
+    """A rebuild that was submitted (`background=true`) or has completed (`background=false`; then without `task_id` and
+    `task_url`)."""
 
     status: Literal["submitted", "success"]
     message: str
@@ -35,7 +36,11 @@ class RebuildAnswer(BaseModel):
 
 
 ProjectOrTenant = Annotated[
-    str | None, Query(description="The graph of this project; left out, of all of the caller's tenant")
+    str | None,
+    Query(
+        description="Work on the graph of this project only. Default: all graphs of the caller's tenant; for "
+        "administrators, the whole graph."
+    ),
 ]
 
 
@@ -63,13 +68,16 @@ async def rebuild_task(access: Access, admission: Admission) -> NewTask:
 )
 async def rebuild_communities(
     request: Request,
-    background: Annotated[bool, Query(description="`true`: answer at once; `false`: at the end")] = False,
+    background: Annotated[
+        bool, Query(description="`true`: answer as soon as the task is accepted. `false`: answer when it has ended.")
+    ] = False,
     project_id: ProjectOrTenant = None,
 ) -> Response:
-    """Rebuild communities. With `background=false` the answer waits for the end.
+    """Rebuild the communities of the graph, in a task. With `background=false`, the response waits for the end of the
+    task.
 
-    A rebuild that fails or is stopped is answered 502, one that outlasts the longest wait 504; it then goes on, and
-    `task_url` shows how it ends.
+    Status 502: the rebuild failed or was stopped. Status 504: it takes longer than `TASKGATE_COMMUNITIES_WAIT_SECONDS`;
+    it continues, and `task_url` shows how it ends.
     """
     gateway = gateway_of(request)
     admission = await gateway.access.admit(request.headers.get("authorization"), project_id=project_id)

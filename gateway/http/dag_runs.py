@@ -21,11 +21,16 @@ from gateway.tasks.payload import JsonValue
 router = APIRouter(prefix="/gateway/v1/dag-runs", tags=["dag-runs"], route_class=RepeatableRoute)
 
 RunId = Annotated[str, Path(max_length=100)]
-NodePath = Annotated[str, Path(max_length=100, description="`fetch`, or `fetch[3]` of a fan-out")]
+NodePath = Annotated[
+    str,
+    Path(
+        max_length=100, description="Path of the node, such as `fetch`; of one item of a fan-out, such as `fetch[3]`."
+    ),
+]
 
 
 class RunAccepted(BaseModel):
-    """A run that was accepted; it is a task, too, with the same id."""
+    """A DAG run that was accepted. It is also a task, with the same ID."""
 
     run_id: str
     dag: str
@@ -36,31 +41,34 @@ class RunAccepted(BaseModel):
 
 
 class RunPreview(BaseModel):
-    """What a run would be; nothing was started."""
+    """What a run would be. Nothing was started."""
 
     dag: str
     version: int
-    params: dict[str, Any] = Field(description="With defaults")
-    nodes: int = Field(description="With those of DAGs inside")
+    params: dict[str, Any] = Field(description="Parameters of the run, including defaults.")
+    nodes: int = Field(description="Number of nodes, including those of inner DAGs.")
 
 
 class RunList(BaseModel):
     """Runs, newest first."""
 
     runs: list[RunSummary]
-    next_cursor: str | None = Field(description="For the next page; null on the last one")
+    next_cursor: str | None = Field(description="Cursor of the next page. Null on the last page.")
 
 
 class SignalReached(BaseModel):
-    """Who got a signal."""
+    """The nodes that received a signal."""
 
-    nodes: list[str] = Field(description="Empty: no node waits for it yet; the first such signal is kept")
+    nodes: list[str] = Field(
+        description="Paths of the nodes. Empty if no node waits for the signal yet: the first such signal is "
+        "kept until one does."
+    )
 
 
 class NodeResult(BaseModel):
     """The result of a node."""
 
-    task_id: str | None
+    task_id: str | None = Field(description="Task of the node.")
     status: str
     result: JsonValue
 
@@ -73,7 +81,7 @@ class NodeResult(BaseModel):
     openapi_extra=IDEMPOTENCY_PARAMETER,
 )
 async def start_run(request: Request, body: RunRequest) -> Response:
-    """Start a run. 409: the tenant's tasks go to a backend that cannot run DAGs."""
+    """Start a DAG run. Status 409: the tenant's tasks go to a backend that cannot run DAGs."""
     gateway = gateway_of(request)
     admission = await admit(request, body.tenant_id, body.project_id)
     task, dag, params = await gateway.dag_runs.plan(admission, body)
@@ -95,7 +103,7 @@ async def start_run(request: Request, body: RunRequest) -> Response:
 
 @router.post("/preview", response_model=RunPreview, responses=problem_errors(403, 404, 409))
 async def preview_run(request: Request, body: RunRequest) -> Response:
-    """Everything that starting a run checks, without starting it."""
+    """Make all checks that starting a run makes, without starting it."""
     gateway = gateway_of(request)
     admission = await admit(request, body.tenant_id, body.project_id)
     _, dag, params = await gateway.dag_runs.plan(admission, body)
@@ -107,11 +115,11 @@ async def list_runs(
     request: Request,
     dag: Annotated[str | None, Query(max_length=100)] = None,
     status: Annotated[Literal["pending", "running", "completed", "failed", "cancelled"] | None, Query()] = None,
-    inside: Annotated[bool, Query(description="Also runs that are nodes of others")] = False,
+    inside: Annotated[bool, Query(description="Return runs that are nodes of other runs, too.")] = False,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: Annotated[str | None, Query(max_length=3000)] = None,
 ) -> Response:
-    """Runs, newest first."""
+    """List DAG runs that the caller may see, newest first."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     place = Place.of(cursor, LIST)
@@ -137,9 +145,15 @@ async def list_runs(
 async def get_run(
     request: Request,
     run_id: RunId,
-    items: Annotated[bool, Query(description="false: a fan-out is one node with counts")] = True,
+    items: Annotated[
+        bool,
+        Query(
+            description="Whether each item of a fan-out is returned as a node. `false`: a fan-out is one node with "
+            "counts."
+        ),
+    ] = True,
 ) -> Response:
-    """The state of a run: nodes, edges, what chose its branches, attempts, times."""
+    """Return the state of a run: nodes, edges, values of conditions, attempts and times."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     return json_answer(await gateway.run_documents.get(run_id, caller, items=items))
@@ -147,19 +161,20 @@ async def get_run(
 
 @router.post("/{run_id}/cancel", response_model=RunSummary, responses=problem_errors(404, 409))
 async def cancel_run(request: Request, run_id: RunId) -> Response:
-    """Stop a run and all its open nodes."""
+    """Cancel a run and all its nodes that are not over."""
     return await _done(request, run_id, lambda caller: gateway_of(request).dag_runs.cancel(run_id, caller))
 
 
 @router.post("/{run_id}/retry", response_model=RunSummary, responses=problem_errors(404, 409))
 async def retry_run(request: Request, run_id: RunId) -> Response:
-    """Continue a failed or cancelled run; completed nodes keep their results."""
+    """Continue a failed or cancelled run with the same version. Completed nodes keep their results."""
     return await _done(request, run_id, lambda caller: gateway_of(request).dag_runs.retry(run_id, caller))
 
 
 @router.post("/{run_id}/nodes/{path}/approve", response_model=RunSummary, responses=problem_errors(404, 409))
 async def approve_node(request: Request, run_id: RunId, path: NodePath, body: Annotated[Approve, Body()]) -> Response:
-    """Approve or reject. 409: somebody answered already, or nothing waits."""
+    """Answer an approval: approve or reject. Status 409: it was answered before, or the node does not wait for an
+    approval."""
     return await _done(
         request,
         run_id,
@@ -171,7 +186,7 @@ async def approve_node(request: Request, run_id: RunId, path: NodePath, body: An
 
 @router.post("/{run_id}/nodes/{path}/skip", response_model=RunSummary, responses=problem_errors(404, 409))
 async def skip_node(request: Request, run_id: RunId, path: NodePath, body: Annotated[Skip, Body()]) -> Response:
-    """Have a node count as done without a result. In a failed run, `retry` goes on from there."""
+    """Skip a node: it counts as done, without a result. In a failed run, `retry` then continues after it."""
     return await _done(
         request, run_id, lambda caller: gateway_of(request).dag_runs.skip(run_id, path, body.reason, caller)
     )
@@ -181,10 +196,10 @@ async def skip_node(request: Request, run_id: RunId, path: NodePath, body: Annot
 async def send_run_signal(
     request: Request,
     run_id: RunId,
-    name: Annotated[str, Path(pattern=IDENTIFIER, description="Name of the signal")],
+    name: Annotated[str, Path(pattern=IDENTIFIER, description="Name of the signal.")],
     payload: Annotated[JsonValue, Body()] = None,
 ) -> Response:
-    """Send a signal; its payload, any JSON, is the result of the node that waits for it."""
+    """Send a signal to a run. The body (any JSON) becomes the result of the node that waits for the signal."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     return json_answer({"nodes": await gateway.dag_runs.signal(run_id, name, payload, caller)})
@@ -192,7 +207,7 @@ async def send_run_signal(
 
 @router.get("/{run_id}/nodes/{path}/result", response_model=NodeResult, responses=problem_errors(404))
 async def get_node_result(request: Request, run_id: RunId, path: NodePath) -> Response:
-    """The result of a node, of any size."""
+    """Return the full result of a node, an item, or a whole fan-out."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     row = await gateway.dag_runs.result(run_id, path, caller)

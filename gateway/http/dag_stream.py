@@ -21,7 +21,7 @@ router = APIRouter(prefix="/gateway/v1/dag-runs", tags=["dag-runs"], route_class
 
 
 class ChangedNodes(BaseModel):
-    """Nodes that changed."""
+    """Nodes that have changed, in their current state."""
 
     nodes: list[NodeState]
 
@@ -41,14 +41,15 @@ async def _events(
     response_class=EventSourceResponse,
     responses={
         200: {
-            "description": "`state` once; `nodes` and `run` as they change; `end`",
+            "description": "`state`: the whole run, once. `nodes`, `run`: each time that nodes or the run change. "
+            "`end`: the run is over; the stream ends",
             "content": event_stream(state=RunDocument, nodes=ChangedNodes, run=RunSummary, end=RunSummary),
         },
         **problem_errors(404),
     },
 )
 async def stream_run(request: Request, run_id: str) -> Response:
-    """Follow a run to its end."""
+    """Follow a DAG run to its end as Server-Sent Events."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     subscription = gateway.run_watch.subscribe(run_id).open()

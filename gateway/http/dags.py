@@ -22,10 +22,14 @@ from gateway.tasks.payload import JsonValue
 
 router = APIRouter(prefix="/gateway/v1/dags", tags=["dags"], route_class=KeyedRoute)
 
-Name = Annotated[DagName, Path(description="Name of the DAG")]
-Tenant = Annotated[str | None, Query(min_length=1, description="Default: the caller's own tenant")]
-AnyTypes = Annotated[bool, Query(description="Do not ask whether there are handlers for the task types")]
-Version = Annotated[str | None, Query(max_length=100, description="Number or label; default: the one new runs use")]
+Name = Annotated[DagName, Path(description="Name of the DAG.")]
+Tenant = Annotated[
+    str | None, Query(min_length=1, description="Tenant whose DAGs are meant. Default: the caller's own tenant.")
+]
+AnyTypes = Annotated[bool, Query(description="Accept task types for which no worker has a handler, too.")]
+Version = Annotated[
+    str | None, Query(max_length=100, description="Version number or label. Default: the version that new runs use.")
+]
 
 _DOCUMENT = {
     "requestBody": {
@@ -39,26 +43,26 @@ _DOCUMENT = {
 
 
 class DagFault(BaseModel):
-    """One thing that is wrong with a definition."""
+    """One error in a definition."""
 
-    code: str
-    place: str = Field(description="JSON pointer")
+    code: str = Field(description="Stable identifier of the kind of error.")
+    place: str = Field(description="Where the error is, as a JSON pointer.")
     message: str
     line: int | None
     column: int | None
 
 
 class DagCheck(BaseModel):
-    """Every fault at once; none: the definition is valid."""
+    """The result of a check. `faults` holds all errors; it is empty if the definition is valid."""
 
     valid: bool
     faults: list[DagFault]
-    nodes: int | None = Field(None, description="With those of DAGs inside")
-    needs: dict[str, list[str]] | None = Field(None, description="Edges: what each node waits for")
+    nodes: int | None = Field(None, description="Number of nodes, including those of inner DAGs.")
+    needs: dict[str, list[str]] | None = Field(None, description="For each node, the nodes that it waits for.")
 
 
 class DagSummary(BaseModel):
-    """A DAG, or a version of it."""
+    """A DAG, or one version of it."""
 
     name: str
     version: int
@@ -78,44 +82,48 @@ class DagList(BaseModel):
     """The DAGs of a tenant, and the built-in ones."""
 
     dags: list[DagSummary]
-    task_types: list[str] = Field(description="What a node may be: some worker has, or lately had, a handler for it")
+    task_types: list[str] = Field(
+        description="Task types that a node may use: those for which a worker of the last 30 days had a handler."
+    )
 
 
 class DagVersions(BaseModel):
-    """Newest first."""
+    """Versions, newest first."""
 
     versions: list[DagSummary]
 
 
 class DagDocument(BaseModel):
-    """One version of a DAG, with what was worked out of it."""
+    """One version of a DAG."""
 
     name: str
     version: int
     label: str | None
     built_in: bool
-    digest: str
+    digest: str = Field(description="Digest of the definition: the same for the same definition.")
     created_by: str | None
     created_at: datetime | None
     definition: dict[str, Any]
-    source: str | None = Field(description="The text that it was made from")
-    needs: dict[str, list[str]] = Field(description="Edges: what each node waits for")
-    subs: dict[str, str] = Field(description="Nodes that are DAGs: name@version")
-    nodes: int
-    is_new: bool | None = Field(None, description="Whether this request made it")
+    source: str | None = Field(description="The text that was applied.")
+    needs: dict[str, list[str]] = Field(description="For each node, the nodes that it waits for.")
+    subs: dict[str, str] = Field(description="For each node that runs an inner DAG, that DAG as `name@version`.")
+    nodes: int = Field(description="Number of nodes, including those of inner DAGs.")
+    is_new: bool | None = Field(
+        None, description="Whether this request created the version. Only in the response to `PUT`."
+    )
 
 
 class DagChange(BaseModel):
-    """One place that differs."""
+    """One difference between two versions."""
 
     op: Literal["add", "remove", "replace"]
-    place: str
+    place: str = Field(description="Where it is, as a JSON pointer.")
     before: JsonValue
     after: JsonValue
 
 
 class DagDifference(BaseModel):
-    """What changed from one version to another."""
+    """The differences between two versions."""
 
     name: str
     before: int
@@ -124,23 +132,23 @@ class DagDifference(BaseModel):
 
 
 class Rollback(BaseModel):
-    """The version that new runs are to use from now on: number or label."""
+    """The version that new runs use from now on."""
 
     model_config = ConfigDict(extra="forbid")
 
-    version: Annotated[str | int, Field(description="Number or label")]
+    version: Annotated[str | int, Field(description="Version number or label.")]
 
 
 @router.get("/schema", responses=problem_errors())
 async def get_dag_schema(request: Request) -> dict[str, Any]:
-    """The JSON Schema of a definition."""
+    """Return the JSON Schema of DAG definitions."""
     await gateway_of(request).access.authenticate(request.headers.get("authorization"))
     return json_schema()
 
 
 @router.post("/validate", response_model=DagCheck, responses=problem_errors(403), openapi_extra=_DOCUMENT)
 async def validate_dag(request: Request, tenant_id: Tenant = None, any_types: AnyTypes = False) -> Response:
-    """Say everything that is wrong with a definition (YAML or JSON), with the place of each fault."""
+    """Check a definition (YAML or JSON), and report all errors with their places. Nothing is stored."""
     admission = await admit(request, tenant_id)
     try:
         source = await _source(request)
@@ -152,7 +160,7 @@ async def validate_dag(request: Request, tenant_id: Tenant = None, any_types: An
 
 @router.get("", response_model=DagList, responses=problem_errors(403))
 async def list_dags(request: Request, tenant_id: Tenant = None) -> Response:
-    """The DAGs of a tenant, and the built-in ones."""
+    """List the DAGs of a tenant, and the built-in ones."""
     admission = await admit(request, tenant_id)
     dags = gateway_of(request).dags
     found = await dags.list_dags(tenant_of(admission))
@@ -162,22 +170,32 @@ async def list_dags(request: Request, tenant_id: Tenant = None) -> Response:
 @router.put(
     "/{name}",
     response_model=DagDocument,
-    responses={201: {"model": DagDocument, "description": "A new version"}, **problem_errors(403, 409)},
+    responses={201: {"model": DagDocument, "description": "A new version was created"}, **problem_errors(403, 409)},
     openapi_extra=_DOCUMENT,
 )
 async def apply_dag(
     request: Request,
     name: Name,
     tenant_id: Tenant = None,
-    label: Annotated[Label | None, Query(description="A name for the new version")] = None,
+    label: Annotated[
+        Label | None, Query(description="Label of the new version, by which it can be named later.")
+    ] = None,
     any_types: AnyTypes = False,
     base: Annotated[
-        int | None, Query(ge=0, le=MOST_VERSION, description="The version in use, which it was made from; 0: none")
+        int | None,
+        Query(
+            ge=0,
+            le=MOST_VERSION,
+            description="Number of the version that the definition is based on; 0: there is none yet. If another "
+            "version is in use, the request is refused. Default: no check.",
+        ),
     ] = None,
 ) -> Response:
-    """Make a definition (YAML or JSON) the version that new runs use; runs under way keep theirs.
+    """Store a definition (YAML or JSON) as a new version, which new runs then use. Runs that have started keep their
+    version.
 
-    The same definition again makes no new version. 409 `dag_changed`: another version is in use than `base`.
+    If the definition has not changed, no new version is created. Status 409 `dag_changed`: the version in use is not
+    `base`.
     """
     admission = await admit(request, tenant_id)
     version, is_new = await gateway_of(request).dags.apply(
@@ -194,14 +212,14 @@ async def apply_dag(
 
 @router.get("/{name}", response_model=DagDocument, responses=problem_errors(403, 404))
 async def get_dag(request: Request, name: Name, tenant_id: Tenant = None, version: Version = None) -> Response:
-    """One version of a DAG."""
+    """Return one version of a DAG."""
     admission = await admit(request, tenant_id)
     return json_answer(shown(await gateway_of(request).dags.get(tenant_of(admission), name, version)))
 
 
 @router.delete("/{name}", status_code=204, responses=problem_errors(403, 404))
 async def retire_dag(request: Request, name: Name, tenant_id: Tenant = None) -> Response:
-    """Take a DAG out. Its versions and runs stay; a new version or a rollback brings it back."""
+    """Retire a DAG: no new runs can start. Its versions and runs stay; a new version or a rollback brings it back."""
     admission = await admit(request, tenant_id)
     await gateway_of(request).dags.retire(tenant_of(admission), name, by=admission.caller.user_id)
     return Response(status_code=204)
@@ -209,7 +227,7 @@ async def retire_dag(request: Request, name: Name, tenant_id: Tenant = None) -> 
 
 @router.get("/{name}/versions", response_model=DagVersions, responses=problem_errors(403, 404))
 async def list_dag_versions(request: Request, name: Name, tenant_id: Tenant = None) -> Response:
-    """The latest 200 versions, newest first."""
+    """List the newest 200 versions of a DAG, newest first."""
     admission = await admit(request, tenant_id)
     return json_answer({"versions": await gateway_of(request).dags.versions(tenant_of(admission), name)})
 
@@ -218,11 +236,11 @@ async def list_dag_versions(request: Request, name: Name, tenant_id: Tenant = No
 async def compare_dag_versions(
     request: Request,
     name: Name,
-    before: Annotated[str, Query(max_length=100, description="Number or label")],
+    before: Annotated[str, Query(max_length=100, description="Version number or label.")],
     tenant_id: Tenant = None,
     after: Version = None,
 ) -> Response:
-    """What changed between two versions."""
+    """Return the differences between two versions of a DAG."""
     admission = await admit(request, tenant_id)
     dags = gateway_of(request).dags
     old = await dags.get(tenant_of(admission), name, before)
@@ -235,7 +253,7 @@ async def compare_dag_versions(
 async def roll_back_dag(
     request: Request, name: Name, rollback: Annotated[Rollback, Body()], tenant_id: Tenant = None
 ) -> Response:
-    """Make an earlier version the one that new runs use."""
+    """Make an earlier version of a DAG the one that new runs use."""
     admission = await admit(request, tenant_id)
     by = admission.caller.user_id
     version = await gateway_of(request).dags.roll_back(tenant_of(admission), name, str(rollback.version), by=by)

@@ -26,41 +26,51 @@ router = APIRouter(prefix="/gateway/v1/dead-letters", tags=["dead-letters"], rou
 
 _LARGEST_PAGE = 200
 
-Id = Annotated[str, Path(description="Id of the dead letter")]
+Id = Annotated[str, Path(description="ID of the dead letter.")]
 
 
 class DeadLetter(BaseModel):
-    """A task that failed for good, or a payload in Redis that is no task."""
+    """A task that failed for good, or a payload in Redis that is not a valid task."""
 
     id: str
-    kind: Kind
-    task_id: str | None = Field(description="The task; of a payload: the one that a redrive made of it")
+    kind: Kind = Field(
+        description="`task`: a task that failed for good. `payload`: a payload that is not a valid task."
+    )
+    task_id: str | None = Field(description="The task. Of a payload: the task that a redrive made of it, if any.")
     tenant_id: str | None
     project_id: str | None
     group_id: str | None
-    type: str | None
+    type: str | None = Field(description="Task type.")
     backend: str | None
-    reason: Reason
+    reason: Reason = Field(
+        description="`attempts_exhausted`: the last attempt failed. `not_retryable`: the error does not allow "
+        "another attempt. `refused`: the backend refused the task. `expired`: no worker began it by "
+        "its deadline. `ended_elsewhere`: a legacy worker or the backend ended it, or several "
+        "workers in a row were lost. `not_a_task`: an invalid payload."
+    )
     error: str | None
-    error_type: str | None
-    attempts: int
+    error_type: str | None = Field(description="Name of the exception class of the last error.")
+    attempts: int = Field(description="Number of attempts.")
     labels: dict[str, str] | None
     died_at: datetime
     state: State
-    closed_at: datetime | None
+    closed_at: datetime | None = Field(description="When the dead letter was redriven or dismissed.")
     closed_by: str | None
-    redrives: int
-    bytes: int | None = Field(description="Of a payload: its size")
+    redrives: int = Field(description="Number of redrives.")
+    bytes: int | None = Field(description="Size of a payload in bytes. Null for tasks.")
 
 
 class FailedAttempt(Attempt):
     """One run of a task's handler."""
 
-    stack: str | None = Field(description="Frames of the error and its causes, without values; for administrators only")
+    stack: str | None = Field(
+        description="Stack trace of the error and its causes, without values of variables. Null unless the "
+        "caller is an administrator."
+    )
 
 
 class PayloadEdit(BaseModel):
-    """A payload before it was edited."""
+    """A payload as it was before an edit."""
 
     edited_at: datetime
     edited_by: str
@@ -68,42 +78,46 @@ class PayloadEdit(BaseModel):
 
 
 class DeadLetterDetail(DeadLetter):
-    """A dead letter with all that is known of it; payloads are redacted."""
+    """A dead letter with its payload and attempts. Payloads are redacted."""
 
     payload: JsonValue
-    payload_is_cut: bool
-    history: list[FailedAttempt]
-    edits: list[PayloadEdit]
+    payload_is_cut: bool = Field(description="Whether `payload` holds only the beginning.")
+    history: list[FailedAttempt] = Field(description="Attempts of the task, in order.")
+    edits: list[PayloadEdit] = Field(description="Previous versions of the payload.")
 
 
 class DeadLetterPage(BaseModel):
-    """Newest first."""
+    """Dead letters, newest first."""
 
     dead_letters: list[DeadLetter]
-    next_cursor: str | None = Field(description="For the next page; null on the last one")
+    next_cursor: str | None = Field(description="Cursor of the next page. Null on the last page.")
 
 
 class DeadLetterGroup(BaseModel):
-    """Dead letters that died of the same."""
+    """Dead letters of the same kind, with the same reason and the same type of error."""
 
     kind: Kind
     reason: Reason
-    error_type: str | None = Field(description="null: the error has none; those are found with `untyped`")
-    letters: int
-    tenants: int = Field(description="To how many they belong")
-    types: list[str] = Field(description="Types of tasks, five at most")
+    error_type: str | None = Field(
+        description="Name of the exception class. Null: the errors have no type; `untyped` selects these dead letters."
+    )
+    letters: int = Field(description="Number of dead letters in the group.")
+    tenants: int = Field(description="Number of tenants that they belong to.")
+    types: list[str] = Field(description="Task types, 5 at most.")
     oldest_at: datetime
     newest_at: datetime
     newest_id: str
-    error: str | None = Field(description="Of the newest one, 1000 characters at most")
+    error: str | None = Field(description="Error of the newest dead letter, at most 1000 characters.")
 
 
 class DeadLetterGroups(BaseModel):
-    """The group of the newest one first."""
+    """Groups, ordered by their newest dead letter, newest first."""
 
     groups: list[DeadLetterGroup]
-    counted: int = Field(description="Dead letters in all groups, and in those beyond the limit")
-    most: int = Field(description="Of more than these, the newest were counted")
+    counted: int = Field(description="Number of dead letters in all groups, including groups beyond `limit`.")
+    most: int = Field(
+        description="Maximum number of dead letters that are counted. If more match, only the newest are counted."
+    )
 
 
 class Accepted(BaseModel):
@@ -115,12 +129,12 @@ class Accepted(BaseModel):
 
 
 class RemovalReport(BaseModel):
-    """What a step did, or would do."""
+    """What a step did, or would do in a dry run."""
 
     dry_run: bool
-    matched: int
-    removed: int
-    next_cursor: str | None
+    matched: int = Field(description="Number of dead letters of this page.")
+    removed: int = Field(description="Number of dead letters that were dismissed or deleted.")
+    next_cursor: str | None = Field(description="Cursor of the next step. Null: there are no more.")
 
 
 async def _caller(request: Request) -> Caller:
@@ -132,14 +146,31 @@ def _which(
     project_id: Text | None = None,
     type: Text | None = None,
     backend: Text | None = None,
-    kind: Annotated[Kind | None, Query(description="`task`, or `payload`: what is no task")] = None,
-    reason: Annotated[Reason | None, Query(description="Only those that failed for good for this reason")] = None,
-    error: Annotated[Text | None, Query(description="A part of the error's text, whatever its case")] = None,
+    kind: Annotated[
+        Kind | None,
+        Query(
+            description="Return only tasks (`task`), or only payloads that are not valid tasks (`payload`). Default: "
+            "both."
+        ),
+    ] = None,
+    reason: Annotated[
+        Reason | None, Query(description="Return only dead letters with this reason. Default: all.")
+    ] = None,
+    error: Annotated[
+        Text | None, Query(description="Return only dead letters whose error contains this text (case-insensitive).")
+    ] = None,
     error_type: Text | None = None,
-    untyped: Annotated[bool, Query(description="Only those whose error has no type")] = False,
+    untyped: Annotated[bool, Query(description="Return only dead letters whose error has no type.")] = False,
     died_after: Moment | None = None,
     died_before: Moment | None = None,
-    label: Annotated[list[str] | None, Query(max_length=50, description="`name:value`, any number of times")] = None,
+    label: Annotated[
+        list[str] | None,
+        Query(
+            max_length=50,
+            description="A label, as `key:value`. Repeat the parameter for several labels: a task must have all of "
+            "them.",
+        ),
+    ] = None,
     state: State = "open",
 ) -> LetterFilter:
     return LetterFilter(
@@ -169,7 +200,8 @@ async def list_dead_letters(
     limit: Annotated[int, Query(ge=1, le=_LARGEST_PAGE)] = 50,
     cursor: Annotated[str | None, Query(max_length=3000)] = None,
 ) -> Response:
-    """Dead letters of the caller's tenants, newest first. Payloads whose tenant is unknown: administrators only."""
+    """List the dead letters of the caller's tenants, newest first. Payloads whose tenant is unknown are visible only
+    to administrators."""
     page = await gateway_of(request).dead_letters.list(await _caller(request), which, limit=limit, cursor=cursor)
     return json_answer({"dead_letters": page.letters, "next_cursor": page.cursor})
 
@@ -178,7 +210,7 @@ async def list_dead_letters(
 async def group_dead_letters(
     request: Request, which: Which, limit: Annotated[int, Query(ge=1, le=_LARGEST_PAGE)] = _LARGEST_PAGE
 ) -> Response:
-    """The same by kind, reason and type of the error, the group of the newest one first."""
+    """Count dead letters by kind, reason and type of the error. The filters are those of the list."""
     return json_answer(
         asdict(await gateway_of(request).dead_letters.groups(await _caller(request), which, limit=limit))
     )
@@ -191,8 +223,11 @@ async def group_dead_letters(
     responses={200: {"model": Operation, "description": "A dry run"}, **problem_errors(409)},
 )
 async def redrive_dead_letters(request: Request, body: RedriveByFilter) -> Response:
-    """Redrive what matches, as an operation (`/gateway/v1/operations`: progress, abort). 409 when the asked backend is
-    not allowed for any of them."""
+    """Redrive the dead letters that match the filter, as an operation. `/gateway/v1/operations` shows its progress and
+    can abort it.
+
+    Status 409: the requested backend is not allowed for any of them.
+    """
     gateway, caller = gateway_of(request), await _caller(request)
     options = RedriveOptions(caller.user_id, body.backend, body.spread_seconds, body.why)
     begun = await gateway.redrive_operations.begin(caller, body.filter, options, dry_run=body.dry_run)
@@ -202,25 +237,26 @@ async def redrive_dead_letters(request: Request, body: RedriveByFilter) -> Respo
 
 @router.post("/dismiss", response_model=RemovalReport, responses=problem_errors())
 async def dismiss_dead_letters(request: Request, body: ByFilter) -> Response:
-    """Dismiss what matches, a step at a time."""
+    """Dismiss one page of the dead letters that match the filter. Repeat with `next_cursor` until it is null."""
     return await _remove(request, body, "dismiss")
 
 
 @router.post("/purge", response_model=RemovalReport, responses=problem_errors())
 async def purge_dead_letters(request: Request, body: ByFilter) -> Response:
-    """Delete what matches, a step at a time. The tasks and their rows in `task_logs` stay."""
+    """Delete one page of the dead letters that match the filter. The tasks and their rows in `task_logs` stay."""
     return await _remove(request, body, "purge")
 
 
 @router.get("/{id}", response_model=DeadLetterDetail, responses=problem_errors(404))
 async def get_dead_letter(request: Request, id: Id) -> Response:
-    """One dead letter: every attempt with its error and stack, and the payload, redacted."""
+    """Return a dead letter: each attempt with its error, and the payload, redacted."""
     return json_answer(await gateway_of(request).dead_letters.get(await _caller(request), id))
 
 
 @router.post("/{id}/redrive", status_code=202, response_model=Accepted, responses=problem_errors(403, 404, 409))
 async def redrive_dead_letter(request: Request, id: Id, body: Redrive | None = None) -> Response:
-    """Run it again, perhaps with an edited payload. Of two redrives at once one has an effect, the other is 409."""
+    """Run the task of a dead letter again, optionally with an edited payload. If two redrives come at once, one of
+    them is answered 409."""
     caller, wanted = await _caller(request), body or Redrive()
     options = RedriveOptions(caller.user_id, wanted.backend, why=wanted.why)
     task_id = await gateway_of(request).redriver.redrive(caller, id, options, wanted.edit)
@@ -229,7 +265,7 @@ async def redrive_dead_letter(request: Request, id: Id, body: Redrive | None = N
 
 @router.post("/{id}/dismiss", status_code=204, responses=problem_errors(404))
 async def dismiss_dead_letter(request: Request, id: Id, body: Reasoned | None = None) -> Response:
-    """It needs nothing any more; it is still found with `state=dismissed`."""
+    """Mark a dead letter as handled. The list returns it with `state=dismissed`."""
     caller = await _caller(request)
     why = body.why if body else None
     await gateway_of(request).dead_letters.dismiss(caller, id, actor=caller.user_id, why=why)
@@ -238,7 +274,7 @@ async def dismiss_dead_letter(request: Request, id: Id, body: Reasoned | None = 
 
 @router.delete("/{id}", status_code=204, responses=problem_errors(404))
 async def purge_dead_letter(request: Request, id: Id) -> Response:
-    """Delete the dead letter. The task and its row in `task_logs` stay."""
+    """Delete a dead letter. The task and its row in `task_logs` stay."""
     caller = await _caller(request)
     await gateway_of(request).dead_letters.purge(caller, id, actor=caller.user_id)
     return Response(status_code=204)

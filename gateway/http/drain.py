@@ -22,78 +22,82 @@ from gateway.migration.drain.verdict import DrainVerdict
 router = APIRouter(prefix="/gateway/v1/migration/drain", tags=["migration"], route_class=KeyedRoute)
 
 Tenant = Annotated[
-    str | None, Query(min_length=1, max_length=200, description="Of this tenant; left out: of everybody")
+    str | None, Query(min_length=1, max_length=200, description="Report on this tenant only. Default: all tenants.")
 ]
 
 
 class DrainCounts(BaseModel):
-    """Tasks that are bound for Redis, each in one place."""
+    """Number of tasks that are bound for Redis. Each task is counted once."""
 
-    queued: int = Field(description="Redis has them, or they are about to go there")
-    delayed: int
-    retrying: int
-    running: int = Field(description="On workers of the gateway's own")
-    on_legacy_workers: int
-    held_by_quota: int
-    held_by_pause: int
-    past_gateway: int = Field(description="Producers pushed them past the gateway, or wrote a row that nobody runs yet")
-    set_aside: int = Field(description="Payloads that are no task, in Redis or among the dead letters")
-    schedules: int = Field(description="Schedules whose next firing would go to Redis")
+    queued: int = Field(description="In Redis, or about to be handed to it.")
+    delayed: int = Field(description="Not due yet.")
+    retrying: int = Field(description="Waiting for the next attempt after a failure.")
+    running: int = Field(description="Running on workers of the gateway.")
+    on_legacy_workers: int = Field(description="Running on legacy workers.")
+    held_by_quota: int = Field(description="Held by a quota.")
+    held_by_pause: int = Field(description="Held by a pause.")
+    past_gateway: int = Field(
+        description="Pushed into Redis past the gateway by producers, or written as a row that nobody runs yet."
+    )
+    set_aside: int = Field(description="Payloads that are not valid tasks, in Redis or among the dead letters.")
+    schedules: int = Field(description="Schedules whose next firing would go to Redis.")
 
 
 class DrainEstimate(BaseModel):
-    """Seconds until nothing is left, and an interval that holds nine ends of ten."""
+    """Estimated time until nothing is left, in seconds."""
 
     seconds: float
-    low: float
-    high: float
+    low: float = Field(description="Lower end of the interval that contains the true value in 9 of 10 cases.")
+    high: float = Field(description="Upper end of that interval.")
 
 
 class DrainLeft(BaseModel):
-    """What is left of one tenant, or of everybody."""
+    """What is left on Redis of one tenant, or of all."""
 
-    tenant_id: str | None = Field(description="null: everybody; in a list of tenants: nobody's")
-    stage: str | None = Field(description="Where the tenant stands in general")
+    tenant_id: str | None = Field(description="Null: all tenants. In `tenants`, null: tasks without a tenant.")
+    stage: str | None = Field(description="Migration stage of the tenant. Its projects and task types may have others.")
     verdict: DrainVerdict
-    blocked_by: list[str] = Field(description="What does not end by itself, each as a line that says what to do")
-    tasks: int = Field(description="All of the counts but schedules")
+    blocked_by: list[str] = Field(description="What does not end by itself. Each line says what to do.")
+    tasks: int = Field(description="Sum of `counts`, without `schedules`.")
     counts: DrainCounts
-    past_gateway_at: datetime | None = Field(description="The youngest time that a task past the gateway names")
-    next_firing_at: datetime | None = Field(description="Of a schedule that fires to Redis")
-    rate_in: float = Field(description="Tasks a second, average of five minutes")
-    rate_out: float = Field(description="Tasks a second, average of five minutes")
-    eta: DrainEstimate | None = Field(description="null: nothing is left, or nobody knows")
-    no_eta: str | None = Field(description="Why nobody knows")
+    past_gateway_at: datetime | None = Field(description="Latest time stamp of the tasks that bypass the gateway.")
+    next_firing_at: datetime | None = Field(description="Next firing of a schedule that goes to Redis.")
+    rate_in: float = Field(description="Tasks that came per second, averaged over five minutes.")
+    rate_out: float = Field(description="Tasks that left per second, averaged over five minutes.")
+    eta: DrainEstimate | None = Field(
+        description="When the drain will be done. Null: nothing is left, or it cannot be estimated."
+    )
+    no_eta: str | None = Field(description="Why there is no estimate.")
 
 
 class SlowTask(BaseModel):
-    """A task that will leave Redis late."""
+    """A task that is expected to leave Redis late."""
 
     task_id: str
     task_type: str
     tenant_id: str | None
-    state: str = Field(description="`foreign`: a row that others wrote")
+    state: str = Field(description="State of the task. `foreign`: a row that was not written by the gateway.")
     created_at: datetime
-    why: str
+    why: str = Field(description="Why it is late, in words.")
 
 
 class DrainReport(DrainLeft):
-    """A drain at one moment."""
+    """The state of a drain at one moment."""
 
     at: datetime
-    missing: list[str] = Field(description="What else is needed before Redis may go; empty: it may")
-    notes: list[str] = Field(description="What else people should know; no reason for a verdict")
-    postgresql: int = Field(description="Tasks bound for Redis of which PostgreSQL has rows")
-    redis: int | None = Field(description="Payloads that Redis holds, of everybody; null: it could not be read")
-    slowest: list[SlowTask] = Field(description="Ten at most")
-    tenants: list[DrainLeft] = Field(description="Of everybody: those of whom something is left")
+    missing: list[str] = Field(description="What else is needed before Redis may be switched off. Empty: it may.")
+    notes: list[str] = Field(description="Further hints. They do not change the verdict.")
+    postgresql: int = Field(description="Number of tasks bound for Redis that have rows in PostgreSQL.")
+    redis: int | None = Field(description="Number of payloads in Redis, of all tenants. Null: Redis could not be read.")
+    slowest: list[SlowTask] = Field(description="The slowest tasks, at most ten.")
+    tenants: list[DrainLeft] = Field(description="In a report on all tenants: the tenants of which something is left.")
 
 
 @router.get("", response_model=DrainReport, responses=problem_errors(403, 404))
 async def get_drain(request: Request, tenant_id: Tenant = None) -> Response:
-    """What is left for Redis, of a tenant or of everybody, and the verdict. For administrators.
+    """Return what is left on Redis, of one tenant or of all, and whether Redis may be switched off. For administrators.
 
-    PostgreSQL and Redis are read for themselves; a reading serves whoever asks for a moment.
+    PostgreSQL and Redis are read independently. Requests at about the same time share one reading.
     """
     gateway = gateway_of(request)
     await gateway.access.authenticate(request.headers.get("authorization"))
@@ -105,12 +109,16 @@ async def get_drain(request: Request, tenant_id: Tenant = None) -> Response:
     status_code=200,
     response_class=EventSourceResponse,
     responses={
-        200: {"description": "`drain`, at once and after each change", "content": event_stream(drain=DrainReport)},
+        200: {
+            "description": "`drain`: the report, at once and after each change",
+            "content": event_stream(drain=DrainReport),
+        },
         **problem_errors(403, 404),
     },
 )
 async def stream_drain(request: Request, tenant_id: Tenant = None) -> Response:
-    """Follow a drain. It goes on when nothing is left: something may come again. For administrators."""
+    """Follow a drain as Server-Sent Events. The stream stays open when nothing is left, because new tasks may come.
+    For administrators."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     await gateway.drain.report(tenant_id)  # errors are answered as such

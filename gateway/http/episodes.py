@@ -6,7 +6,7 @@ import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from gateway.http.acceptance import IDEMPOTENCY_PARAMETER, accept
 from gateway.http.openapi_errors import legacy_errors
@@ -19,22 +19,22 @@ _NAME_LENGTH = 50
 
 
 class EpisodeCreate(BaseModel):
-    """An episode to be added to the graph. `metadata` is accepted and, as ever, not used."""
+    """An episode to add to the graph."""
 
-    name: str | None = None
+    name: str | None = Field(None, description="Default: the first 50 characters of `content`, and `...`.")
     content: str
     source_description: str | None = "text"
     episode_type: str | None = "text"
-    metadata: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = Field(None, description="Accepted, but not used.")
     project_id: str | None = None
-    tenant_id: str | None = None
-    user_id: str | None = None
+    tenant_id: str | None = Field(None, description="Default: the project's tenant, else the caller's own tenant.")
+    user_id: str | None = Field(None, description="User that the handler is given. Default: the caller.")
 
 
 class EpisodeAccepted(BaseModel):
     """An episode whose task was accepted."""
 
-    id: str
+    id: str = Field(description="ID of the episode.")
     name: str
     content: str
     status: str
@@ -53,7 +53,12 @@ class EpisodeAccepted(BaseModel):
 async def create_episode(
     request: Request,
     episode: EpisodeCreate,
-    background: Annotated[bool, Query(description="Only changes the wording of the answer")] = False,
+    background: Annotated[
+        bool,
+        Query(
+            description="Changes only `status` and `message` of the response; the episode is always added in a task."
+        ),
+    ] = False,
 ) -> Response:
     """Add an episode to the knowledge graph, in a task."""
     admission = await gateway_of(request).access.admit(

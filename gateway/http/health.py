@@ -45,15 +45,18 @@ class Health(BaseModel):
 
 
 class Part(BaseModel):
-    """One server that the gateway needs."""
+    """State of one server that the gateway depends on."""
 
     status: Literal["ok", "away"]
     detail: str | None = None
 
 
 class Readiness(BaseModel):
-    """`ready`: all is well. `degraded`: tasks are accepted, some wait. `unavailable`: nothing can be accepted.
-    `leaving`: the gateway was told to end; what is sent to it is still served."""
+    """Whether the gateway can do its work.
+
+    `ready`: everything works. `degraded`: tasks are accepted, but some have to wait. `unavailable`: no task can be
+    accepted. `leaving`: the gateway is shutting down; requests are still served.
+    """
 
     status: Literal["ready", "degraded", "unavailable", "leaving"]
     version: str
@@ -65,12 +68,12 @@ class Readiness(BaseModel):
 @router.get("/health", response_model=Health)
 @router.head("/health", include_in_schema=False)
 async def get_health() -> Response:
-    """The process is alive; nothing else is looked at."""
+    """Return 200 while the process is alive. Nothing else is checked."""
     return json_answer({"status": "ok", "version": taskgate_version()})
 
 
 class Startup(BaseModel):
-    """`started`: the process is registered, and takes part in the work of the fleet."""
+    """`started`: the process is registered and takes part in the work of the fleet."""
 
     status: Literal["started", "starting"]
     version: str
@@ -80,10 +83,11 @@ class Startup(BaseModel):
 @router.get(
     "/gateway/v1/started",
     response_model=Startup,
-    responses={503: {"model": Startup, "description": "It has not reached its database since it began"}},
+    responses={503: {"model": Startup, "description": "The process has not reached its database yet"}},
 )
 async def get_startup(request: Request) -> Response:
-    """Whether the process has started. Once it has, that stays so, whatever is away later. It needs no key."""
+    """Return whether the process has started. Once it has, the answer does not change, even if a server is
+    unavailable later. Needs no key."""
     if gateway_of(request).lease.was_held:
         return json_answer({"status": "started", "version": taskgate_version()})
     return json_answer({"status": "starting", "version": taskgate_version()}, 503, {"Retry-After": "1"})
@@ -93,12 +97,14 @@ async def get_startup(request: Request) -> Response:
 @router.get(
     "/gateway/v1/ready",
     response_model=Readiness,
-    responses={503: {"model": Readiness, "description": "The database is away, or the gateway ends"}},
+    responses={
+        503: {"model": Readiness, "description": "The database is unavailable, or the gateway is shutting down"}
+    },
 )
 async def get_readiness(request: Request) -> Response:
-    """Whether the gateway can do its work, part by part. 503 if the database is away, and before the gateway ends.
+    """Return whether the gateway can do its work, and the state of each server that it depends on. Needs no key.
 
-    It needs no key. With an administrator's, `problems` names tenants, types of tasks that wait in vain, and causes.
+    With an administrator's key, `problems` also names the tenants and task types that are concerned, and the causes.
     """
     gateway = gateway_of(request)
     names = list(gateway.engines)

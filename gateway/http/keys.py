@@ -20,7 +20,7 @@ LARGEST_PAGE = 1000
 
 
 class KeyPage(BaseModel):
-    """Keys by id; `next` is the `after` of the next page, null on the last."""
+    """Keys, ordered by ID. `next` is the `after` of the next page; null on the last page."""
 
     keys: list[KeyView]
     next: str | None
@@ -33,12 +33,12 @@ async def _caller(request: Request) -> Caller:
 @router.get("", response_model=KeyPage, responses=problem_errors(403))
 async def list_keys(
     request: Request,
-    tenant_id: Annotated[str | None, Query(min_length=1, description="Only those for this tenant")] = None,
-    user_id: Annotated[str | None, Query(min_length=1, description="Only those of this user")] = None,
+    tenant_id: Annotated[str | None, Query(min_length=1, description="Return only keys for this tenant.")] = None,
+    user_id: Annotated[str | None, Query(min_length=1, description="Return only keys of this user.")] = None,
     after: str = "",
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 100,
 ) -> Response:
-    """The keys that the caller manages: those of its tenants and its own; all of them for an administrator."""
+    """List the keys that the caller manages: those of its tenants and its own. Administrators manage all keys."""
     caller = await _caller(request)
     found = await gateway_of(request).key_ring.list(
         caller, tenant_id=tenant_id, user_id=user_id, after=after, limit=limit
@@ -48,22 +48,23 @@ async def list_keys(
 
 @router.post("", status_code=201, response_model=MadeKey, responses=problem_errors(403))
 async def create_key(request: Request, new: NewKey) -> Response:
-    """Make a key. The answer is the only one that shows it.
+    """Create a key. This response is the only one that shows it.
 
-    For administrators; for owners and admins of a tenant or project, keys of their own for that.
+    Administrators may create any key. Owners and admins of a tenant or project may create keys of their own for it.
     """
     return json_answer(await gateway_of(request).key_ring.create(await _caller(request), new), 201, _SHOWN_ONCE)
 
 
 @router.get("/{key_id}", response_model=KeyView, responses=problem_errors(403, 404))
 async def get_key(request: Request, key_id: str) -> Response:
-    """One key, from where it was used last, and which one follows it."""
+    """Return a key: its state, its last use, and the key that replaces it."""
     return json_answer(await gateway_of(request).key_ring.get(await _caller(request), key_id))
 
 
 @router.post("/{key_id}/rotate", status_code=201, response_model=MadeKey, responses=problem_errors(403, 404, 409))
 async def rotate_key(request: Request, key_id: str, how: KeyRotation) -> Response:
-    """Make a key that follows this one, which stays valid for a while. The answer is the only one that shows it."""
+    """Create a key that replaces this one. This one stays valid during the overlap. This response is the only one
+    that shows the new key."""
     made = await gateway_of(request).key_ring.rotate(await _caller(request), key_id, how)
     return json_answer(made, 201, _SHOWN_ONCE)
 
@@ -72,7 +73,7 @@ async def rotate_key(request: Request, key_id: str, how: KeyRotation) -> Respons
 async def revoke_key(
     request: Request,
     key_id: str,
-    why: Annotated[str | None, Query(max_length=1000, description="For the record")] = None,
+    why: Annotated[str | None, Query(max_length=1000, description="Reason, for the audit log.")] = None,
 ) -> Response:
-    """Revoke a key: requests with it are refused at once, its streams end within two seconds, at every gateway."""
+    """Revoke a key. All gateways refuse it at once, and its open streams end within two seconds."""
     return json_answer(await gateway_of(request).key_ring.revoke(await _caller(request), key_id, why))

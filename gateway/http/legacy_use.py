@@ -15,26 +15,28 @@ router = APIRouter(prefix="/gateway/v1/legacy-use", tags=["access"], route_class
 
 
 class LegacyUse(BaseModel):
-    """What one key did; name and user are null for a key that is gone."""
+    """Requests of one key that enforced roles would refuse. `key_name` and `user_id` are null if the key no longer
+    exists."""
 
     key_id: str
     key_name: str | None
     user_id: str | None
-    verb: str = Field(description="What was done, as in docs/access.md")
-    requests: int
+    verb: str = Field(description="What was done. docs/access.md explains the verbs.")
+    requests: int = Field(description="Number of such requests.")
     first_at: datetime
     last_at: datetime
 
 
 class LegacyUses(BaseModel):
-    """The most requests first."""
+    """Uses, the most frequent first."""
 
     uses: list[LegacyUse]
 
 
 @router.get("", response_model=LegacyUses, responses=problem_errors(403))
 async def list_legacy_use(request: Request) -> Response:
-    """Whom `TASKGATE_ENFORCE_LEGACY_ROLES` would stop, and from what. For administrators."""
+    """List the requests on legacy endpoints that `TASKGATE_ENFORCE_LEGACY_ROLES` would refuse, by key. For
+    administrators."""
     access = gateway_of(request).access
     await access.authenticate(request.headers.get("authorization"))
     return json_answer({"uses": await access.legacy_use()})

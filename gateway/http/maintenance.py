@@ -31,28 +31,38 @@ _MOST_OPERATIONS = 100
 
 
 class IncrementalRefresh(BaseModel):
-    """What to refresh; without episodes the most recent ones."""
+    """Which episodes to refresh."""
 
-    episode_uuids: list[str] | None = None
-    rebuild_communities: bool = False
+    episode_uuids: list[str] | None = Field(None, description="Default: the most recent episodes.")
+    rebuild_communities: bool = Field(False, description="Rebuild the communities afterwards, too.")
 
 
 class Deduplication(BaseModel):
-    """How alike names must be, and whether to merge."""
+    """How to find duplicates, and whether to merge them."""
 
-    similarity_threshold: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = _SIMILARITY
-    dry_run: bool = True
+    similarity_threshold: Annotated[
+        float,
+        Field(ge=0, le=1, allow_inf_nan=False, description="How similar two names must be, from 0 to 1 (the same)."),
+    ] = _SIMILARITY
+    dry_run: bool = Field(True, description="Only report the duplicates; merge nothing.")
 
 
 class Optimization(BaseModel):
-    """Which operations to run: `incremental_refresh`, `deduplicate`, `rebuild_communities`; others are passed over."""
+    """Which operations to run."""
 
-    operations: Annotated[list[str], Field(max_length=_MOST_OPERATIONS)] = ["incremental_refresh", "deduplicate"]
-    dry_run: bool = True
+    operations: Annotated[
+        list[str],
+        Field(
+            max_length=_MOST_OPERATIONS,
+            description="`incremental_refresh`, `deduplicate` and `rebuild_communities`, in any order. Other names "
+            "are ignored.",
+        ),
+    ] = ["incremental_refresh", "deduplicate"]
+    dry_run: bool = Field(True, description="Only report what the operations would do.")
 
 
 class RefreshQueued(BaseModel):
-    """A refresh that was accepted."""
+    """A refresh whose task was accepted."""
 
     status: Literal["success"]
     message: str
@@ -61,7 +71,7 @@ class RefreshQueued(BaseModel):
 
 
 class DuplicateGroup(BaseModel):
-    """Entities that may be one."""
+    """Entities that are probably the same."""
 
     name: str
     count: int
@@ -69,7 +79,7 @@ class DuplicateGroup(BaseModel):
 
 
 class DuplicatesFound(BaseModel):
-    """What a deduplication would merge."""
+    """Entities that a deduplication would merge."""
 
     dry_run: Literal[True]
     duplicates_found: int
@@ -78,7 +88,7 @@ class DuplicatesFound(BaseModel):
 
 
 class DeduplicationQueued(BaseModel):
-    """A deduplication that was accepted."""
+    """A deduplication whose task was accepted."""
 
     status: Literal["success"]
     message: str
@@ -87,14 +97,14 @@ class DeduplicationQueued(BaseModel):
 
 
 class OperationRun(BaseModel):
-    """One operation: the task that was accepted for it, or what a dry run found."""
+    """One operation, with the task that was accepted for it, or with what a dry run found."""
 
     operation: str
     result: dict[str, Any]
 
 
 class Optimized(BaseModel):
-    """What was done, in the order that was asked for."""
+    """The operations that were run, in the order of the request."""
 
     operations_run: list[OperationRun]
     dry_run: bool
@@ -110,7 +120,7 @@ class Optimized(BaseModel):
 async def refresh_graph(
     request: Request, refresh: IncrementalRefresh | None = None, project_id: ProjectOrTenant = None
 ) -> Response:
-    """Put episodes through the graph again, in a task."""
+    """Process episodes again and update the graph, in a task."""
     refresh = refresh or IncrementalRefresh()
     admission = await _admit(request, project_id)
     task = await _refresh_task(gateway_of(request).access, admission, refresh)
@@ -132,7 +142,8 @@ async def refresh_graph(
 async def deduplicate_entities(
     request: Request, deduplication: Deduplication | None = None, project_id: ProjectOrTenant = None
 ) -> Response:
-    """Merge entities with near-identical names, in a task. A dry run only says which, at once and without a task."""
+    """Merge entities whose names are nearly the same, in a task. A dry run returns them at once and creates no
+    task."""
     deduplication = deduplication or Deduplication()
     admission = await _admit(request, project_id)
     if deduplication.dry_run:
@@ -162,7 +173,8 @@ async def deduplicate_entities(
 async def optimize_graph(
     request: Request, optimization: Optimization | None = None, project_id: ProjectOrTenant = None
 ) -> Response:
-    """Run several operations, each in a task of its own; all tasks are accepted, or none. A dry run creates no task."""
+    """Run several maintenance operations, each in its own task. Either all tasks are accepted, or none. A dry run
+    creates no task."""
     optimization = optimization or Optimization()
     admission = await _admit(request, project_id)
     tasks: list[NewTask] = []

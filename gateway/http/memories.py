@@ -26,7 +26,7 @@ router = APIRouter(prefix="/api/v1/memories", tags=["memories"], route_class=Key
 
 
 class MemoryCreate(BaseModel):
-    """A memory to be kept, and to be added to the graph."""
+    """A memory to store and to add to the graph."""
 
     project_id: str
     title: str
@@ -41,7 +41,7 @@ class MemoryCreate(BaseModel):
 
 
 class Memory(MemoryCreate):
-    """A memory as it was stored."""
+    """A stored memory."""
 
     id: str
     version: int
@@ -57,7 +57,8 @@ class Memory(MemoryCreate):
     "/", status_code=201, response_model=Memory, responses=legacy_errors(403, 429), openapi_extra=IDEMPOTENCY_PARAMETER
 )
 async def create_memory(request: Request, memory: MemoryCreate) -> Response:
-    """Store a memory and add it to its project's graph, in a task; both or neither."""
+    """Store a memory and submit the task that adds it to the graph of its project. Either both happen, or
+    neither."""
     if not memory.project_id:
         raise Forbidden(NO_PROJECT)
     admission = await gateway_of(request).access.admit(

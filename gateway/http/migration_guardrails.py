@@ -21,20 +21,20 @@ router = APIRouter(prefix="/gateway/v1/migration/guardrails", tags=["migration"]
 
 
 class GuardrailPolicy(BaseModel):
-    """The settings that apply to a tenant. A limit of null is not watched."""
+    """The settings that apply to a tenant. A limit that is null is not watched."""
 
-    on_regression: Answer
-    dry_run: bool
-    on_threshold: Answer
-    queue_age_seconds: float | None
-    dead_letters_per_minute: float | None
-    worker_losses_per_minute: float | None
+    on_regression: Answer = Field(description="What is done after a proven regression.")
+    dry_run: bool = Field(description="Whether the guardrail only reports what it would do.")
+    on_threshold: Answer = Field(description="What is done when a limit is exceeded.")
+    queue_age_seconds: float | None = Field(description="Limit for the age of the oldest waiting task, in seconds.")
+    dead_letters_per_minute: float | None = Field(description="Limit for new dead letters per minute.")
+    worker_losses_per_minute: float | None = Field(description="Limit for attempts per minute whose worker was lost.")
 
 
 class GuardrailSetting(BaseModel):
-    """The settings of one level: a tenant, a tier, or the default. What is left out is taken from the next level."""
+    """The settings of one level: a tenant, a tier, or the default. A null setting is taken from the next level."""
 
-    scope: str = Field(description="`tenant:acme`, `tier:vip` or `default`")
+    scope: str = Field(description="The level: `tenant:acme`, `tier:vip` or `default`.")
     on_regression: Answer | None = None
     dry_run: bool | None = None
     on_threshold: Answer | None = None
@@ -50,36 +50,36 @@ class ComparedType(BaseModel):
     """A task type whose tasks on Temporal are compared with its baseline on Redis."""
 
     task_type: str
-    baseline: int = Field(description="First attempts on Redis in the 24 hours before the move")
-    failed: int = Field(description="How many of these attempts failed")
+    baseline: int = Field(description="Number of first attempts on Redis in the 24 hours before the move.")
+    failed: int = Field(description="Number of these attempts that failed.")
 
 
 class GuardrailView(BaseModel):
-    """The guardrail of one tenant. Times are by the clock of PostgreSQL."""
+    """The guardrail of one tenant. Times are those of PostgreSQL's clock."""
 
     tenant_id: str
     phase: Phase = Field(
-        description="`resting`: the tenant is on Redis. `armed`: it is on Temporal and watched. `rolled_back`: the "
-        "guardrail moved it back. `cooling`: it was moved forward again before the cooldown ended. `locked`: it was "
-        "rolled back too often"
+        description="`resting`: the tenant is on Redis. `armed`: it is on Temporal and watched. `rolled_back`: "
+        "the guardrail moved it back. `cooling`: it was moved forward again before the cooldown "
+        "ended. `locked`: it was rolled back too often, and a person has to unlock it."
     )
-    redis_stage: str = Field(description="The stage that a rollback sets")
+    redis_stage: str = Field(description="Stage that a rollback sets.")
     moved_at: datetime | None
-    entry_id: int | None = Field(description="The ledger entry of the move to Temporal")
+    entry_id: int | None = Field(description="Ledger entry of the move to Temporal.")
     armed_at: datetime | None
-    rollbacks: int = Field(description="Automatic rollbacks since the last unlock")
+    rollbacks: int = Field(description="Number of automatic rollbacks since the last unlock.")
     rolled_back_at: datetime | None
-    cooldown_ends: datetime | None
-    holds: list[str] = Field(description="Reasons why the tenant may not be moved forward")
+    cooldown_ends: datetime | None = Field(description="No automatic rollback happens before this time.")
+    holds: list[str] = Field(description="Reasons why the tenant may not be moved forward.")
     notes: list[str]
     compared: list[ComparedType] = Field(
-        description="Task types that are compared. Empty until a task has ended on Temporal"
+        description="Task types that are compared. Empty until a task has ended on Temporal."
     )
     policy: GuardrailPolicy
 
 
 class Freeze(BaseModel):
-    """Too many tenants regressed at once: guardrails only report until a person ends the freeze."""
+    """Too many tenants regressed at the same time. Guardrails only report until a person ends the freeze."""
 
     since: datetime
     why: str
@@ -88,29 +88,29 @@ class Freeze(BaseModel):
 class Guardrails(BaseModel):
     """All guardrails that are not `resting`, and all settings."""
 
-    frozen: Freeze | None
+    frozen: Freeze | None = Field(description="Null: guardrails are not frozen.")
     settings: list[GuardrailSetting]
     guardrails: list[GuardrailView]
 
 
 class GuardrailEvent(BaseModel):
-    """Something that a guardrail did or reported, or a change that a person made to a guardrail."""
+    """Something that a guardrail did or reported, or a change that a person made to it."""
 
     id: int
     at: datetime
-    tenant_id: str | None = Field(description="null: all tenants")
+    tenant_id: str | None = Field(description="Null: all tenants.")
     kind: Kind
     why: str
-    who: str | None = Field(description="The person; null: the guardrail itself")
-    evidence: dict[str, Any]
-    entry_id: int | None = Field(description="The ledger entry of a rollback")
+    who: str | None = Field(description="The person. Null: the guardrail itself.")
+    evidence: dict[str, Any] = Field(description="The figures behind it.")
+    entry_id: int | None = Field(description="Ledger entry of a rollback.")
 
 
 class GuardrailHistory(BaseModel):
-    """Newest first."""
+    """Events, newest first."""
 
     events: list[GuardrailEvent]
-    next_cursor: str | None = Field(description="Gives the next page; null on the last one")
+    next_cursor: str | None = Field(description="Cursor of the next page. Null on the last page.")
 
 
 async def _who(request: Request) -> str:
@@ -123,10 +123,16 @@ async def get_guardrails(
     request: Request,
     tenant_id: Annotated[
         str | None,
-        Query(min_length=1, max_length=255, description="Only the guardrail of this tenant, also if it is `resting`"),
+        Query(
+            min_length=1,
+            max_length=255,
+            description="Return only the guardrail of this tenant, even if it is `resting`. Default: all that are "
+            "not `resting`.",
+        ),
     ] = None,
 ) -> Response:
-    """The state and the settings of guardrails. All these endpoints are for administrators."""
+    """Return the state and the settings of guardrails. For administrators, as is every operation under
+    `/migration/guardrails`."""
     await _who(request)
     return json_answer(await gateway_of(request).guardrails.show(tenant_id))
 
@@ -145,7 +151,7 @@ async def unlock_guardrail(request: Request, asked: Unlock) -> Response:
 
 @router.post("/unfreeze", response_model=Guardrails, responses=problem_errors(403, 409))
 async def unfreeze_guardrails(request: Request, asked: Unfreeze) -> Response:
-    """End the freeze: all guardrails act again. Evidence from before no longer counts."""
+    """End the freeze: all guardrails act again. Earlier evidence no longer counts."""
     return json_answer(await gateway_of(request).guardrails.unfreeze(await _who(request), asked))
 
 
@@ -153,12 +159,20 @@ async def unfreeze_guardrails(request: Request, asked: Unfreeze) -> Response:
 async def list_guardrail_events(
     request: Request,
     tenant_id: Annotated[
-        str | None, Query(min_length=1, max_length=255, description="Events of this tenant, and those of all tenants")
+        str | None,
+        Query(
+            min_length=1,
+            max_length=255,
+            description="Return only events of this tenant, and events that concern all tenants. Default: all events.",
+        ),
     ] = None,
-    cursor: Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before")] = None,
+    cursor: Annotated[
+        str | None,
+        Query(max_length=100, description="The `next_cursor` value of the previous page. Default: the first page."),
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 50,
 ) -> Response:
-    """What guardrails did and on which evidence, and how people changed them."""
+    """List what guardrails did and on which evidence, and how people changed them, newest first."""
     await _who(request)
     events, following = await gateway_of(request).guardrails.history(tenant_id=tenant_id, cursor=cursor, limit=limit)
     return json_answer({"events": events, "next_cursor": following})

@@ -27,21 +27,23 @@ router = APIRouter(prefix="/gateway/v1/migration/parity", tags=["migration"], ro
 
 
 class ParityRate(BaseModel):
-    """Answers to a yes/no question of which a yes is bad."""
+    """Answers to a yes/no question where yes is bad."""
 
-    asked: int
-    yes: int
+    asked: int = Field(description="Number of answers.")
+    yes: int = Field(description="Number of these answers that are yes.")
 
 
 class DurationBucket(BaseModel):
-    """Durations below this, and not below the bucket before; a bucket is a fifth wider than the one before."""
+    """One bucket of a histogram. Each bucket is about a fifth wider than the one before."""
 
-    below: float = Field(description="Seconds")
-    count: int
+    below: float = Field(
+        description="Upper bound in seconds, exclusive. The lower bound is that of the previous bucket."
+    )
+    count: int = Field(description="Number of durations in the bucket.")
 
 
 class Durations(BaseModel):
-    """A distribution of seconds; quantiles are known within a fifth, null: there are none."""
+    """A distribution of durations, in seconds. Quantiles are exact to about a fifth; null if there are no values."""
 
     count: int
     p50: float | None
@@ -51,43 +53,49 @@ class Durations(BaseModel):
 
 
 class ParitySide(BaseModel):
-    """What ended on one backend, before the move or since."""
+    """What ended on one backend before the move, or since."""
 
-    when: Literal["before", "since"]
+    when: Literal["before", "since"] = Field(
+        description="`before`: in the baseline, before the move. `since`: since the move."
+    )
     backend: str
-    runs: int
-    lost: int = Field(description="Runs whose worker was lost; they count in no rate")
-    tasks: int = Field(description="Completed, or failed for good")
+    runs: int = Field(description="Number of runs.")
+    lost: int = Field(description="Number of runs whose worker was lost. They count in no rate.")
+    tasks: int = Field(description="Number of tasks that completed or failed for good.")
     attempts_per_task: float | None
-    failed: ParityRate = Field(description="Of first runs")
-    retried: ParityRate = Field(description="Of tasks that are over: a run failed before the last one")
-    dead: ParityRate = Field(description="Of tasks that are over: failed for good")
-    run: Durations = Field(description="Completed runs")
-    wait: Durations = Field(description="From when a task might begin to its first run")
-    total: Durations = Field(description="From when a task might begin to its completion")
-    late: Durations = Field(description="Of schedules' tasks: from the time of the schedule to the first run")
+    failed: ParityRate = Field(description="Tasks whose first run failed.")
+    retried: ParityRate = Field(description="Finished tasks of which a run before the last one failed.")
+    dead: ParityRate = Field(description="Finished tasks that failed for good.")
+    run: Durations = Field(description="Durations of completed runs.")
+    wait: Durations = Field(description="From the time when a task might begin to its first run.")
+    total: Durations = Field(description="From the time when a task might begin to its completion.")
+    late: Durations = Field(description="Only tasks of schedules: from the time of the schedule to the first run.")
 
 
 class ParityStream(BaseModel):
     """One yes/no question, tested after each outcome."""
 
     stream: Stream
-    before: ParityRate
-    since: ParityRate
-    evidence: float = Field(description="That it became worse, as a power of ten")
-    evidence_needed: float
-    at_most: float = Field(description="The highest rate that what was seen does not contradict")
-    tolerated: float = Field(description="The highest rate that passes")
-    even_minutes: ParityRate = Field(description="Noise: the baseline's even minutes, against the odd ones")
-    odd_minutes: ParityRate
+    before: ParityRate = Field(description="Answers before the move.")
+    since: ParityRate = Field(description="Answers since the move.")
+    evidence: float = Field(description="Evidence that the rate has become worse, as a power of ten.")
+    evidence_needed: float = Field(description="Evidence at which the verdict is `regress`.")
+    at_most: float = Field(description="The highest rate that the observations do not contradict.")
+    tolerated: float = Field(description="The highest rate that still passes.")
+    even_minutes: ParityRate = Field(description="Noise: the baseline's even minutes, to compare with its odd minutes.")
+    odd_minutes: ParityRate = Field(description="Noise: the baseline's odd minutes.")
     others_before: ParityRate | None = Field(
-        description="Noise: others on Redis, in the same minutes; for administrators"
+        description="Noise: other tenants on Redis before the move, in the same minutes. Null unless the caller "
+        "is an administrator."
     )
-    others_since: ParityRate | None
+    others_since: ParityRate | None = Field(
+        description="Noise: other tenants on Redis since the move, in the same minutes. Null unless the caller "
+        "is an administrator."
+    )
 
 
 class ParityOfType(BaseModel):
-    """One task type."""
+    """The comparison for one task type."""
 
     task_type: str
     verdict: ParityVerdict
@@ -97,61 +105,67 @@ class ParityOfType(BaseModel):
 
 
 class ParityReport(BaseModel):
-    """A tenant at one moment. Times are the database's."""
+    """The comparison of a tenant's tasks on Temporal with its tasks on Redis before, at one moment. Times are those
+    of the database."""
 
     at: datetime
     tenant_id: str
     stage: Stage
     verdict: ParityVerdict = Field(
-        description="Only `pass` lets a move go on; `inconclusive` holds, `no_data` never passes"
+        description="The tenant passes only if all its task types pass. Only `pass` allows a move to continue."
     )
-    reasons: list[str] = Field(description="Each a line that says what to do")
-    since: datetime | None = Field(description="When it moved; null: it never did")
-    moved_by: int | None = Field(description="The entry of the ledger")
-    baseline_from: datetime | None
-    behind_seconds: float = Field(description="Age of what has ended and is not counted yet")
+    reasons: list[str] = Field(description="Reasons for the verdict. Each line says what to do.")
+    since: datetime | None = Field(description="When the tenant moved. Null: it never did.")
+    moved_by: int | None = Field(description="Ledger entry of the move.")
+    baseline_from: datetime | None = Field(description="Begin of the baseline on Redis.")
+    behind_seconds: float = Field(description="Age in seconds of the oldest outcome that is not counted yet.")
     types: list[ParityOfType]
 
 
 class NewGate(BaseModel):
-    """A comparison that is made once."""
+    """A comparison of durations that is made once."""
 
     model_config = ConfigDict(extra="forbid")
     tenant_id: str = Field(min_length=1, max_length=200)
     task_type: str = Field(min_length=1, max_length=200)
-    samples: int = Field(ge=FEWEST, le=MOST, description="Completed tasks on each side")
+    samples: int = Field(
+        ge=FEWEST, le=MOST, description="Number of completed tasks to compare on each side. The first request fixes it."
+    )
 
 
 class GateMeasure(BaseModel):
-    """One duration: medians, and how the two distributions differ."""
+    """The comparison of one kind of duration."""
 
-    name: str = Field(description="`run`, `wait` or `total`")
-    before: float = Field(description="Median, seconds")
-    since: float
-    longer: float = Field(description="The part of all pairs in which the task since the move took longer")
-    p_value: float = Field(description="Mann-Whitney, one-sided")
+    name: str = Field(description="`run`, `wait` or `total`.")
+    before: float = Field(description="Median before the move, in seconds.")
+    since: float = Field(description="Median since the move, in seconds.")
+    longer: float = Field(description="Share of all pairs in which the task since the move took longer, from 0 to 1.")
+    p_value: float = Field(description="p-value of the one-sided Mann-Whitney test.")
 
 
 class GateAnswer(BaseModel):
-    """What came of it; `measures` is empty until there are enough tasks."""
+    """The result of a gate."""
 
     tenant_id: str
     task_type: str
     samples: int
     verdict: ParityVerdict
     reasons: list[str]
-    measures: list[GateMeasure]
+    measures: list[GateMeasure] = Field(description="Empty until there are enough tasks.")
 
 
 @router.get("", response_model=ParityReport, responses=problem_errors(403, 404))
 async def get_parity(
     request: Request,
-    tenant_id: Annotated[str, Query(min_length=1, max_length=200, description="Of this tenant")],
+    tenant_id: Annotated[str, Query(min_length=1, max_length=200, description="The tenant.")],
     since: Annotated[
-        Moment | None, Query(description="Compare from this time on; left out: from its last move")
+        Moment | None, Query(description="Compare from this time on. Default: from the tenant's last move.")
     ] = None,
 ) -> Response:
-    """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise."""
+    """Compare how a tenant's tasks do on Temporal with how they did on Redis before, by task type.
+
+    Figures of other tenants are visible only to administrators.
+    """
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     report = await gateway.parity.report(caller, tenant_id, since=since)
@@ -163,14 +177,18 @@ async def get_parity(
     status_code=200,
     response_class=EventSourceResponse,
     responses={
-        200: {"description": "`parity`, at once and after each change", "content": event_stream(parity=ParityReport)},
+        200: {
+            "description": "`parity`: the report, at once and after each change",
+            "content": event_stream(parity=ParityReport),
+        },
         **problem_errors(403, 404),
     },
 )
 async def stream_parity(
-    request: Request, tenant_id: Annotated[str, Query(min_length=1, max_length=200, description="Of this tenant")]
+    request: Request, tenant_id: Annotated[str, Query(min_length=1, max_length=200, description="The tenant.")]
 ) -> Response:
-    """Follow a tenant's parity since its last move: what ends is in it within five seconds."""
+    """Follow a tenant's parity since its last move, as Server-Sent Events. A task that ended is counted within five
+    seconds."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     subscription = (await gateway.parity_watch.subscribe(caller, tenant_id)).open()
@@ -187,9 +205,9 @@ async def _events(reports: AsyncIterator[Report | None], *, with_others: bool) -
 
 @router.post("/gate", response_model=GateAnswer, responses=problem_errors(403, 404, 409, 501))
 async def ask_parity_gate(request: Request, gate: NewGate) -> Response:
-    """Compare durations before and since the last move, once. The first who asks fixes the number of tasks.
+    """Compare durations before and since the last move, once. The first request fixes the number of tasks.
 
-    Needs SciPy where the gateway runs (`taskgate[parity]`). For administrators.
+    Needs SciPy on the gateway (`taskgate[parity]`). For administrators.
     """
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))

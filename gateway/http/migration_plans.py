@@ -18,7 +18,7 @@ from gateway.migration.plans.requests import ActOnPlan
 
 router = APIRouter(prefix="/gateway/v1/migration/plans", tags=["migration"], route_class=KeyedRoute)
 
-Name = Annotated[str, Path(max_length=100, description="Name of the plan")]
+Name = Annotated[str, Path(max_length=100, description="Name of the plan.")]
 DOCUMENT = {
     "requestBody": {
         "required": True,
@@ -31,53 +31,59 @@ DOCUMENT = {
 
 
 class PlanFault(BaseModel):
-    """One thing that is wrong with a plan."""
+    """One error in a plan."""
 
-    code: str
-    place: str = Field(description="JSON pointer")
+    code: str = Field(description="Stable identifier of the kind of error.")
+    place: str = Field(description="Where the error is, as a JSON pointer.")
     message: str
     line: int | None
     column: int | None
 
 
 class PlanWave(BaseModel):
-    """Tenants that move together, and how many of them stand where."""
+    """A wave: tenants that move together, and how far they are."""
 
     name: str | None
     stage: str
-    bake_seconds: float
-    tasks_percent: float | None
-    gates: list[str] = Field(description="What must hold before the wave is over")
-    tenants: int
-    waiting: int
-    moved: int
-    left: int = Field(description="Stood there before, or were moved by others since")
-    back: int = Field(description="Rolled back")
-    skipped: int
-    by_override: int = Field(description="Moved by an override while the flag could not be changed")
+    bake_seconds: float = Field(description="Seconds to wait after the last tenant was moved.")
+    tasks_percent: float | None = Field(description="Percentage of tasks that the wave moves, in place of tenants.")
+    gates: list[str] = Field(description="Conditions that must hold before the wave is over.")
+    tenants: int = Field(description="Number of tenants in the wave.")
+    waiting: int = Field(description="Tenants that are not moved yet.")
+    moved: int = Field(description="Tenants that were moved.")
+    left: int = Field(
+        description="Tenants that were left alone: they were at the stage before, or others have moved them since."
+    )
+    back: int = Field(description="Tenants that were moved back.")
+    skipped: int = Field(description="Tenants that a person excluded.")
+    by_override: int = Field(
+        description="Tenants that were moved by an override because the flag could not be changed."
+    )
 
 
 class PlanSummary(BaseModel):
-    """How far a plan is. Times are the database's."""
+    """A plan and its progress. Times are those of the database."""
 
     name: str
     state: PlanState
-    says: str = Field(description="Why it stands there, and what to do")
+    says: str = Field(description="Why the plan is in this state, and what to do.")
     why: str
-    wave: int | None = Field(description="The present one, from 1; null before it began and when it is over")
-    moved_at: datetime | None = Field(description="Since when the wave bakes")
-    approved_by: str | None = Field(description="Of the wave")
+    wave: int | None = Field(
+        description="Number of the present wave, from 1. Null before the first wave and after the last one."
+    )
+    moved_at: datetime | None = Field(description="When the present wave began to bake.")
+    approved_by: str | None = Field(description="Person who approved the present wave.")
     created_by: str
     created_at: datetime
     started_by: str | None
     started_at: datetime | None
     ended_at: datetime | None
-    version: int
+    version: int = Field(description="Version of the plan, for `based_on`.")
     waves: list[PlanWave]
 
 
 class PlanStep(BaseModel):
-    """An entry of the ledger about a plan. Its flips are entries of their own."""
+    """A step of a plan, as an entry of the ledger. Changes of routing are entries of their own."""
 
     id: int
     at: datetime
@@ -87,37 +93,37 @@ class PlanStep(BaseModel):
 
 
 class Plan(PlanSummary):
-    """With its text and newest steps. `faults`: why a draft could not be started now."""
+    """A plan with its text and its newest steps."""
 
-    document: str
-    faults: list[PlanFault]
-    steps: list[PlanStep]
+    document: str = Field(description="The plan as it was written.")
+    faults: list[PlanFault] = Field(description="Why a draft cannot be started now.")
+    steps: list[PlanStep] = Field(description="The newest 50 steps.")
 
 
 class Plans(BaseModel):
-    """Newest first."""
+    """Plans, newest first."""
 
     plans: list[PlanSummary]
 
 
 class CheckedWave(BaseModel):
-    """Whom a wave would move."""
+    """The tenants that a wave would move."""
 
     name: str | None
     stage: str
     bake_seconds: float
     tasks_percent: float | None
     gates: list[str]
-    tenants: int
-    first: list[str] = Field(description="Some of them, in their order")
+    tenants: int = Field(description="Number of tenants.")
+    first: list[str] = Field(description="The first of the tenants, in their order.")
 
 
 class PlanCheck(BaseModel):
-    """Every fault at once; none: it is valid. `notes`: what may surprise."""
+    """The result of a check. `faults` holds all errors; it is empty if the plan is valid."""
 
     valid: bool
     faults: list[PlanFault]
-    notes: list[str]
+    notes: list[str] = Field(description="Effects of the plan that may be unexpected.")
     waves: list[CheckedWave]
 
 
@@ -133,21 +139,21 @@ async def written_plan(request: Request) -> Written:
 
 @router.get("", response_model=Plans, responses=problem_errors(403))
 async def list_plans(request: Request) -> Response:
-    """The newest 200 plans. For administrators, as all here."""
+    """List the newest 200 plans. For administrators, as is every operation under `/migration/plans`."""
     await _who(request)
     return json_answer({"plans": await gateway_of(request).plans.list()})
 
 
 @router.get("/schema", responses=problem_errors(403))
 async def get_plan_schema(request: Request) -> dict[str, Any]:
-    """The JSON Schema of a plan."""
+    """Return the JSON Schema of plans."""
     await _who(request)
     return json_schema()
 
 
 @router.post("/validate", response_model=PlanCheck, responses=problem_errors(403), openapi_extra=DOCUMENT)
 async def validate_plan(request: Request) -> Response:
-    """Say everything that is wrong with a plan (YAML or JSON), and whom its waves would move."""
+    """Check a plan (YAML or JSON): report all errors with their places, and the tenants that each wave would move."""
     await _who(request)
     return json_answer(await gateway_of(request).plans.validate(await written_plan(request)))
 
@@ -157,22 +163,28 @@ async def put_plan(
     request: Request,
     name: Name,
     based_on: Annotated[
-        int | None, Query(ge=0, le=2**63 - 1, description="Version that was seen; 0: none; left out: any")
+        int | None,
+        Query(
+            ge=0,
+            le=2**63 - 1,
+            description="Version that the caller has seen; 0: there was none. If it has changed since, the request "
+            "is answered 409. Default: no check.",
+        ),
     ] = None,
 ) -> Response:
-    """Write a draft (YAML or JSON), or replace one; it is started by an act of its own."""
+    """Create or replace a draft (YAML or JSON). The plan is not started."""
     who = await _who(request)
     return json_answer(await gateway_of(request).plans.put(who, name, await written_plan(request), based_on))
 
 
 @router.get("/{name}", response_model=Plan, responses=problem_errors(403, 404))
 async def get_plan(request: Request, name: Name) -> Response:
-    """One plan, with its newest 50 steps."""
+    """Return a plan with its newest 50 steps."""
     await _who(request)
     return json_answer(await gateway_of(request).plans.get(name))
 
 
 @router.post("/{name}/acts", response_model=Plan, responses=problem_errors(403, 404, 409))
 async def act_on_plan(request: Request, name: Name, asked: ActOnPlan) -> Response:
-    """Start, pause, resume, approve, skip, abort or roll back."""
+    """Start, pause, resume, approve, skip, abort or roll back a plan."""
     return json_answer(await gateway_of(request).plans.act(await _who(request), name, asked))

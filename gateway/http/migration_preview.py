@@ -20,9 +20,9 @@ router = APIRouter(prefix="/gateway/v1/migration", tags=["migration"], route_cla
 
 
 class PreviewCount(BaseModel):
-    """A number of tasks. Where a task's own key decides it is estimated from a sample.
+    """A number of tasks. If it depends on the tasks' own keys, it is estimated from a sample.
 
-    The true number lies between `low` and `high` 95 times of 100; elsewhere all three are the same.
+    The true number then lies between `low` and `high` in 95 of 100 cases. Otherwise all three are the same.
     """
 
     tasks: int
@@ -31,52 +31,57 @@ class PreviewCount(BaseModel):
 
 
 class PreviewMoves(BaseModel):
-    """Recorded tasks that a step concerns."""
+    """Recorded tasks that a step would have moved."""
 
-    to_temporal: PreviewCount = Field(description="They would have run there, and not on Redis")
-    to_redis: PreviewCount = Field(description="They would have run there, and not on Temporal")
-    restaged: PreviewCount = Field(description="At another stage, on the same engine")
+    to_temporal: PreviewCount = Field(description="Tasks that would have run on Temporal instead of Redis.")
+    to_redis: PreviewCount = Field(description="Tasks that would have run on Redis instead of Temporal.")
+    restaged: PreviewCount = Field(description="Tasks that would have been at another stage, on the same backend.")
 
 
 class PreviewOfType(PreviewMoves):
-    """Of one task type."""
+    """What a step would have done to tasks of one type."""
 
     task_type: str
-    recorded: int = Field(description="Tasks of those whom the step concerns")
+    recorded: int = Field(description="Recorded tasks of this type of the tenants that the step concerns.")
 
 
 class PreviewOfTenant(BaseModel):
-    """One tenant that would have moved."""
+    """What a step would have done to one tenant."""
 
     tenant_id: str | None
-    tasks: int
+    tasks: int = Field(description="Number of its tasks that would have moved, or been at another stage.")
 
 
 class PoolNeed(BaseModel):
-    """What a pool of Temporal's workers would have needed, if no task had waited."""
+    """Slots that a pool of Temporal workers would have needed if no task had waited."""
 
     pool: str
-    slots_now: int = Field(description="Of live workers that serve it, also of those that serve others, too")
+    slots_now: int = Field(
+        description="Slots of the live workers that serve the pool now. Workers that serve other pools, too, are "
+        "included."
+    )
     tasks: int
-    slots: int = Field(description="In the busiest minute")
-    busiest_minute: int = Field(description="From `since` on")
-    mean_slots: float
+    slots: int = Field(description="Slots needed in the busiest minute.")
+    busiest_minute: int = Field(description="The busiest minute, counted from `since`.")
+    mean_slots: float = Field(description="Slots needed on average.")
 
 
 class PreviewStep(PreviewMoves):
-    """What one change, or one wave after those before it, would have done."""
+    """What one change, or one wave of a plan after the waves before it, would have done."""
 
     title: str
     stage: Stage
-    overridden: int = Field(description="Tasks that stay where an override has them")
+    overridden: int = Field(description="Tasks that stay where they are because of an override.")
     by_type: list[PreviewOfType]
-    tenants: int = Field(description="Tenants of whom tasks would have moved, or been at another stage")
-    most: list[PreviewOfTenant] = Field(description="The 20 with the most such tasks")
-    pools: list[PoolNeed] = Field(description="After the step, with what is on Temporal already")
+    tenants: int = Field(description="Number of tenants whose tasks would have moved, or been at another stage.")
+    most: list[PreviewOfTenant] = Field(description="The 20 tenants with the most such tasks.")
+    pools: list[PoolNeed] = Field(
+        description="Needs of the pools after the step, including tasks that are on Temporal already."
+    )
 
 
 class SimulatedTier(BaseModel):
-    """Waits in seconds. `fairness`: Jain's index between tenants."""
+    """Simulated waiting times of one tier, in seconds."""
 
     tier: str
     tasks: int
@@ -85,78 +90,89 @@ class SimulatedTier(BaseModel):
     p50: float
     p95: float
     p99: float
-    fairness: float
+    fairness: float = Field(description="Jain's fairness index between tenants.")
 
 
 class PreviewSimulation(BaseModel):
-    """The newest tasks that would be on Temporal after the last step, at most 1,000,000, with these slots."""
+    """A simulation of the tasks that would be on Temporal after the last step: the newest ones, at most 1,000,000."""
 
     tasks: int
-    seconds: float = Field(description="Over which they came, and ended")
-    slots: dict[str, int] = Field(description="By pool: those of live workers; where there are none, the needed ones")
-    utilisation: dict[str, float] = Field(description="By pool, from 0 to 1")
+    seconds: float = Field(description="Seconds in which these tasks came and ended.")
+    slots: dict[str, int] = Field(
+        description="Slots by pool: those of the live workers; of a pool without workers, the needed ones."
+    )
+    utilisation: dict[str, float] = Field(description="Utilisation by pool, from 0 to 1.")
     tiers: list[SimulatedTier]
 
 
 class PreviewReason(BaseModel):
-    """Why starts on Temporal would have been refused or changed; the codes are the rehearsal's."""
+    """Why starts on Temporal would have been refused or changed. The codes are those of the rehearsal."""
 
     code: str
     weight: Weight
     meaning: str
     advice: str
-    tasks: int
+    tasks: int = Field(description="Number of tasks.")
     task_types: list[str]
 
 
 class PreviewStarts(BaseModel):
-    """Of the tasks that come to Temporal, at most 500 by chance, compiled as their starts would be."""
+    """A check of the starts on Temporal of at most 500 random tasks that would go there."""
 
-    looked_at: int
-    ready: int
-    not_ready: int = Field(description="They would have failed, or waited for nobody")
-    unknown: int
+    looked_at: int = Field(description="Number of tasks that were checked.")
+    ready: int = Field(description="Tasks that could have started.")
+    not_ready: int = Field(description="Tasks that would have failed, or that no worker would have taken.")
+    unknown: int = Field(description="Tasks for which it could not be determined.")
     reasons: list[PreviewReason]
 
 
 class PreviewQuota(BaseModel):
-    """A quota of today that the recorded tasks of a tenant exceed, of whom tasks come to Temporal."""
+    """A present quota that the recorded tasks of a tenant exceed. Only tenants of which tasks would go to Temporal."""
 
     tenant_id: str
-    project_id: str | None = Field(description="Null: of the whole tenant")
+    project_id: str | None = Field(description="Project of the quota. Null: it is the tenant's.")
     quota: Literal["queued", "running", "per_minute", "bytes_per_day"]
-    at_most: int
-    most: int = Field(description="The most there were: waiting or running at once, in a minute, or bytes of a day")
-    tasks: int = Field(description="Beyond it")
-    effect: Literal["refused", "held"] = Field(description="What becomes of them")
+    at_most: int = Field(description="The limit.")
+    most: int = Field(
+        description="The highest value: tasks that waited or ran at the same time, tasks in a minute, or bytes "
+        "in a day."
+    )
+    tasks: int = Field(description="Number of tasks beyond the limit.")
+    effect: Literal["refused", "held"] = Field(description="What would have happened to these tasks.")
 
 
 class Preview(BaseModel):
-    """What a change would have done to the tasks that were created in a time. Nothing was changed."""
+    """What a change would have done to the tasks that were created in a period of time. Nothing was changed."""
 
-    flag_version: int = Field(description="Of the flag that it was compared with")
+    flag_version: int = Field(description="Version of the flag that the change was compared with.")
     since: datetime
     until: datetime
     hours: int
-    tasks: int = Field(description="Recorded, without nodes of DAGs")
-    contexts: int = Field(description="Combinations of tenant, project and type; the flag was asked about each once")
-    sampled: int = Field(description="Tasks that were asked about one by one, because their own key decides")
-    steps: list[PreviewStep]
-    pools_before: list[PoolNeed] = Field(description="As the flag is now")
-    simulation: PreviewSimulation | None = Field(description="Null: nothing would be on Temporal")
+    tasks: int = Field(description="Number of recorded tasks, without nodes of DAGs.")
+    contexts: int = Field(
+        description="Number of combinations of tenant, project and task type. The flag was evaluated once for each."
+    )
+    sampled: int = Field(
+        description="Number of tasks for which the flag was evaluated one by one, because it depends on their own keys."
+    )
+    steps: list[PreviewStep] = Field(description="One step for a change, one for each wave of a plan.")
+    pools_before: list[PoolNeed] = Field(description="Needs of the pools with the flag as it is now.")
+    simulation: PreviewSimulation | None = Field(description="Null: no task would be on Temporal.")
     by_reference: int = Field(
-        description="Tasks that come to Temporal with payloads too large for it: workers read them"
+        description="Number of tasks that would go to Temporal and whose payload is too large to be sent there: "
+        "workers read it from PostgreSQL."
     )
     quotas: list[PreviewQuota] = Field(
-        description="What quotas would have refused or held, on whichever engine; at most 100"
+        description="Quotas that would have refused or held tasks, on any backend; at most 100."
     )
-    starts: PreviewStarts
-    notes: list[str] = Field(description="What may surprise")
+    starts: PreviewStarts = Field(description="Whether tasks could have started on Temporal.")
+    notes: list[str] = Field(description="Effects that may be unexpected.")
 
 
 @router.post("/preview", response_model=Preview, responses=problem_errors(403, 404, 409, 429))
 async def preview_stages(request: Request, asked: ProposedChange) -> Response:
-    """Say what a change of stages would have done to the tasks of the last hours. For administrators."""
+    """Return what a change of stages would have done to the tasks of the last hours. Changes nothing. For
+    administrators."""
     gateway = gateway_of(request)
     await gateway.access.authenticate(request.headers.get("authorization"))
     return json_answer(await gateway.previews.of(asked))
@@ -164,9 +180,11 @@ async def preview_stages(request: Request, asked: ProposedChange) -> Response:
 
 @router.post("/plans/dry-run", response_model=Preview, responses=problem_errors(403, 409, 429), openapi_extra=DOCUMENT)
 async def dry_run_plan(
-    request: Request, hours: Annotated[Hours, Query(description="The tasks that came in the last so many hours")] = 24
+    request: Request,
+    hours: Annotated[Hours, Query(description="Use the tasks that were created in the last this many hours.")] = 24,
 ) -> Response:
-    """A preview of each wave of a plan (YAML or JSON); of one with faults, all of them (422). For administrators."""
+    """Return a preview of each wave of a plan (YAML or JSON). A plan with errors is answered 422, with all of them.
+    For administrators."""
     gateway = gateway_of(request)
     await gateway.access.authenticate(request.headers.get("authorization"))
     text = await gateway.plans.text(await written_plan(request))

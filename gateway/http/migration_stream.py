@@ -30,14 +30,15 @@ async def _events(subscription: StageSubscription, keepalive_seconds: float) -> 
     response_class=EventSourceResponse,
     responses={
         200: {
-            "description": "`stages` at once, and after each change; `guardrail` when one acts or tells something",
+            "description": "`stages`: the stages in force, at once and after each change. `guardrail`: a guardrail "
+            "acted or reported something",
             "content": event_stream(stages=StagesInForce, guardrail=GuardrailEvent),
         },
         **problem_errors(403),
     },
 )
 async def stream_stages(request: Request) -> Response:
-    """Follow what is in force on this gateway: flag, overrides, and what routing complains of."""
+    """Follow the stages that this gateway uses, as Server-Sent Events: flag, overrides, and problems with them."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     subscription = gateway.stage_watch.subscribe()

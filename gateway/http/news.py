@@ -24,23 +24,25 @@ router = APIRouter(tags=["news"], route_class=KeyedRoute)
 
 
 class WantedNews(BaseModel):
-    """Which news."""
+    """Which changes to report."""
 
     model_config = ConfigDict(extra="forbid")
 
-    topic: Annotated[list[Topic], Many] = Field(description="Of these topics; none: of all that the caller may look at")
-    tenant_id: Text | None = Field(None, description="Only what may concern this tenant")
+    topic: Annotated[list[Topic], Many] = Field(
+        description="A topic. Repeat the parameter for several topics. Default: all topics that the caller may see."
+    )
+    tenant_id: Text | None = Field(None, description="Report only changes that may concern this tenant.")
 
 
 class ChangedThing(BaseModel):
-    """Something of this topic has changed."""
+    """A resource of this kind has changed."""
 
     topic: Topic
-    tenant_id: str | None = Field(description="Null: of no tenant, or of any")
+    tenant_id: str | None = Field(description="Tenant that it belongs to. Null: no tenant, or any.")
 
 
 class ChangedThings(BaseModel):
-    """What kinds of things have changed; what they are now is to be read."""
+    """Kinds of resources that have changed. Read the resources themselves for their new state."""
 
     changed: list[ChangedThing]
 
@@ -51,17 +53,18 @@ class ChangedThings(BaseModel):
     response_class=EventSourceResponse,
     responses={
         200: {
-            "description": "`news` at once, without any, and when something changes; `missed` when to read all anew",
+            "description": "`news`: at once, with no changes in it, and each time that something changes. `missed`: "
+            "some changes were not sent; read everything again",
             "content": event_stream(news=ChangedThings, missed=MissedTasks),
         },
         **problem_errors(403),
     },
 )
 async def stream_news(request: Request, query: Annotated[WantedNews, Query()]) -> Response:
-    """Follow changes of what is not tasks: which kind of thing, and whose; nothing of what it is.
+    """Follow which kinds of resources change, and whose, as Server-Sent Events. Changes of tasks are not reported.
 
-    The first event says that it is open: it tells what changes from now on. Read then what is shown, also after a cut,
-    and nothing is missed.
+    The stream reports changes from its first event on. To miss none, read the resources after the first event, and
+    again after each reconnect and each `missed` event.
     """
     gateway = gateway_of(request)
     caller, permitted, _ = await gateway.access.identify(request.headers.get("authorization"))

@@ -28,9 +28,10 @@ _SCHEME = {
     "type": "http",
     "scheme": "bearer",
     "bearerFormat": "ms_sk_<64 hex digits>",
-    "description": "`Authorization: Bearer <key>`; `Token <key>` and the bare key are accepted too.",
+    "description": "An API key, sent as `Authorization: Bearer <key>`. `Authorization: Token <key>` and "
+    "`Authorization: <key>` are accepted, too.",
 }
-_SERVERS = [{"url": "/", "description": "The gateway that this document is of"}]
+_SERVERS = [{"url": "/", "description": "The gateway that served this document"}]
 
 #: Operations that answer without a key.
 _OPEN = frozenset(("/health", "/gateway/v1/started"))

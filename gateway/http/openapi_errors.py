@@ -16,57 +16,68 @@ REFERENCE = "#/components/schemas/{model}"
 
 
 class Detail(BaseModel):
-    """An error as legacy clients know it."""
+    """An error, in the format of the legacy API."""
 
     detail: str
 
 
 class InvalidField(BaseModel):
-    """One thing that is wrong with a request."""
+    """One validation error."""
 
-    type: str
-    loc: list[str | int]
-    msg: str
-    input: JsonValue = None
-    ctx: dict[str, Any] | None = None
+    type: str = Field(description="Kind of the error, for example `missing` or `string_too_short`.")
+    loc: list[str | int] = Field(description='Where the error is, for example `["body", "priority"]`.')
+    msg: str = Field(description="The error in words.")
+    input: JsonValue = Field(
+        None, description="The value that was sent. Left out when the answer would become too large."
+    )
+    ctx: dict[str, Any] | None = Field(
+        None, description="Details of the error, for example the limit that was exceeded."
+    )
 
 
 class InvalidDetail(BaseModel):
-    """What is wrong with a request."""
+    """Validation errors, in the format of the legacy API."""
 
     detail: list[InvalidField] | str
 
 
 class Problem(BaseModel):
-    """RFC 9457 problem details."""
+    """An error as problem details (RFC 9457)."""
 
-    type: str = Field(description="Stable: `urn:taskgate:error:<code>`")
-    title: str
-    status: int
-    detail: str
-    instance: str
-    errors: list[InvalidField] | None = Field(None, description="What is wrong with each field (422)")
-    error_id: str | None = Field(None, description="Stands in the gateway's log, too (500)")
+    type: str = Field(description="Stable identifier of the kind of error: `urn:taskgate:error:<code>`.")
+    title: str = Field(description="Name of the kind of error.")
+    status: int = Field(description="HTTP status code.")
+    detail: str = Field(description="What went wrong, in words.")
+    instance: str = Field(description="Path of the request.")
+    errors: list[InvalidField] | None = Field(
+        None, description="Validation errors, one for each invalid field. Only with status 422."
+    )
+    error_id: str | None = Field(None, description="ID of this error in the gateway's log. Only with status 500.")
 
 
 _WHY = {
-    400: "Not possible in the state the task is in",
-    401: "No key, or not a valid one",
-    403: "The caller has no access to what it names",
-    404: "There is no such thing, or the caller may not see it",
-    405: "This path has other methods",
-    409: "Not possible as things stand, e.g. an active task has this `unique_key`",
-    413: "The body is larger than the limit",
-    422: "The request is not valid, or its Idempotency-Key was used with another one",
-    429: "A quota is used up; `Retry-After` says when to try again",
-    500: "An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log",
-    502: "The task, or a server that is needed here, failed",
-    501: "A part is not installed where the gateway runs; `detail` names it",
-    503: "A server that is needed here is away; `Retry-After` says when to try again",
-    504: "It took too long",
+    400: "The state of the task does not allow this",
+    401: "The API key is missing or not valid",
+    403: "The caller may not access this resource",
+    404: "The resource does not exist, or the caller may not see it",
+    405: "The path does not support this method",
+    409: "Conflict with the current state, e.g. an active task already has this `unique_key`",
+    413: "The request body is too large",
+    422: "The request is not valid, or its `Idempotency-Key` was already used with another request",
+    429: "A quota or another limit is exceeded; `Retry-After` says when to try again",
+    500: "Unexpected error in the gateway; `error_id` identifies it in the gateway's log",
+    502: "The task failed, or a server that the gateway depends on failed",
+    501: "An optional component is not installed on the gateway; `detail` names it",
+    503: "A server that the gateway depends on is unavailable; `Retry-After` says when to try again",
+    504: "Timeout: the operation did not finish in time",
 }
 _RETRY_AFTER = {
-    "headers": {"Retry-After": {"description": "Whole seconds", "schema": {"type": "integer", "minimum": 0}}}
+    "headers": {
+        "Retry-After": {
+            "description": "Seconds to wait before trying again",
+            "schema": {"type": "integer", "minimum": 0},
+        }
+    }
 }
 
 

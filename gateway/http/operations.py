@@ -19,36 +19,39 @@ router = APIRouter(prefix="/gateway/v1/operations", tags=["operations"], route_c
 
 
 class OperationError(BaseModel):
-    """A task that was not acted upon."""
+    """A task that the action was not applied to, and why."""
 
     task_id: str
     reason: str
 
 
 class Operation(BaseModel):
-    """How far it has come. `done`, `skipped` and `failed` add up to `total`, unless tasks changed meanwhile."""
+    """An operation and its progress. `done`, `skipped` and `failed` add up to `total` at the end, unless tasks changed
+    meanwhile."""
 
     operation_id: str
     action: Action
     state: OperationState
     dry_run: bool
-    total: int
-    done: int
-    skipped: int = Field(description="Tasks that the action was no longer, or not, possible for")
-    failed: int
-    errors: list[OperationError] = Field(description="Some of those skipped or failed")
-    sample: list[str] = Field(description="Some of the tasks")
-    filter: TaskSelection | LetterFilter = Field(description="As asked for; the second one: of dead letters")
-    priority: int | None
+    total: int = Field(description="Number of tasks that matched the filter when the operation began.")
+    done: int = Field(description="Number of tasks that the action was applied to.")
+    skipped: int = Field(description="Number of tasks for which the action was not, or no longer, possible.")
+    failed: int = Field(description="Number of tasks for which the action was refused.")
+    errors: list[OperationError] = Field(description="Some of the tasks that were skipped or failed, with the reasons.")
+    sample: list[str] = Field(description="IDs of some matching tasks, 10 at most.")
+    filter: TaskSelection | LetterFilter = Field(
+        description="The filter of the request. A filter of dead letters if the operation redrives dead letters."
+    )
+    priority: int | None = Field(description="New priority. Only for `reprioritise`.")
     user_id: str
-    tenant_ids: list[str] | None = Field(description="Whose tasks; null: everybody's")
+    tenant_ids: list[str] | None = Field(description="Tenants whose tasks the operation may act on. Null: all tenants.")
     why: str | None
     created_at: datetime
     finished_at: datetime | None
 
 
 class Operations(BaseModel):
-    """The latest first."""
+    """Operations, newest first."""
 
     operations: list[Operation]
 
@@ -57,10 +60,10 @@ class Operations(BaseModel):
     "",
     status_code=202,
     response_model=Operation,
-    responses={200: {"model": Operation, "description": "A dry run"}, **problem_errors(403)},
+    responses={200: {"model": Operation, "description": "The result of a dry run"}, **problem_errors(403)},
 )
 async def begin_operation(request: Request, operation: NewOperation) -> Response:
-    """Begin an operation; it runs in the background, and goes on when a gateway ends."""
+    """Begin an operation. It runs in the background; if the gateway that runs it ends, another one continues it."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     begun = await gateway.operations.begin(
@@ -81,7 +84,7 @@ async def list_operations(
     state: Annotated[OperationState | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
-    """Operations of the caller, and on tasks of its tenants."""
+    """List the operations that the caller began, and those on tasks of its tenants only."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     return json_answer({"operations": await gateway.operations.list(caller, state=state, limit=limit)})
@@ -89,7 +92,7 @@ async def list_operations(
 
 @router.get("/{operation_id}", response_model=Operation, responses=problem_errors(404))
 async def get_operation(request: Request, operation_id: str) -> Response:
-    """How far an operation has come."""
+    """Return an operation and its progress."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     return json_answer(await gateway.operations.get(operation_id, caller))
@@ -97,7 +100,7 @@ async def get_operation(request: Request, operation_id: str) -> Response:
 
 @router.post("/{operation_id}/abort", response_model=Operation, responses=problem_errors(404))
 async def abort_operation(request: Request, operation_id: str) -> Response:
-    """End an operation; what it has done stays done. One that is over stays as it is."""
+    """End an operation. What it has done so far stays done; an operation that is over does not change."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     return json_answer(await gateway.operations.abort(operation_id, caller))

@@ -8,9 +8,10 @@ from pydantic import BaseModel, Field
 
 
 class PastGateway(BaseModel):
-    """Tasks that producers pushed into Redis past the gateway, and that it does not know; as it saw them last."""
+    """Tasks that producers pushed into Redis past the gateway and that it does not know, as of the last look at
+    Redis."""
 
-    tasks: int = Field(description="They wait in Redis, or a legacy worker runs them")
-    set_aside: int = Field(description="Payloads that are no task anybody can run, and stand among the dead letters")
-    last_at: datetime | None = Field(description="The youngest time that one of them names")
-    looked_at: datetime | None = Field(description="When Redis was looked at last; null: never")
+    tasks: int = Field(description="Number of tasks that wait in Redis or that a legacy worker runs.")
+    set_aside: int = Field(description="Number of payloads that are not valid tasks; they are dead letters.")
+    last_at: datetime | None = Field(description="Latest time stamp of these tasks.")
+    looked_at: datetime | None = Field(description="When the gateway last looked at Redis. Null: never.")

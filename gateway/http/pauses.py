@@ -19,7 +19,7 @@ router = APIRouter(prefix="/gateway/v1/pauses", tags=["pauses"], route_class=Key
 
 
 class PauseView(BaseModel):
-    """A pause of everything that fits; null: any."""
+    """A pause of the tasks that match all of its fields. Null matches any value."""
 
     pause_id: str
     tenant_id: str | None
@@ -31,14 +31,14 @@ class PauseView(BaseModel):
 
 
 class PauseList(BaseModel):
-    """The oldest first."""
+    """Pauses, oldest first."""
 
     pauses: list[PauseView]
 
 
 @router.get("", response_model=PauseList, responses=problem_errors())
 async def list_pauses(request: Request) -> Response:
-    """Pauses of the caller's tenants, and those of everybody's tasks."""
+    """List the pauses of the caller's tenants, and those that name no tenant."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     return json_answer({"pauses": [view(pause) for pause in await gateway.tenant_service.pauses(caller)]})
@@ -48,10 +48,13 @@ async def list_pauses(request: Request) -> Response:
     "",
     status_code=201,
     response_model=PauseView,
-    responses={200: {"model": PauseView, "description": "It was paused already"}, **problem_errors(403, 404)},
+    responses={
+        200: {"model": PauseView, "description": "The same tasks were paused before; the response is that pause"},
+        **problem_errors(403, 404),
+    },
 )
 async def add_pause(request: Request, pause: NewPause) -> Response:
-    """Accept such tasks and start none; what runs goes on. For administrators."""
+    """Pause tasks: matching tasks are accepted, but not started. Running tasks go on. For administrators."""
     caller = await gateway_of(request).access.authenticate(request.headers.get("authorization"))
     added, is_new = await gateway_of(request).tenant_service.add_pause(caller, pause)
     return json_answer(view(added), 201 if is_new else 200)
@@ -61,9 +64,9 @@ async def add_pause(request: Request, pause: NewPause) -> Response:
 async def remove_pause(
     request: Request,
     pause_id: str,
-    why: Annotated[str | None, Query(max_length=1000, description="For the audit")] = None,
+    why: Annotated[str | None, Query(max_length=1000, description="Reason, for the audit log.")] = None,
 ) -> Response:
-    """Resume: what waited starts, as far as no other pause holds it. For administrators."""
+    """End a pause. The tasks that it holds start, unless another pause or a quota holds them. For administrators."""
     caller = await gateway_of(request).access.authenticate(request.headers.get("authorization"))
     await gateway_of(request).pauses.remove(pause_id, by=caller.user_id, why=why)
     return Response(status_code=204)

@@ -15,19 +15,21 @@ from gateway.limits.requests import NewQuota
 
 router = APIRouter(prefix="/gateway/v1/tenants", tags=["tenants"], route_class=KeyedRoute)
 
-Project = Annotated[str | None, Query(min_length=1, description="Of this project; left out: of the whole tenant")]
-Why = Annotated[str | None, Query(max_length=1000, description="For the audit")]
+Project = Annotated[
+    str | None, Query(min_length=1, description="Project whose quota is meant. Default: the quota of the tenant.")
+]
+Why = Annotated[str | None, Query(max_length=1000, description="Reason, for the audit log.")]
 
 
 class QuotaList(BaseModel):
-    """The tenant's quota first (`project_id` null), then those of its projects."""
+    """Quotas: the tenant's first (`project_id` is null), then those of its projects."""
 
     quotas: list[QuotaUse]
 
 
 @router.get("/{tenant_id}/quotas", response_model=QuotaList, responses=problem_errors(404))
 async def list_quotas(request: Request, tenant_id: str) -> Response:
-    """The quotas of a tenant and its projects, and what is used of them."""
+    """List the quotas of a tenant and its projects, and how much of them is used."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     return json_answer({"quotas": await gateway.tenant_service.quotas(caller, tenant_id)})
@@ -35,7 +37,7 @@ async def list_quotas(request: Request, tenant_id: str) -> Response:
 
 @router.put("/{tenant_id}/quotas", response_model=QuotaList, responses=problem_errors(403, 404))
 async def set_quota(request: Request, tenant_id: str, quota: NewQuota, project_id: Project = None) -> Response:
-    """Replace a quota. One below what is queued or runs already is taken; nothing is dropped. For administrators."""
+    """Replace a quota. It may be below the present use: nothing is dropped then. For administrators."""
     caller = await gateway_of(request).access.authenticate(request.headers.get("authorization"))
     return json_answer(
         {"quotas": await gateway_of(request).tenant_service.set_quota(caller, tenant_id, project_id, quota)}
@@ -44,7 +46,7 @@ async def set_quota(request: Request, tenant_id: str, quota: NewQuota, project_i
 
 @router.delete("/{tenant_id}/quotas", status_code=204, responses=problem_errors(403, 404))
 async def clear_quota(request: Request, tenant_id: str, project_id: Project = None, why: Why = None) -> Response:
-    """Take a quota away; what waits for a slot goes on. For administrators."""
+    """Remove a quota. Tasks that it holds are started. For administrators."""
     caller = await gateway_of(request).access.authenticate(request.headers.get("authorization"))
     await gateway_of(request).tenant_service.clear_quota(caller, tenant_id, project_id, why=why)
     return Response(status_code=204)

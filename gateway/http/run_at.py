@@ -6,30 +6,31 @@ from datetime import datetime
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from gateway.http.acceptance import json_answer
 from gateway.http.openapi_errors import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
-from gateway.submission.service import RunAt
+from gateway.submission.requests import RunAt
 from gateway.tasks.lifecycle.run_time import set_run_time
 
 router = APIRouter(prefix="/gateway/v1/tasks", tags=["tasks"], route_class=KeyedRoute)
 
 
 class Retimed(BaseModel):
-    """`run_at` is when the task becomes due."""
+    """The new time of a task."""
 
     task_id: str
     status: Literal["pending"]
-    run_at: datetime
+    run_at: datetime = Field(description="When the task becomes due.")
 
 
 @router.post("/{task_id}/run-at", response_model=Retimed, responses=problem_errors(404, 409))
 async def set_run_at(request: Request, task_id: str, body: RunAt) -> Response:
-    """Give a task that waits another time; 409 once it was handed to a backend or is over, and between its attempts.
+    """Change when a waiting task becomes due. The backend is chosen at that time.
 
-    The backend is chosen when the task becomes due.
+    Status 409: a backend already has the task, it is over, or it waits to be repeated after a failure. Status 422: the
+    new time is after the task's deadline.
     """
     gateway = gateway_of(request)
     due = body.due()

@@ -19,24 +19,32 @@ router = APIRouter(tags=["workers"], route_class=KeyedRoute)
 
 
 class LoadFigures(BaseModel):
-    """Tasks of one kind."""
+    """Load of one kind of tasks."""
 
-    backlog: int = Field(description="Due and not running")
-    oldest_seconds: float = Field(description="How long the oldest of them waits")
-    running: int
-    on_legacy_workers: int = Field(description="Of the running, those that legacy workers run: they take no slot")
+    backlog: int = Field(description="Number of tasks that are due and do not run.")
+    oldest_seconds: float = Field(description="Seconds for which the oldest task of the backlog has waited.")
+    running: int = Field(description="Number of tasks that run.")
+    on_legacy_workers: int = Field(
+        description="Number of the running tasks that legacy workers run. They take no slot."
+    )
     arrivals_per_second: float
     completions_per_second: float
-    run_seconds: float | None = Field(description="Average run; null when nothing completed in the window")
-    demand: int = Field(
-        description="Backlog and running, without those on legacy workers: slots that would run all of it at once"
+    run_seconds: float | None = Field(
+        description="Average duration of a run in the window, in seconds. Null if no run completed."
     )
-    past_gateway: int = Field(description="Beside them: tasks that producers pushed into Redis past the gateway")
-    past_gateway_at: datetime | None = Field(description="The youngest time that one of those names")
+    demand: int = Field(
+        description="Number of slots that would run the backlog and the running tasks all at once. Tasks on "
+        "legacy workers are not counted."
+    )
+    past_gateway: int = Field(
+        description="Number of tasks that producers pushed into Redis past the gateway. They are not among the "
+        "other numbers."
+    )
+    past_gateway_at: datetime | None = Field(description="Latest time stamp of these tasks.")
 
 
 class TierFigures(LoadFigures):
-    """The load of one tier on one backend; backend and pool are null for tasks that are not yet routed."""
+    """Load of one tier on one backend. `backend` and `pool` are null for tasks that are not routed yet."""
 
     backend: str | None
     pool: str | None
@@ -44,26 +52,28 @@ class TierFigures(LoadFigures):
 
 
 class PoolFigures(LoadFigures):
-    """One pool; `pool` is null for workers that serve all queues of Temporal, whose load is in A, B and C."""
+    """Load of one pool. `pool` is null for workers that serve all queues of Temporal; their load is counted in A, B
+    and C."""
 
     pool: str | None
     backend: str
-    workers: int
-    slots: int
+    workers: int = Field(description="Number of live workers.")
+    slots: int = Field(description="Number of tasks that these workers can run at the same time.")
 
 
 class Scale(BaseModel):
-    """Signals of one moment, over all gateways and workers."""
+    """Signals for autoscaling, over all gateways and workers."""
 
     at: datetime
-    window_seconds: float = Field(description="Rates are averages over this time")
-    signals: list[TierFigures]
+    window_seconds: float = Field(description="Seconds over which rates are averaged.")
+    signals: list[TierFigures] = Field(description="Load by tier and backend.")
     pools: list[PoolFigures]
 
 
 @router.get("/gateway/v1/scale", response_model=Scale, responses=problem_errors(403))
 async def get_scale(request: Request) -> Response:
-    """Backlog, oldest waiting task, running, slots and rates, per pool, tier and backend. For administrators."""
+    """Return the signals for autoscaling: backlog, oldest waiting task, running tasks, slots and rates, by pool,
+    tier and backend. For administrators."""
     await gateway_of(request).access.authenticate(request.headers.get("authorization"))
     return json_answer(document(await read_signals(gateway_of(request).database)))
 

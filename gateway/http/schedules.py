@@ -23,32 +23,32 @@ from gateway.schedules.redefining import redefine
 from gateway.schedules.schedule import Schedule
 from gateway.schedules.schedules import in_utc
 from gateway.submission.new_task import NewTask
-from gateway.submission.service import TaskSubmission
+from gateway.submission.requests import TaskSubmission
 
 router = APIRouter(prefix="/gateway/v1/schedules", tags=["schedules"], route_class=RepeatableRoute)
 
 
 class ScheduleView(ScheduleDefinition):
-    """A schedule as it stands."""
+    """A schedule."""
 
     schedule_id: str
     tenant_id: str | None
     project_id: str | None
-    user_id: str = Field(description="On whose behalf it submits: who wrote its action last")
-    next_at: datetime | None = Field(description="Its next time, null when it has none or is paused")
+    user_id: str = Field(description="User whose rights the tasks are submitted with: who last changed `action`.")
+    next_at: datetime | None = Field(description="Next time. Null if there is none, or if it is paused.")
     created_at: datetime
     updated_at: datetime
 
 
 class SchedulePage(BaseModel):
-    """Schedules by id; `next` is the `after` of the next page, null on the last."""
+    """Schedules, ordered by ID. `next` is the `after` of the next page; null on the last page."""
 
     schedules: list[ScheduleView]
     next: str | None
 
 
 class FireTime(BaseModel):
-    """`fire_at` is later than `nominal_at` by the jitter; `local` is the nominal time in the schedule's time zone."""
+    """A time in the future. `fire_at` is `nominal_at` plus the jitter; `local` is `nominal_at` in the time zone."""
 
     nominal_at: datetime
     fire_at: datetime
@@ -56,48 +56,48 @@ class FireTime(BaseModel):
 
 
 class NextTimes(BaseModel):
-    """The next times, as if the schedule were not paused."""
+    """The next times. Of a paused schedule: the times if it were resumed now."""
 
     times: list[FireTime]
 
 
 class Firing(BaseModel):
-    """What became of one time."""
+    """The result of one time."""
 
     nominal_at: datetime
-    until_at: datetime | None = Field(description="Of `missed`: it stands for all times before this")
+    until_at: datetime | None = Field(description="Only for `missed`: covers all times before this.")
     fire_at: datetime
     kind: Literal["clock", "manual", "backfill"]
     overlap: Overlap
     outcome: Literal["pending", "fired", "skipped", "refused", "missed"]
     reason: str | None
     task_id: str | None
-    task_state: str | None = Field(description="Where its task stands now")
+    task_state: str | None = Field(description="Present state of the task.")
     decided_at: datetime | None
 
 
 class History(BaseModel):
-    """The latest first."""
+    """Firings, latest first."""
 
     firings: list[Firing]
 
 
 class Note(BaseModel):
-    """Why."""
+    """A note for the schedule. Left out: the note does not change."""
 
     model_config = ConfigDict(extra="forbid")
     note: Annotated[str, Field(max_length=1000)] | None = None
 
 
 class Run(BaseModel):
-    """`overlap` left out: the schedule's own."""
+    """`overlap` replaces the schedule's overlap policy for this firing. Default: the schedule's."""
 
     model_config = ConfigDict(extra="forbid")
     overlap: Overlap | None = None
 
 
 class Backfill(BaseModel):
-    """Times from `start_at` to `end_at`, both included; those that have their task already are left alone."""
+    """A range of at most 10,000 times; both ends are included. Times that already have a task are left alone."""
 
     model_config = ConfigDict(extra="forbid")
     start_at: Moment
@@ -106,7 +106,7 @@ class Backfill(BaseModel):
 
 
 class Backfilled(BaseModel):
-    """`times` are in the range, `noted` of them are fired now."""
+    """`times`: number of times in the range. `noted`: number of them that fire now."""
 
     times: int
     noted: int
@@ -120,7 +120,7 @@ class Backfilled(BaseModel):
     openapi_extra=IDEMPOTENCY_PARAMETER,
 )
 async def create_schedule(request: Request, definition: ScheduleDefinition) -> Response:
-    """Create a schedule. Its action is checked as if it were submitted now, and again at each firing."""
+    """Create a schedule. The rights to submit its action are checked now, and again at each firing."""
     schedules = gateway_of(request).schedules
     caller, task = await _prepare(request, definition.action)
     schedule = await schedules.plan(definition, task.placement, caller.user_id)
@@ -139,7 +139,7 @@ async def list_schedules(
     after: str = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:
-    """Schedules of the caller's tenants."""
+    """List the schedules of the caller's tenants."""
     caller = await _caller(request)
     found = await gateway_of(request).schedules.page(
         caller, tenant_id=tenant_id, project_id=project_id, after=after, limit=limit
@@ -150,44 +150,44 @@ async def list_schedules(
 
 @router.get("/{schedule_id}", response_model=ScheduleView, responses=problem_errors(404))
 async def get_schedule(request: Request, schedule_id: str) -> Response:
-    """A schedule as it stands."""
+    """Return a schedule."""
     return json_answer(_view(await gateway_of(request).schedules.get(schedule_id, await _caller(request))))
 
 
 @router.put("/{schedule_id}", response_model=ScheduleView, responses=problem_errors(403, 404, 409))
 async def replace_schedule(request: Request, schedule_id: str, definition: ScheduleDefinition) -> Response:
-    """Replace the whole definition; what is left out has its default."""
+    """Replace the definition of a schedule. Fields that are left out get their defaults."""
     return await _change(request, schedule_id, lambda _: definition.model_dump(mode="json"), is_action_new=True)
 
 
 @router.patch("/{schedule_id}", response_model=ScheduleView, responses=problem_errors(403, 404, 409))
 async def patch_schedule(request: Request, schedule_id: str, patch: Annotated[dict[str, Any], Body()]) -> Response:
-    """Change parts of the definition: a JSON merge patch (RFC 7396), in which null means the default."""
+    """Change parts of the definition: a JSON merge patch (RFC 7396). Null sets a field to its default."""
     return await _change(request, schedule_id, lambda before: _merged(before, patch), is_action_new="action" in patch)
 
 
 @router.delete("/{schedule_id}", status_code=204, responses=problem_errors(404))
 async def delete_schedule(request: Request, schedule_id: str) -> Response:
-    """Delete a schedule and its history. Tasks that it has submitted stay."""
+    """Delete a schedule and its history. The tasks that it has submitted stay."""
     await gateway_of(request).schedules.delete(schedule_id, await _caller(request))
     return Response(status_code=204)
 
 
 @router.post("/{schedule_id}/pause", response_model=ScheduleView, responses=problem_errors(404, 409))
 async def pause_schedule(request: Request, schedule_id: str, body: Note | None = None) -> Response:
-    """Stop its clock; times that pass meanwhile are not made up for (`backfill` does that)."""
+    """Pause a schedule. Times that pass meanwhile do not fire later; use `backfill` for them."""
     return await _pause(request, schedule_id, body, is_paused=True)
 
 
 @router.post("/{schedule_id}/resume", response_model=ScheduleView, responses=problem_errors(404, 409))
 async def resume_schedule(request: Request, schedule_id: str, body: Note | None = None) -> Response:
-    """Resume a schedule."""
+    """Resume a paused schedule."""
     return await _pause(request, schedule_id, body, is_paused=False)
 
 
 @router.post("/{schedule_id}/run", status_code=202, response_model=Firing, responses=problem_errors(404))
 async def run_schedule(request: Request, schedule_id: str, body: Run | None = None) -> Response:
-    """Fire it now, also while it is paused; the answer says what became of it."""
+    """Fire a schedule now, even if it is paused. The response is the result."""
     caller = await _caller(request)
     overlap = None if body is None else body.overlap
     return json_answer(await gateway_of(request).schedules.run(schedule_id, caller, overlap), 202)
@@ -195,7 +195,7 @@ async def run_schedule(request: Request, schedule_id: str, body: Run | None = No
 
 @router.post("/{schedule_id}/backfill", status_code=202, response_model=Backfilled, responses=problem_errors(404))
 async def backfill_schedule(request: Request, schedule_id: str, body: Backfill) -> Response:
-    """Fire the times of a range in the past that came to nothing, or lie before the schedule was made."""
+    """Fire the past times of a range that have no task yet, also times before the schedule was created."""
     caller = await _caller(request)
     times, noted = await gateway_of(request).schedules.backfill(
         schedule_id, caller, in_utc(body.start_at), in_utc(body.end_at), body.overlap
@@ -205,9 +205,11 @@ async def backfill_schedule(request: Request, schedule_id: str, body: Backfill) 
 
 @router.get("/{schedule_id}/next", response_model=NextTimes, responses=problem_errors(404))
 async def list_next_times(
-    request: Request, schedule_id: str, count: Annotated[int, Query(ge=1, le=100, description="How many")] = 10
+    request: Request,
+    schedule_id: str,
+    count: Annotated[int, Query(ge=1, le=100, description="Number of times to return.")] = 10,
 ) -> Response:
-    """When it fires next."""
+    """List the next times of a schedule."""
     schedules = gateway_of(request).schedules
     schedule = await schedules.get(schedule_id, await _caller(request))
     times = [
@@ -221,10 +223,10 @@ async def list_next_times(
 async def get_schedule_history(
     request: Request,
     schedule_id: str,
-    before: Annotated[Moment | None, Query(description="The last `nominal_at` of the page before")] = None,
+    before: Annotated[Moment | None, Query(description="Return only firings before this time.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Response:
-    """What became of its times, the latest first."""
+    """List the results of past times, latest first. For the next page, give the last `nominal_at` as `before`."""
     caller = await _caller(request)
     moment = None if before is None else in_utc(before)
     firings = await gateway_of(request).schedules.history(schedule_id, caller, before=moment, limit=limit)

@@ -32,23 +32,28 @@ class ConsoleOff(ApiError):
 
 
 class SessionView(BaseModel):
-    """Who the caller is, and what it may do."""
+    """The caller, and what it may do."""
 
     user_id: str
-    is_admin: bool = Field(description="Sees every tenant")
-    tenant_ids: list[str] = Field(description="Its tenants")
-    only_project: str | None = Field(description="Its key is for this project alone")
-    permitted: list[str] = Field(description="Verbs that it may use somewhere, as docs/keys.md names them")
-    expires_at: datetime | None = Field(description="When its session ends at the latest; null: it called with a key")
-    csrf_token: str | None = Field(
-        description="For the header X-CSRF-Token of requests that change something; null: it called with a key"
+    is_admin: bool = Field(description="Whether the caller is an administrator, who sees all tenants.")
+    tenant_ids: list[str] = Field(description="Tenants of the caller.")
+    only_project: str | None = Field(description="Project that the caller's key is restricted to. Null: none.")
+    permitted: list[str] = Field(
+        description="Verbs that the caller may use for at least one of its tenants or projects. docs/access.md "
+        "explains them."
     )
-    now: datetime = Field(description="The gateway's time")
+    expires_at: datetime | None = Field(description="Latest end of the session. Null: the caller used a key.")
+    csrf_token: str | None = Field(
+        description="Send this in the header `X-CSRF-Token` with each request that changes something. Null: the "
+        "caller used a key."
+    )
+    now: datetime = Field(description="Current time of the gateway.")
 
 
 @router.post("", status_code=201, response_model=SessionView, responses=problem_errors(403, 404))
 async def sign_in(request: Request) -> Response:
-    """Exchange a key for a session: the answer sets its cookie, which counts for pages of this origin alone."""
+    """Exchange an API key for a console session. The response sets a cookie, which is valid for pages of this origin
+    only."""
     gateway = gateway_of(request)
     if not gateway.settings.console:
         raise ConsoleOff
@@ -63,7 +68,7 @@ async def sign_in(request: Request) -> Response:
 
 @router.get("", response_model=SessionView, responses=problem_errors())
 async def get_session(request: Request) -> Response:
-    """Who the caller is and what it may do, with a session or with a key."""
+    """Return who the caller is and what it may do. Works with a session and with a key."""
     access = gateway_of(request).access
     caller, permitted, expires_at = await access.identify(request.headers.get("authorization"))
     return _view(caller, permitted, expires_at, request.scope.get(SESSION_TOKEN))
@@ -72,9 +77,9 @@ async def get_session(request: Request) -> Response:
 @router.delete("", status_code=204, responses=problem_errors())
 async def sign_out(
     request: Request,
-    everywhere: Annotated[bool, Query(description="All sessions of the user, not only this one")] = False,
+    everywhere: Annotated[bool, Query(description="End all sessions of the user, not only this one.")] = False,
 ) -> Response:
-    """End the session: its cookie is worth nothing from now on, its streams end within two seconds."""
+    """End the session. Its cookie becomes invalid at once, and its open streams end within two seconds."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     if caller.session_id is None and not everywhere:

@@ -62,7 +62,8 @@ async def _events(
     response_class=EventSourceResponse,
     responses={
         200: {
-            "description": "Events `progress`, then `completed` or `failed`; `error` for a task that does not exist",
+            "description": "`progress`: the current state, and each change. `completed` or `failed`: the end of the "
+            "task; the stream ends. `error`: the task does not exist",
             "content": event_stream(
                 progress=TaskProgress, completed=TaskLogResponse, failed=TaskLogResponse, error=StreamError
             ),
@@ -71,10 +72,11 @@ async def _events(
     },
 )
 async def stream_task(request: Request, task_id: str) -> Response:
-    """Follow a task to its end.
+    """Follow a task to its end as Server-Sent Events.
 
-    Browsers' `EventSource` sends no key: without one the task id, which nobody can guess, is enough (a setting). A key
-    or session that is sent must be valid and its owner allowed to see the task.
+    Browsers' `EventSource` cannot send a key. Unless `TASKGATE_STREAM_WITHOUT_KEY` is false, the stream therefore needs
+    none: the task ID, which nobody can guess, is enough. If a key or session is sent, it must be valid, and its user
+    must be allowed to see the task.
     """
     gateway = gateway_of(request)
     authorization = request.headers.get("authorization")

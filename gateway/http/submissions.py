@@ -23,7 +23,8 @@ from gateway.http.acceptance import (
 )
 from gateway.http.openapi_errors import problem_errors
 from gateway.http.route import gateway_of
-from gateway.submission.service import SubmissionService, TaskSubmission
+from gateway.submission.requests import TaskSubmission
+from gateway.submission.service import SubmissionService
 from gateway.submission.unique_keys import as_told
 from gateway.tasks.queries.dispatch_view import DispatchView, facts
 from gateway.tasks.queries.task_log import STATUS_WORDS
@@ -32,82 +33,99 @@ router = APIRouter(prefix="/gateway/v1/tasks", tags=["tasks"], route_class=Repea
 
 
 class TaskAccepted(BaseModel):
-    """A task that was accepted."""
+    """A task that was accepted. From now on it cannot be lost."""
 
     task_id: str
     status: Literal["pending", "running"]
     created_at: datetime
-    task_url: str = Field(description="Its status, result and stream")
+    task_url: str = Field(description="Path of the task, where its status and result can be read.")
 
 
 class Attempt(BaseModel):
     """One run of a task's handler."""
 
-    attempt: int
-    epoch: int
+    attempt: int = Field(description="Number of the attempt.")
+    epoch: int = Field(description="Number of the start on a backend that the attempt belongs to.")
     backend: str
     worker_id: str
     started_at: datetime
     ended_at: datetime | None
-    outcome: Literal["completed", "failed", "stopped", "lost"] | None
+    outcome: Literal["completed", "failed", "stopped", "lost"] | None = Field(
+        description="How the attempt ended. `lost`: its worker was lost. Null while it runs."
+    )
     error: str | None
-    error_type: str | None = Field(description="Name of the exception class")
+    error_type: str | None = Field(description="Name of the exception class.")
 
 
 class RetryPauses(BaseModel):
-    """Pauses between runs, in seconds; null: as the gateway's policy says."""
+    """Pauses between the runs of a task. A null value is taken from the gateway's retry policy."""
 
-    initial_seconds: float | None
-    coefficient: float | None
-    maximum_seconds: float | None
+    initial_seconds: float | None = Field(description="Pause after the first failure, in seconds.")
+    coefficient: float | None = Field(description="Factor by which the pause grows after each further failure.")
+    maximum_seconds: float | None = Field(description="Longest pause, in seconds.")
 
 
 class TaskFacts(BaseModel):
-    """What the gateway knows of a task."""
+    """A task, with all that the gateway knows of it."""
 
     task_id: str
     task_type: str
-    status: Literal["pending", "running", "completed", "failed", "cancelled"]
+    status: Literal["pending", "running", "completed", "failed", "cancelled"] = Field(
+        description="Status as the legacy API shows it. A stopped task has the status `failed`; `state` tells "
+        "the two apart."
+    )
     error: str | None
     group_id: str
     tenant_id: str | None
     project_id: str | None
     user_id: str | None
     parent_task_id: str | None
-    state: Literal["waiting", "starting", "queued", "running", "completed", "failed", "stopped"]
+    state: Literal["waiting", "starting", "queued", "running", "completed", "failed", "stopped"] = Field(
+        description="State in the gateway. `waiting`: not handed to a backend yet. `starting`: being handed "
+        "over. `queued`: on a backend, not begun."
+    )
     backend: str | None
-    stage: str | None = Field(description="Migration stage that chose the backend")
-    epoch: int = Field(description="Starts on a backend so far")
-    attempt: int = Field(description="Runs of the handler so far")
-    failures: int = Field(description="Failed runs since the last retry by hand")
-    max_attempts: int
-    priority: int
+    stage: str | None = Field(description="Migration stage under which the backend was chosen.")
+    epoch: int = Field(description="Number of times the task was started on a backend.")
+    attempt: int = Field(description="Number of times a worker began to run the task.")
+    failures: int = Field(description="Number of failed runs since the task was submitted or last retried by hand.")
+    max_attempts: int = Field(description="Number of failed runs after which the task becomes a dead letter.")
+    priority: int = Field(description="Priority from 1 (first) to 5 (last).")
     queue: str | None
-    worker_id: str | None
+    worker_id: str | None = Field(description="Worker that ran the task last.")
     created_at: datetime
-    not_before: datetime | None
-    due_at: datetime | None = Field(description="When the gateway looks at it next, while no backend has it")
-    queued_at: datetime | None
-    claimed_at: datetime | None
+    not_before: datetime | None = Field(description="The task does not start before this time.")
+    due_at: datetime | None = Field(
+        description="When the gateway next tries to start the task. Null unless its state is `waiting` or `starting`."
+    )
+    queued_at: datetime | None = Field(description="When the task was handed to its backend.")
+    claimed_at: datetime | None = Field(description="When a worker last began to run the task.")
     finished_at: datetime | None
     entity_id: str | None
     entity_type: str | None
     labels: dict[str, str]
     unique_key: str | None
-    deadline: datetime | None = Field(description="A task that has not started by then fails")
-    retry: RetryPauses | None = Field(description="Pauses that it was submitted with, in seconds")
+    deadline: datetime | None = Field(description="If no worker has begun the task by this time, it fails.")
+    retry: RetryPauses | None = Field(
+        description="Pauses between runs that were set with the submission. Null: the gateway's retry policy applies."
+    )
     callback: Callback | None
     schedule_id: str | None
     dag_run_id: str | None
-    held: str | None = Field(description="Why it is held back")
-    task_url: str
+    held: str | None = Field(
+        description="Why the task is held although it may be due, for example `quota:running` or `paused:<pause "
+        "id>`. Null: it is not held."
+    )
+    task_url: str = Field(description="Path of the task in the legacy API.")
 
 
 class TaskDispatch(TaskFacts):
-    """Where a task was sent and how its runs ended."""
+    """A task, and all its runs."""
 
-    waiting_because: str | None = Field(description="Why it does not run yet, for people; null when it runs or is over")
-    attempts: list[Attempt]
+    waiting_because: str | None = Field(
+        description="Why the task does not run yet, in words. Null if it runs or is over."
+    )
+    attempts: list[Attempt] = Field(description="Runs of the task, in order.")
 
 
 @router.post(
@@ -115,13 +133,18 @@ class TaskDispatch(TaskFacts):
     status_code=202,
     response_model=TaskAccepted,
     responses={
-        200: {"model": TaskAccepted, "description": "The active task that has the `unique_key` (`on_conflict` return)"},
+        200: {
+            "model": TaskAccepted,
+            "description": "No task was created. The response is the active task that has the `unique_key` "
+            "(`on_conflict` is `return`)",
+        },
         **problem_errors(403, 404, 409, 429),
     },
     openapi_extra=IDEMPOTENCY_PARAMETER,
 )
 async def submit_task(request: Request, submission: TaskSubmission) -> Response:
-    """Submit a task. A type that no worker knows is accepted too; its task fails, and the message names the type."""
+    """Submit a task. An unknown task type is accepted, too: the task then fails, with an error that names the
+    type."""
     caller, task = await service_of(request).prepare(submission)
     answer = _accepted(task.task_id, "pending", task.created_at)
     try:
@@ -168,7 +191,7 @@ def _accepted(task_id: str, status: str, created_at: datetime) -> dict[str, Any]
 
 @router.get("/{task_id}", response_model=TaskDispatch, responses=problem_errors(404))
 async def get_task(request: Request, task_id: str) -> Response:
-    """Where a task was sent and how its runs ended."""
+    """Return a task: where it was sent, why it waits, and how each of its runs ended."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     task, attempts = await DispatchView(gateway.database).get(task_id, caller)

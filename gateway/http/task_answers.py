@@ -21,21 +21,27 @@ _OPTIONS = orjson.OPT_UTC_Z
 
 
 class TaskLogResponse(BaseModel):
-    """A task."""
+    """A task, in the format of the legacy API."""
 
     id: str
-    name: str = Field(description="The task's type")
-    status: str = Field(description="`Pending`, `Processing`, `Completed`, `Failed` or `Stopped`")
+    name: str = Field(description="The task type.")
+    status: str = Field(
+        description="`Pending`, `Processing`, `Completed`, `Failed` or `Stopped`. A task that was stopped "
+        "through this API is `Failed`."
+    )
     created_at: datetime | None
     started_at: datetime | None
     completed_at: datetime | None
     error: str | None
-    worker_id: str = Field(description="`-` when no worker has it")
+    worker_id: str = Field(description="Worker that last ran the task, or `-` if there is none.")
     retries: int
-    duration: str = Field(description="`-`, `850ms` under one second, or `1.2s`")
+    duration: str = Field(
+        description="Time from start to end, as text: `850ms` below one second, else `1.2s`. `-` until the task "
+        "has ended."
+    )
     entity_id: str | None
     entity_type: str | None
-    progress: int = Field(description="Percent")
+    progress: int = Field(description="Progress in percent.")
     result: dict[str, Any] | None
     message: str | None
 
@@ -44,8 +50,8 @@ class TaskProgress(BaseModel):
     """The data of a `progress` event."""
 
     id: str
-    status: str = Field(description="`pending`, `processing`, `completed`, `failed` or `stopped`")
-    progress: int = Field(description="Percent")
+    status: str = Field(description="`pending`, `processing`, `completed`, `failed` or `stopped`.")
+    progress: int = Field(description="Progress in percent.")
     message: str | None
     result: dict[str, Any] | None
     error: str | None
@@ -58,48 +64,48 @@ class StreamError(BaseModel):
 
 
 class TaskListItem(BaseModel):
-    """A task, as the list of all tasks shows it."""
+    """A task, in the format of the first task API."""
 
     task_id: str
     task_type: str
-    status: str = Field(description="`pending`, `running`, `completed`, `failed` or `cancelled`")
+    status: str = Field(description="`pending`, `running`, `completed`, `failed` or `cancelled`.")
     created_at: datetime | None
     started_at: datetime | None
     completed_at: datetime | None
-    progress: int
+    progress: int = Field(description="Progress in percent.")
     message: str | None
     result: dict[str, Any] | None
     error: str | None
 
 
 class TaskList(BaseModel):
-    """Tasks, newest first; `total` is their number in this answer."""
+    """Tasks, newest first."""
 
     tasks: list[TaskListItem]
-    total: int
+    total: int = Field(description="Number of tasks in this response.")
 
 
 class TaskStatsResponse(BaseModel):
-    """Counts of tasks."""
+    """Statistics of the tasks that the caller may see."""
 
-    total: int = Field(description="Created in the last 24 h")
-    pending: int = Field(description="Waiting now")
-    processing: int = Field(description="Running now")
-    completed: int = Field(description="Created in the last 24 h, and completed")
-    failed: int = Field(description="Failed in the last hour")
-    throughput_per_minute: float = Field(description="Completed in the last hour, per minute")
-    error_rate: float = Field(description="Percent of the tasks created in the last 24 h that failed")
+    total: int = Field(description="Tasks created in the last 24 hours.")
+    pending: int = Field(description="Tasks that are pending now.")
+    processing: int = Field(description="Tasks that are running now.")
+    completed: int = Field(description="Tasks created in the last 24 hours that have completed.")
+    failed: int = Field(description="Tasks that failed in the last hour.")
+    throughput_per_minute: float = Field(description="Tasks completed per minute, averaged over the last hour.")
+    error_rate: float = Field(description="Share of the tasks created in the last 24 hours that failed, in percent.")
 
 
 class QueueDepthResponse(BaseModel):
-    """How many tasks were waiting or running at a time."""
+    """Number of unfinished tasks at one point in time."""
 
-    timestamp: str = Field(description="`HH:MM`, UTC")
-    depth: int
+    timestamp: str = Field(description="Time of day as `HH:MM`, in UTC.")
+    depth: int = Field(description="Number of tasks that were pending or running at this time.")
 
 
 class StatusBreakdown(BaseModel):
-    """Tasks created in the last 24 h, by status."""
+    """Number of tasks created in the last 24 hours, by status."""
 
     Completed: int
     Processing: int
@@ -108,7 +114,7 @@ class StatusBreakdown(BaseModel):
 
 
 class Message(BaseModel):
-    """What was done."""
+    """Confirmation of an action."""
 
     message: str
 

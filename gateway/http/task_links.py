@@ -14,16 +14,20 @@ router = APIRouter(prefix="/gateway/v1/tasks", tags=["tasks"], route_class=Keyed
 
 
 class TaskLinks(BaseModel):
-    """Addresses for a browser; null: there is nothing, or the setting that says where is not set."""
+    """Links to pages about a task in other tools. A link is null if there is no such page, or if the gateway is not
+    configured for the tool."""
 
     task_id: str
-    trace: str | None = Field(description="Its trace, by `TASKGATE_TRACE_URL`")
-    temporal: str | None = Field(description="Its last start in Temporal's UI, by `TASKGATE_TEMPORAL_UI_URL`")
+    trace: str | None = Field(description="The task's trace. Needs `TASKGATE_TRACE_URL`.")
+    temporal: str | None = Field(
+        description="The last start of the task in Temporal's UI. Needs `TASKGATE_TEMPORAL_UI_URL`; null if the "
+        "task is not on Temporal."
+    )
 
 
 @router.get("/{task_id}/links", response_model=TaskLinks, responses=problem_errors(404))
 async def get_task_links(request: Request, task_id: str) -> Response:
-    """A task in the tracing system, and in Temporal's UI."""
+    """Return links to a task in the tracing system and in Temporal's UI."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     await gateway.task_log.get(task_id, caller)

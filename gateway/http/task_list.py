@@ -16,7 +16,7 @@ from gateway.http.past_gateway import PastGateway
 from gateway.http.route import KeyedRoute, gateway_of
 from gateway.http.submissions import TaskFacts
 from gateway.ingress.foreign import past_gateway_of
-from gateway.submission.service import LONGEST_LABEL, LONGEST_LABEL_KEY
+from gateway.submission.requests import LONGEST_LABEL, LONGEST_LABEL_KEY
 from gateway.tasks.queries.cursor import cursor_of, position_at
 from gateway.tasks.queries.dispatch_view import facts
 from gateway.tasks.queries.task_log import Position
@@ -33,24 +33,33 @@ LabelText = Annotated[str, Field(max_length=LONGEST_LABEL_KEY + len(":") + LONGE
 class TaskListQuery(Selection):
     """Filters, and which page."""
 
-    label: Annotated[list[LabelText], Many] = Field(description="`key:value`; all of them")
+    label: Annotated[list[LabelText], Many] = Field(
+        description="A label, as `key:value`. Repeat the parameter for several labels: a task must have all of them."
+    )
     limit: Annotated[int, Field(ge=1, le=_LARGEST_PAGE)] = 50
-    cursor: Annotated[str | None, Field(description="`next_cursor` of the page before")] = None
+    cursor: Annotated[
+        str | None,
+        Field(
+            description="The `next_cursor` value of the previous page. It is only valid with the same filters. "
+            "Default: the first page."
+        ),
+    ] = None
 
 
 class TaskPage(BaseModel):
-    """Tasks, newest first."""
+    """One page of tasks, newest first."""
 
     tasks: list[TaskFacts]
-    next_cursor: str | None = Field(description="Where the next page begins; null: this is the last")
+    next_cursor: str | None = Field(description="Cursor of the next page. Null on the last page.")
     past_gateway: PastGateway = Field(
-        description="Of the caller's tenants (of `tenant_id`), whatever else is asked for: not among the tasks above"
+        description="Tasks of the caller's tenants (or of `tenant_id`) that bypass the gateway. They are not "
+        "among `tasks`, and the other filters do not apply to them."
     )
 
 
 @router.get("/gateway/v1/tasks", response_model=TaskPage, responses=problem_errors(403))
 async def list_tasks(request: Request, query: Annotated[TaskListQuery, Query()]) -> Response:
-    """The caller's tasks that have each of the properties asked for, newest first."""
+    """List the tasks that the caller may see and that match all given filters, newest first."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     labels = labels_of(query.label)

@@ -26,19 +26,26 @@ router = APIRouter(tags=["tasks"], route_class=KeyedRoute)
 class StreamedSelection(Selection):
     """Which tasks."""
 
-    id: Annotated[list[Text], Many] = Field(description="Only these tasks")
-    label: Annotated[list[LabelText], Many] = Field(description="`key:value`; all of them")
+    id: Annotated[list[Text], Many] = Field(
+        description="A task ID. Repeat the parameter for several tasks. Default: all tasks."
+    )
+    label: Annotated[list[LabelText], Many] = Field(
+        description="A label, as `key:value`. Repeat the parameter for several labels: a task must have all of them."
+    )
 
 
 class ChangedTasks(BaseModel):
-    """Tasks that have changed, as they are now."""
+    """Tasks that have changed, in their current state."""
 
-    tasks: list[TaskFacts]
-    others: list[str] = Field(description="Ids of the caller's tasks that have changed and are not wanted (any more)")
+    tasks: list[TaskFacts] = Field(description="Changed tasks that match the filters. Empty in the first event.")
+    others: list[str] = Field(
+        description="IDs of tasks that the caller may see, that have changed, and that do not, or no longer, "
+        "match the filters."
+    )
 
 
 class MissedTasks(BaseModel):
-    """More has changed than the stream tells: the list is to be read anew."""
+    """Some changes were not sent on this stream. Read the list again."""
 
 
 @router.get(
@@ -47,17 +54,18 @@ class MissedTasks(BaseModel):
     response_class=EventSourceResponse,
     responses={
         200: {
-            "description": "`tasks` at once, without any, and when some change; `missed` when to read the list anew",
+            "description": "`tasks`: at once, with no tasks in it, and each time that tasks change. `missed`: some "
+            "changes were not sent; read the list again",
             "content": event_stream(tasks=ChangedTasks, missed=MissedTasks),
         },
         **problem_errors(403),
     },
 )
 async def stream_tasks(request: Request, query: Annotated[StreamedSelection, Query()]) -> Response:
-    """Follow a list of tasks.
+    """Follow a list of tasks as Server-Sent Events.
 
-    The first event says that it is open: it tells what changes from now on. Read the list then, also after a cut, and
-    nothing is missed.
+    The stream sends changes from its first event on. To miss none, read the list after the first event, and again after
+    each reconnect and each `missed` event.
     """
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))

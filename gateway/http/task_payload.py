@@ -14,17 +14,20 @@ router = APIRouter(prefix="/gateway/v1/tasks", tags=["tasks"], route_class=Keyed
 
 
 class TaskPayload(BaseModel):
-    """A payload with its secrets hidden."""
+    """The payload of a task, with secrets redacted."""
 
     task_id: str
-    payload: JsonValue = Field(description="A text: it is too large, or no JSON; this is its beginning")
-    bytes: int = Field(description="Of the JSON as it is stored")
-    is_cut: bool = Field(description="The payload is larger than what is shown")
+    payload: JsonValue = Field(
+        description="The payload. If it is larger than 256 KiB or is not JSON: its beginning, as text."
+    )
+    bytes: int = Field(description="Size of the whole payload, as JSON, in bytes.")
+    is_cut: bool = Field(description="Whether `payload` holds only the beginning.")
 
 
 @router.get("/{task_id}/payload", response_model=TaskPayload, responses=problem_errors(404))
 async def get_task_payload(request: Request, task_id: str) -> Response:
-    """What a task was given, redacted as payloads of dead letters are; of a large one the beginning."""
+    """Return the payload of a task. Secrets are redacted; of a payload larger than 256 KiB only the beginning is
+    returned."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     await gateway.task_log.get(task_id, caller)

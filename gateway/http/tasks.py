@@ -46,35 +46,48 @@ async def _caller(request: Request) -> Caller:
 
 @router.get("/stats", response_model=TaskStatsResponse, responses=legacy_errors())
 async def get_task_stats(request: Request) -> Response:
-    """Counts over the tasks that the caller may see."""
+    """Count the tasks that the caller may see, by status, and compute their throughput and error rate."""
     return json_response(asdict(await gateway_of(request).task_log.stats(await _caller(request))))
 
 
 @router.get("/queue-depth", response_model=list[QueueDepthResponse], responses=legacy_errors())
 async def get_queue_depth(request: Request) -> Response:
-    """How many tasks were waiting or running, every three hours over the last day, oldest first."""
+    """Return how many tasks were pending or running at nine points in the last 24 hours, three hours apart, oldest
+    first."""
     points = await gateway_of(request).task_log.queue_depth(await _caller(request))
     return json_response([asdict(point) for point in points])
 
 
 @router.get("/status-breakdown", response_model=StatusBreakdown, responses=legacy_errors())
 async def get_status_breakdown(request: Request) -> Response:
-    """Tasks created in the last 24 hours, by status."""
+    """Count the tasks that were created in the last 24 hours, by status."""
     return json_response(await gateway_of(request).task_log.status_breakdown(await _caller(request)))
 
 
 @router.get("/recent", response_model=list[TaskLogResponse], responses=legacy_errors())
 async def list_recent_tasks(
     request: Request,
-    status: Annotated[str | None, Query(description="In any case; `All Statuses` is no filter")] = None,
-    task_type: Annotated[str | None, Query(description="`All Types` is no filter")] = None,
-    search: Annotated[str | None, Query(description="Part of the task's or the worker's id")] = None,
+    status: Annotated[
+        str | None,
+        Query(
+            description="Return only tasks with this status (`Pending`, `Processing`, `Completed`, `Failed` or "
+            "`Stopped`; case-insensitive). Default, and for `All Statuses`: all."
+        ),
+    ] = None,
+    task_type: Annotated[
+        str | None, Query(description="Return only tasks of this type. Default, and for `All Types`: all.")
+    ] = None,
+    search: Annotated[
+        str | None, Query(description="Return only tasks whose ID or worker ID contains this text (case-insensitive).")
+    ] = None,
     entity_id: _Text = None,
     entity_type: _Text = None,
-    limit: Annotated[int, Query(ge=0, le=_LARGEST_LIMIT, description="At most so many, in one answer")] = 50,
+    limit: Annotated[
+        int, Query(ge=0, le=_LARGEST_LIMIT, description="Maximum number of tasks to return. There is no upper limit.")
+    ] = 50,
     offset: Annotated[int, Query(ge=0, le=_LARGEST_OFFSET)] = 0,
 ) -> Response:
-    """Tasks, newest first."""
+    """List the tasks that the caller may see, newest first."""
     read = partial(
         gateway_of(request).task_log.recent,
         await _caller(request),
@@ -108,24 +121,28 @@ async def _one_list(
 async def list_legacy_tasks(
     request: Request,
     status: Annotated[
-        str | None, Query(description="`pending`, `running`, `completed`, `failed` or `cancelled`, in any case")
+        str | None,
+        Query(
+            description="Return only tasks with this status: `pending`, `running`, `completed`, `failed` or "
+            "`cancelled` (case-insensitive). Default: all."
+        ),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
-    """Tasks, newest first, with the words of the first task API."""
+    """List the tasks that the caller may see, newest first, in the format of the first task API."""
     rows = await gateway_of(request).task_log.list(await _caller(request), status=status, limit=limit)
     return json_response(task_list(rows))
 
 
 @router.get("/{task_id}", response_model=TaskLogResponse, responses=legacy_errors(404))
 async def get_legacy_task(request: Request, task_id: str) -> Response:
-    """One task. A task of a tenant that the caller does not belong to is not found."""
+    """Return one task. A task of a tenant that the caller does not belong to is answered 404."""
     return json_response(task_log_response(await gateway_of(request).task_log.get(task_id, await _caller(request))))
 
 
 @router.post("/{task_id}/retry", response_model=Message, responses=legacy_errors(400, 404))
 async def retry_task(request: Request, task_id: str) -> Response:
-    """Run a failed or stopped task again, on the backend that its tenant is on now."""
+    """Run a failed or stopped task again, on the backend that its tenant uses now."""
     gateway = gateway_of(request)
     caller = await _caller(request)
     await gateway.task_log.get(task_id, caller)
@@ -138,7 +155,7 @@ async def retry_task(request: Request, task_id: str) -> Response:
 
 @router.post("/{task_id}/stop", response_model=Message, responses=legacy_errors(400, 404))
 async def stop_task(request: Request, task_id: str) -> Response:
-    """Stop a task that waits or runs, wherever it does."""
+    """Stop a task that is pending or running. Its status becomes `Failed`, with the error "Task stopped by user"."""
     gateway = gateway_of(request)
     await gateway.task_log.get(task_id, await _caller(request))
     await gateway.transitions.stop(task_id)
@@ -147,5 +164,5 @@ async def stop_task(request: Request, task_id: str) -> Response:
 
 @router.post("/{task_id}/cancel", response_model=Message, responses=legacy_errors(400, 404))
 async def cancel_task(request: Request, task_id: str) -> Response:
-    """The same as stop."""
+    """Stop a task: another name of `POST /api/v1/tasks/{task_id}/stop`."""
     return await stop_task(request, task_id)

@@ -19,48 +19,49 @@ router = APIRouter(prefix="/gateway/v1/tenants", tags=["tenants"], route_class=K
 
 
 class QuotaNumbers(BaseModel):
-    """`queued`: accepted and not begun; `running`: on an engine; `per_minute`: accepted in the last 60 s;
-    `bytes_per_day`: of payloads, since midnight UTC."""
+    """Numbers for the four quotas."""
 
-    queued: int | None
-    running: int | None
-    per_minute: int | None
-    bytes_per_day: int | None
+    queued: int | None = Field(description="Tasks that are accepted and have not begun.")
+    running: int | None = Field(description="Tasks on a backend (`starting`, `queued` or `running`).")
+    per_minute: int | None = Field(description="Tasks accepted in the last 60 seconds.")
+    bytes_per_day: int | None = Field(description="Bytes of payloads accepted since midnight UTC.")
 
 
 class QuotaUse(BaseModel):
-    """A quota of the tenant, or of one of its projects, and what is used of it."""
+    """The quota of a tenant or of one of its projects, and how much of it is used."""
 
-    project_id: str | None
-    limits: QuotaNumbers = Field(description="null: no limit")
-    used: QuotaNumbers = Field(description="Tasks are counted to 100,000 at most")
+    project_id: str | None = Field(description="Project of the quota. Null: it is the tenant's.")
+    limits: QuotaNumbers = Field(description="The limits. Null: no limit.")
+    used: QuotaNumbers = Field(description="How much is used. Tasks are counted up to 100,000.")
     set_by: str
     set_at: datetime
     why: str | None
 
 
 class TenantView(BaseModel):
-    """A tenant. `stage` is where its flag stands for tasks in general."""
+    """A tenant."""
 
     tenant_id: str
     name: str | None
     tier: TierName
-    weight: float = Field(description="Its share of a queue beside tenants with weight 1")
-    stage: str
+    weight: float = Field(description="Share of a shared queue, compared with a tenant of weight 1.")
+    stage: str = Field(description="Migration stage of the tenant. Its projects and task types may have others.")
 
 
 class TenantDetail(TenantView):
-    """A tenant, what it may do, and what it does."""
+    """A tenant with its quotas, its pauses and its unfinished tasks."""
 
     quotas: list[QuotaUse]
-    pauses: list[PauseView] = Field(description="Those that hold tasks of this tenant, or may")
-    tasks: dict[str, int] = Field(description="Unfinished, by state; each counted to 100,000 at most")
-    held: dict[str, int] = Field(description="Waiting tasks that are held, by why")
-    past_gateway: PastGateway = Field(description="Not among the tasks above")
+    pauses: list[PauseView] = Field(description="Pauses that hold, or may hold, tasks of this tenant.")
+    tasks: dict[str, int] = Field(description="Number of unfinished tasks, by state. Each is counted up to 100,000.")
+    held: dict[str, int] = Field(description="Number of waiting tasks that are held, by reason.")
+    past_gateway: PastGateway = Field(
+        description="Tasks of the tenant that bypass the gateway. They are not among `tasks`."
+    )
 
 
 class TenantPage(BaseModel):
-    """Tenants by id; `next` is the `after` of the next page, null on the last."""
+    """Tenants, ordered by ID. `next` is the `after` of the next page; null on the last page."""
 
     tenants: list[TenantView]
     next: str | None
@@ -70,7 +71,7 @@ class TenantPage(BaseModel):
 async def list_tenants(
     request: Request, after: str = "", limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> Response:
-    """The caller's tenants; all of them for an administrator."""
+    """List the caller's tenants. Administrators get all tenants."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     found = await gateway.tenant_service.page(caller, after=after, limit=limit)
@@ -80,7 +81,7 @@ async def list_tenants(
 
 @router.get("/{tenant_id}", response_model=TenantDetail, responses=problem_errors(404))
 async def get_tenant(request: Request, tenant_id: str) -> Response:
-    """One tenant, with its quotas and what is used of them, its pauses, and its unfinished tasks."""
+    """Return a tenant: its quotas and their use, its pauses, and its unfinished tasks."""
     gateway = gateway_of(request)
     caller = await gateway.access.authenticate(request.headers.get("authorization"))
     return json_answer(_shown(await gateway.tenant_service.detail(caller, tenant_id)))
@@ -88,9 +89,9 @@ async def get_tenant(request: Request, tenant_id: str) -> Response:
 
 @router.put("/{tenant_id}", response_model=TenantDetail, responses=problem_errors(403, 404))
 async def change_tenant(request: Request, tenant_id: str, change: TenantChange) -> Response:
-    """Change the tier or the weight. Work that waits in Temporal moves to the queues of the new tier; what runs stays.
+    """Change the tier or the weight of a tenant. For administrators.
 
-    For administrators.
+    Tasks that wait on Temporal move to the queues of the new tier. Running tasks stay where they are.
     """
     gateway = gateway_of(request)
     caller = await gateway_of(request).access.authenticate(request.headers.get("authorization"))

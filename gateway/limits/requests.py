@@ -11,21 +11,31 @@ Name = Annotated[str | None, Field(min_length=1, max_length=255)]
 
 
 class NewQuota(BaseModel):
-    """Limits; null or left out: none. 0 `running`: nothing starts; 0 elsewhere: nothing is accepted."""
+    """The new limits. At least one is required. Null, or left out: no limit."""
 
     model_config = ConfigDict(extra="forbid")
-    queued: Limit = None
-    running: Limit = None
-    per_minute: Limit = None
-    bytes_per_day: Limit = None
-    why: Annotated[str | None, Field(max_length=1000, description="For the audit")] = None
+    queued: Limit = Field(
+        None, description="Maximum number of tasks that are accepted and have not begun. 0: no task is accepted."
+    )
+    running: Limit = Field(
+        None,
+        description="Maximum number of tasks on a backend. Further tasks are accepted and wait. 0: no task is started.",
+    )
+    per_minute: Limit = Field(
+        None, description="Maximum number of tasks accepted in 60 seconds. 0: no task is accepted."
+    )
+    bytes_per_day: Limit = Field(
+        None, description="Maximum number of bytes of payloads accepted per day (UTC). 0: no task is accepted."
+    )
+    why: Annotated[str | None, Field(max_length=1000, description="Reason, for the audit log.")] = None
 
 
 class NewPause(BaseModel):
-    """The tasks to hold back: those of a tenant, a project, a type, or those that match all given fields."""
+    """The tasks to pause: those that match all given fields. At least one of `tenant_id`, `project_id` and
+    `task_type` is required."""
 
     model_config = ConfigDict(extra="forbid")
     tenant_id: Name = None
     project_id: Name = None
     task_type: Name = None
-    why: Annotated[str, Field(min_length=1, max_length=1000, description="For the audit")]
+    why: Annotated[str, Field(min_length=1, max_length=1000, description="Reason, for the audit log.")]

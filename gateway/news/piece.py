@@ -14,7 +14,7 @@ from gateway.access.verbs import Verb
 
 
 class Topic(StrEnum):
-    """What may have changed."""
+    """Kind of resource that may have changed."""
 
     AUDIT = "audit"
     CALLBACK = "callback"

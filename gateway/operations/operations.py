@@ -37,10 +37,14 @@ Row = dict[str, Any]
 
 
 class TaskSelection(Selection):
-    """Selects the tasks of an operation: the filters of the list, labels, or ids."""
+    """Filters that select the tasks of an operation. At least one is required. All given filters must match."""
 
-    labels: dict[str, str] = Field(default_factory=dict, max_length=32)
-    ids: Annotated[list[Text], Field(max_length=MOST_IDS)] = Field(default_factory=list)
+    labels: dict[str, str] = Field(
+        default_factory=dict, max_length=32, description="Only tasks that have all of these labels."
+    )
+    ids: Annotated[list[Text], Field(max_length=MOST_IDS)] = Field(
+        default_factory=list, description="Only these tasks. Default: any."
+    )
 
 
 class Operations:

@@ -14,7 +14,7 @@ TEMPORAL: Final = "temporal"
 
 
 class Stage(StrEnum):
-    """Where a tenant stands between the Redis queue (`off`) and Temporal (`complete`), in the order of the move."""
+    """Migration stage, in the order of the move: from the Redis queue (`off`) to Temporal (`complete`)."""
 
     OFF = "off"
     DUALWRITE = "dualwrite"

@@ -14,7 +14,7 @@ from taskgate.v1 import CallbackEvent, NewTask, OnConflict
 
 from gateway.rpc.failures import InvalidFields, Violation, invalid
 from gateway.rpc.values import Room, to_json
-from gateway.submission.service import TaskSubmission
+from gateway.submission.requests import TaskSubmission
 
 #: Fields of a submission that have another name in the proto.
 _NAMES = {

@@ -51,7 +51,7 @@ from gateway.schedules.schedule import Schedule
 from gateway.storage.paging import cursor_in, parts_of
 from gateway.submission.idempotency import Idempotency, Replay
 from gateway.submission.new_task import NewTask
-from gateway.submission.service import TaskSubmission
+from gateway.submission.requests import TaskSubmission
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway

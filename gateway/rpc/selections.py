@@ -33,7 +33,7 @@ from gateway.rpc.calls import Send, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import own_token, size_of
 from gateway.rpc.requests import storable
-from gateway.submission.service import RunAt
+from gateway.submission.requests import RunAt
 from gateway.tasks.changes.list_following import ListFollowing
 from gateway.tasks.lifecycle.run_time import set_run_time
 from gateway.tasks.queries.cursor import cursor_of, position_at

@@ -27,7 +27,8 @@ from gateway.rpc.tasks import accepted_task, task_of
 from gateway.rpc.values import Room
 from gateway.submission.idempotency import Idempotency, Replay, check_idempotency_key, may_have_passed
 from gateway.submission.new_task import NewTask
-from gateway.submission.service import SubmissionService, TaskSubmission
+from gateway.submission.requests import TaskSubmission
+from gateway.submission.service import SubmissionService
 from gateway.submission.unique_keys import Holder, as_told
 from gateway.tasks.queries.dispatch_view import DispatchView
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gateway.moment import Moment
-from gateway.submission.service import TaskSubmission
+from gateway.submission.requests import TaskSubmission
 
 #: Bounds: specs of a schedule, times of one `at` list, seconds.
 MOST_SPECS = 20
@@ -21,7 +21,11 @@ LONGEST_CATCH_UP = timedelta(days=366).total_seconds()
 
 
 class Overlap(StrEnum):
-    """What a firing does while an earlier task of its schedule is not over."""
+    """What a firing does while an earlier task of the schedule is not over.
+
+    `skip`: it is skipped. `buffer_one`: one firing waits, further ones are skipped. `buffer_all`: up to 1000 firings
+    wait. `cancel_other`: the earlier tasks are stopped first. `allow_all`: it fires.
+    """
 
     SKIP = "skip"
     BUFFER_ONE = "buffer_one"
@@ -53,16 +57,17 @@ CalendarFields = CalendarField | Annotated[list[CalendarField], Field(min_length
 
 
 class Calendar(BaseModel):
-    """Local dates and times that match every field; the defaults are any day, at midnight."""
+    """Local dates and times. All fields must match. Each is a number, a list, or a cron field such as `1-5`. Default:
+    every day at 00:00:00."""
 
     model_config = ConfigDict(extra="forbid")
 
     year: Annotated[list[Annotated[int, Field(ge=1970, le=2999)]], Field(min_length=1, max_length=100)] | None = Field(
-        None, description="Years; left out: every year"
+        None, description="Years. Default: every year."
     )
     month: CalendarFields = "*"
     day: CalendarFields = "*"
-    day_of_week: CalendarFields = Field("*", description="0 or 7 is Sunday")
+    day_of_week: CalendarFields = Field("*", description="Days of the week. 0 and 7 are Sunday.")
     hour: CalendarFields = 0
     minute: CalendarFields = 0
     second: CalendarFields = 0
@@ -84,23 +89,32 @@ class Calendar(BaseModel):
 
 
 class Spec(BaseModel):
-    """Times: exactly one of `cron`, `every_seconds`, `calendar`, `at`."""
+    """Times at which a schedule fires. Exactly one of `cron`, `every_seconds`, `calendar` and `at` is required."""
 
     model_config = ConfigDict(extra="forbid")
 
     cron: Annotated[str, Field(min_length=1, max_length=300)] | None = Field(
-        None, description="Five fields, or six with seconds first; or @hourly, @daily, @weekly, @monthly, @yearly"
+        None,
+        description="Cron expression with five fields, or with six (seconds first). `@hourly`, `@daily`, "
+        "`@weekly`, `@monthly` and `@yearly` are accepted, too.",
     )
-    every_seconds: Annotated[int, Field(ge=1, le=LONGEST_INTERVAL)] | None = None
+    every_seconds: Annotated[int, Field(ge=1, le=LONGEST_INTERVAL)] | None = Field(
+        None, description="Interval in seconds, counted from 1970-01-01T00:00Z plus `offset_seconds`, or from `anchor`."
+    )
     offset_seconds: Annotated[int, Field(ge=0, le=LONGEST_INTERVAL)] = Field(
-        0, description="Of an interval: shifts it from the midnight of 1970-01-01 UTC"
+        0, description="Shifts the times of an interval by this many seconds. Only with `every_seconds`."
     )
-    anchor: Moment | None = Field(None, description="Of an interval: one of its times, in place of an offset")
+    anchor: Moment | None = Field(
+        None,
+        description="A time that belongs to the interval, in place of `offset_seconds`. Only with `every_seconds`.",
+    )
     calendar: Calendar | None = None
     at: Annotated[list[datetime], Field(min_length=1, max_length=MOST_TIMES)] | None = Field(
-        None, description="Moments; those without an offset are local times of the time zone"
+        None, description="Single times. A time without a UTC offset is a local time in the time zone."
     )
-    timezone: TimeZone | None = Field(None, description="IANA name; left out: the schedule's")
+    timezone: TimeZone | None = Field(
+        None, description="Time zone of this spec (IANA name). Default: the schedule's time zone."
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -115,30 +129,39 @@ class Spec(BaseModel):
 
 
 class ScheduleDefinition(BaseModel):
-    """A schedule as a client defines it."""
+    """A schedule, as a client defines it."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Annotated[str, Field(min_length=1, max_length=200, description="Name for people. Need not be unique.")]
     specs: Annotated[list[Spec], Field(min_length=1, max_length=MOST_SPECS)] = Field(
-        description="It fires at the times of all of them; a time that several name is one"
+        description="When the schedule fires. A time that several specs contain fires once."
     )
-    timezone: TimeZone = "UTC"
+    timezone: TimeZone = Field("UTC", description="Time zone of local times (IANA name).")
     jitter_seconds: Annotated[float, Field(ge=0, le=LONGEST_JITTER, allow_inf_nan=False)] = Field(
-        0, description="Fires up to so much later, by chance but always the same for one time; never past the next time"
+        0,
+        description="Each firing is delayed by a random time up to this many seconds, but not past the next "
+        "time. The delay of one time is always the same.",
     )
     overlap: Overlap = Overlap.SKIP
     catch_up_seconds: Annotated[float, Field(ge=10, le=LONGEST_CATCH_UP, allow_inf_nan=False)] = Field(
-        86_400, description="Times missed for longer (no gateway ran) are not made up for"
+        86_400,
+        description="A time that was missed because no gateway ran still fires later, unless it is more than "
+        "this many seconds ago.",
     )
-    start_at: Moment | None = Field(None, description="No time before this")
-    end_at: Moment | None = Field(None, description="No time after this")
+    start_at: Moment | None = Field(None, description="The schedule does not fire before this time.")
+    end_at: Moment | None = Field(None, description="The schedule does not fire after this time.")
     remaining_runs: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = Field(
-        None, description="Tasks it may still submit by the clock; null: any number"
+        None, description="How many more times the schedule fires by itself. Null: no limit."
     )
-    paused: bool = Field(False, description="The clock does not fire it; by hand it can be run")
-    note: Annotated[str, Field(max_length=1000)] | None = Field(None, description="Why it is paused, or what it is for")
-    action: TaskSubmission
+    paused: bool = Field(False, description="The schedule does not fire by itself. It can still be run by hand.")
+    note: Annotated[str, Field(max_length=1000)] | None = Field(
+        None, description="Note for people, for example why the schedule is paused."
+    )
+    action: TaskSubmission = Field(
+        description="The task to submit. `run_at` and `deadline` are not allowed; use `delay_seconds` and "
+        "`ttl_seconds`."
+    )
 
     @field_validator("start_at", "end_at")
     @classmethod

@@ -10,7 +10,7 @@ from gateway.schedules.definition import ScheduleDefinition
 from gateway.schedules.schedule import Schedule
 from gateway.schedules.schedules import Schedules
 from gateway.submission.new_task import NewTask
-from gateway.submission.service import TaskSubmission
+from gateway.submission.requests import TaskSubmission
 
 #: Checks an action by the caller's rights, as if it were submitted now.
 Prepare = Callable[[TaskSubmission], Awaitable[tuple[Caller, NewTask]]]

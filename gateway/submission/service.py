@@ -1,12 +1,9 @@
-"""Submissions: what a client may ask for, and how that becomes a task; the same over HTTP and gRPC."""
+"""How a submission becomes a task; the same over HTTP and gRPC."""
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, Protocol
-
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from typing import Protocol
 
 from gateway.access.access import NO_PROJECT, Access
 from gateway.access.admission import Admission
@@ -14,11 +11,10 @@ from gateway.access.groups import MAINTENANCE, group_ids
 from gateway.access.on_behalf import OnBehalf
 from gateway.access.placement import Caller, Placement
 from gateway.callbacks.address import CallbackRules, check_callback
-from gateway.callbacks.callback import Callback
 from gateway.callbacks.errors import CallbackRefused
 from gateway.errors import Forbidden, InvalidRequest
-from gateway.moment import Moment
 from gateway.submission.new_task import NewTask, RetryOverride
+from gateway.submission.requests import LONGEST_DELAY, Retry, TaskSubmission, due_time
 from gateway.tasks.queries.dispatch_view import DispatchView
 from gateway.tasks.queries.task_log import TaskLog
 
@@ -26,75 +22,6 @@ from gateway.tasks.queries.task_log import TaskLog
 TENANT_GROUP = "tenant:"
 #: Prefix of the types of the built-in DAG's steps. A step works on any episode that its payload names.
 STEP_PREFIX = "episode."
-
-LONGEST_DELAY = timedelta(days=366)
-
-MOST_LABELS = 32
-LONGEST_LABEL_KEY = 63
-LONGEST_LABEL = 255
-LABEL_KEY = re.compile(rf"[a-z0-9._/-]{{1,{LONGEST_LABEL_KEY}}}")
-
-#: Empty, it would mean none, and reach further than the caller meant.
-PlaceId = Annotated[str, Field(min_length=1)]
-Seconds = Annotated[float, Field(gt=0, le=LONGEST_DELAY.total_seconds(), allow_inf_nan=False)]
-
-
-class Retry(BaseModel):
-    """The retry policy of one task, where it differs from the gateway's. The pause is `initial_seconds`, multiplied by
-    `coefficient` after each further failure, at most `maximum_seconds`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    attempts: Annotated[int | None, Field(ge=1, le=100, description="Runs before the task is a dead letter")] = None
-    initial_seconds: Annotated[float | None, Field(ge=0.001, le=31 * 86400, allow_inf_nan=False)] = None
-    coefficient: Annotated[float | None, Field(ge=1, le=100, allow_inf_nan=False)] = None
-    maximum_seconds: Annotated[float | None, Field(ge=0.001, le=31 * 86400, allow_inf_nan=False)] = None
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Retry:
-        if self.initial_seconds and self.maximum_seconds and self.maximum_seconds < self.initial_seconds:
-            raise ValueError("maximum_seconds is less than initial_seconds")
-        return self
-
-
-class TaskSubmission(BaseModel):
-    """A task to be run as soon as possible, or later (`delay_seconds` or `run_at`, at most a year ahead).
-
-    `group_id` is the id of a project that the caller may use, or `tenant:<tenant id>` for the tenant's own group; it
-    defaults to the project, else to the tenant's own group. Tasks of one group run one after the other on the Redis
-    queue. Only one active task of a tenant may have a `unique_key`. With `on_conflict` "return" the answer to a second
-    submission is that task; otherwise it is refused. A task that has not started by its `deadline`, or `ttl_seconds`
-    after it became due, fails and never starts.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    type: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_.:-]+$")]
-    payload: dict[str, Any] = Field(default_factory=dict)
-    project_id: PlaceId | None = None
-    tenant_id: PlaceId | None = None
-    group_id: PlaceId | None = None
-    priority: Annotated[int, Field(ge=1, le=5, description="1 is first")] = 3
-    delay_seconds: Annotated[float | None, Field(ge=0, le=LONGEST_DELAY.total_seconds(), allow_inf_nan=False)] = None
-    run_at: Moment | None = None
-    parent_task_id: str | None = None
-    unique_key: Annotated[str | None, Field(min_length=1, max_length=255)] = None
-    on_conflict: Literal["refuse", "return"] = "refuse"
-    retry: Retry | None = None
-    deadline: Moment | None = None
-    ttl_seconds: Seconds | None = None
-    labels: Annotated[dict[str, str], Field(max_length=MOST_LABELS)] = Field(default_factory=dict)
-    callback: Callback | None = None
-
-    @field_validator("labels")
-    @classmethod
-    def _plain_labels(cls, labels: dict[str, str]) -> dict[str, str]:
-        for key, value in labels.items():
-            if not LABEL_KEY.fullmatch(key):
-                raise ValueError("a label's key is 1 to 63 of a-z, 0-9 and . _ / -")
-            if len(value) > LONGEST_LABEL:
-                raise ValueError(f"a label's value is at most {LONGEST_LABEL} characters")
-        return labels
 
 
 class PriorityCheck(Protocol):
@@ -247,32 +174,6 @@ class SubmissionService:
         if memory_id not in self._memories:
             self._memories[memory_id] = await self._view.project_of_memory(memory_id)
         return self._memories[memory_id]
-
-
-class RunAt(BaseModel):
-    """A new time for a task: one of the two fields. A `run_at` in the past means now."""
-
-    model_config = ConfigDict(extra="forbid")
-    delay_seconds: Annotated[float | None, Field(ge=0, le=LONGEST_DELAY.total_seconds(), allow_inf_nan=False)] = None
-    run_at: Moment | None = None
-
-    def due(self) -> datetime | None:
-        """When the task becomes due; None: now. Raises `InvalidRequest`."""
-        if self.delay_seconds is None and self.run_at is None:
-            raise InvalidRequest("Give delay_seconds or run_at.", field="run_at")
-        return due_time(self.delay_seconds, self.run_at)
-
-
-def due_time(delay_seconds: float | None, run_at: datetime | None) -> datetime | None:
-    """When the task becomes due; None: at once. Raises `InvalidRequest`."""
-    if delay_seconds is not None and run_at is not None:
-        raise InvalidRequest("Give delay_seconds or run_at, not both.", field="run_at")
-    now = datetime.now(UTC)
-    if run_at is not None:
-        if run_at - now > LONGEST_DELAY:
-            raise InvalidRequest("run_at is more than a year ahead.", field="run_at")
-        return run_at if run_at > now else None
-    return now + timedelta(seconds=delay_seconds) if delay_seconds else None
 
 
 def _expires_at(submission: TaskSubmission, not_before: datetime | None) -> datetime | None:

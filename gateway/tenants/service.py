@@ -24,12 +24,20 @@ Row = dict[str, Any]
 
 
 class TenantChange(BaseModel):
-    """Fields that are left out do not change."""
+    """Changes of a tenant. At least one of `tier` and `weight` is required. Fields that are left out do not change."""
 
     model_config = ConfigDict(extra="forbid")
     tier: TierName | None = None
-    weight: Annotated[float | None, Field(ge=0.001, le=1000, allow_inf_nan=False)] = None
-    why: Annotated[str | None, Field(max_length=1000, description="For the audit")] = None
+    weight: Annotated[
+        float | None,
+        Field(
+            ge=0.001,
+            le=1000,
+            allow_inf_nan=False,
+            description="Share of a shared queue, compared with a tenant of weight 1.",
+        ),
+    ] = None
+    why: Annotated[str | None, Field(max_length=1000, description="Reason, for the audit log.")] = None
 
 
 class TenantService:

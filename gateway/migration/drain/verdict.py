@@ -14,7 +14,11 @@ from enum import StrEnum
 
 
 class DrainVerdict(StrEnum):
-    """Where a drain stands."""
+    """The state of a drain.
+
+    `draining`: tasks are left. `blocked`: something is left that does not end by itself. `drained`: nothing is left,
+    but something may still come. `safe_to_switch_off`: nothing of any tenant is left, and nothing can come.
+    """
 
     DRAINING = "draining"
     BLOCKED = "blocked"

@@ -16,7 +16,7 @@ COOLDOWNS: Final = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=4
 
 
 class Phase(StrEnum):
-    """What a guardrail waits for."""
+    """The state of a guardrail."""
 
     RESTING = "resting"
     """The tenant runs on Redis; a move forward arms."""

@@ -9,7 +9,10 @@ from typing import Any
 
 
 class Response(StrEnum):
-    """From the mildest to the strongest."""
+    """What a guardrail does, from the mildest to the strongest.
+
+    `notify`: report it. `hold`: also refuse to move the tenant forward. `roll_back`: move it back to Redis.
+    """
 
     NOTIFY = "notify"
     HOLD = "hold"

@@ -12,7 +12,7 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Why = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=1000),
-    Field(description="The reason, for the record"),
+    Field(description="Reason, for the audit log."),
 ]
 #: A limit below a second or above a day is a mistake.
 Seconds = Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)]
@@ -22,25 +22,27 @@ Rate = Annotated[float, Field(ge=1, le=1_000_000, allow_inf_nan=False)]
 class SetGuardrail(BaseModel):
     """Replaces the settings of one level: a tenant, a tier, or the default (if neither is given).
 
-    A value that is left out is taken from the next level: tenant, tier, default. Without any, `on_regression` is
-    `roll_back` and nothing is limited.
+    A setting that is left out is taken from the next level: tenant, then tier, then default. If no level has it,
+    `on_regression` is `roll_back`, `dry_run` is false, `on_threshold` is `notify`, and there are no limits.
     """
 
     model_config = ConfigDict(extra="forbid")
     tenant_id: Name | None = None
     tier: Tier | None = None
     on_regression: Literal["notify", "hold", "roll_back"] | None = Field(
-        None, description="What is done once tasks are proved to fail more often, or to run longer, than on Redis"
+        None, description="What to do after a proven regression: tasks fail more often, or run longer, than on Redis."
     )
-    dry_run: bool | None = Field(None, description="Only report what would be done")
+    dry_run: bool | None = Field(None, description="Only report what would be done.")
     on_threshold: Literal["notify", "hold"] | None = Field(
-        None, description="What is done when a limit is exceeded. A limit never causes a rollback"
+        None, description="What to do when a limit is exceeded. A limit never causes a rollback."
     )
     queue_age_seconds: Seconds | None = Field(
-        None, description="Limit for the age of the oldest task that has not begun"
+        None, description="Limit for the age of the oldest waiting task, in seconds."
     )
-    dead_letters_per_minute: Rate | None = None
-    worker_losses_per_minute: Rate | None = Field(None, description="Limit for attempts that lost their worker")
+    dead_letters_per_minute: Rate | None = Field(None, description="Limit for new dead letters per minute.")
+    worker_losses_per_minute: Rate | None = Field(
+        None, description="Limit for attempts per minute whose worker was lost."
+    )
     why: Why
 
     @model_validator(mode="after")
@@ -63,7 +65,7 @@ class SetGuardrail(BaseModel):
 
 
 class Unlock(BaseModel):
-    """Unlocks a tenant that was rolled back too often; a person has looked at it."""
+    """Unlocks a tenant that was rolled back too often, after a person has looked at it."""
 
     model_config = ConfigDict(extra="forbid")
     tenant_id: Name
@@ -71,7 +73,7 @@ class Unlock(BaseModel):
 
 
 class Unfreeze(BaseModel):
-    """Ends a freeze; a person has looked at why so many tenants regressed at once."""
+    """Ends a freeze, after a person has looked at why so many tenants regressed."""
 
     model_config = ConfigDict(extra="forbid")
     why: Why

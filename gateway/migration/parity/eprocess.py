@@ -36,7 +36,11 @@ _MOST_NEEDED: Final = 1_000_000
 
 
 class Stream(StrEnum):
-    """A yes/no question of which a yes is bad."""
+    """A yes/no question where yes is bad.
+
+    `failed`: the first run failed. `retried`: a run before the last one failed. `dead`: the task failed for good.
+    `slower`: the run took much longer than before.
+    """
 
     FAILED = "failed"
     RETRIED = "retried"

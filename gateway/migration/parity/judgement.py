@@ -24,7 +24,12 @@ from gateway.migration.parity.streams import NOTICEABLE, TOLERANCE, rate_of
 
 
 class ParityVerdict(StrEnum):
-    """What may be said. Only `pass` lets a move go on."""
+    """Verdict of a comparison.
+
+    `pass`: nothing has become worse by more than is tolerated. `regress`: something is worse, and not by chance.
+    `inconclusive`: not known yet, or something else explains it. `no_data`: there is nothing to compare. Only `pass`
+    allows a move to continue.
+    """
 
     PASS = "pass"
     REGRESS = "regress"

@@ -25,7 +25,10 @@ MOST_WAVES: Final = 100
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 PlanName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=100)]
-Duration = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,5}[smhd])$", description="`90s`, `30m`, `4h`, `2d`; `0`")]
+Duration = Annotated[
+    str,
+    Field(pattern=r"^(0|[1-9][0-9]{0,5}[smhd])$", description="A duration such as `90s`, `30m`, `4h` or `2d`, or `0`."),
+]
 Percent = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
 TasksPercent = Annotated[float, Field(ge=0.001, le=100, multiple_of=0.001, allow_inf_nan=False)]
 """A weight in the flag is a thousandth of a percent."""
@@ -61,9 +64,11 @@ class _Part(BaseModel):
 
 
 class Window(_Part):
-    """Times of the day in which tenants are moved, by the clock of the plan's time zone; it may go past midnight."""
+    """Times of day in which tenants are moved, in the plan's time zone. A window may extend past midnight."""
 
-    days: Annotated[list[Day], Field(min_length=1)] = Field(list(DAYS), description="On which it begins")
+    days: Annotated[list[Day], Field(min_length=1)] = Field(
+        list(DAYS), description="Days on which the window begins. Default: every day."
+    )
     from_: Clock = Field(alias="from")
     to: Clock
 
@@ -77,38 +82,49 @@ class Window(_Part):
 
 
 class Freeze(_Part):
-    """Whole days, the last one included, on which no tenant is moved."""
+    """Days on which no tenant is moved. The last day is included."""
 
     from_: LocalDate = Field(alias="from")
     to: LocalDate
 
 
 class ParityGate(_Part):
-    """So many of a wave's tenants must have the verdict `pass` after so many of their tasks; none may `regress`."""
+    """This share of the wave's tenants must have the verdict `pass`, each after this many tasks. No tenant may have
+    `regress`."""
 
-    samples: Annotated[int, Field(ge=30, le=1_000_000)] = 100
-    tenants_percent: Percent = 100.0
+    samples: Annotated[
+        int, Field(ge=30, le=1_000_000, description="Number of tasks of each tenant that must have ended on Temporal.")
+    ] = 100
+    tenants_percent: Percent = Field(100.0, description="Percentage of the wave's tenants that must pass.")
 
 
 class Gates(_Part):
-    """What must hold before a wave is over. Guardrails must be quiet in any case."""
+    """Conditions that must hold before a wave is over. Besides these, no guardrail may hold a tenant of the plan."""
 
     parity: ParityGate | None = None
-    drain: Literal["drained"] | None = Field(None, description="Nothing of the wave's tenants is left on Redis")
-    approval: bool = Field(False, description="A person has approved the wave")
+    drain: Literal["drained"] | None = Field(
+        None, description="`drained`: nothing of the wave's tenants is left on Redis."
+    )
+    approval: bool = Field(False, description="A person must approve the wave.")
 
 
 class Wave(_Part):
-    """Tenants that move together: by name, by tier, or a percentage of those nobody has named."""
+    """Tenants that move together: by name (`tenants`), by tier, or a percentage of those that no wave names."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     tenants: Annotated[list[Name], Field(min_length=1, max_length=10_000)] | None = None
-    tier: Tier | None = Field(None, description="All of the tier, or `percent` of it")
-    percent: Percent | None = Field(None, description="Of the tier's tenants, or of all, with those of earlier waves")
-    tasks_percent: TasksPercent | None = Field(None, description="Of the tasks of everybody for whom nothing is set")
-    stage: StageName | None = Field(None, description="Default: the plan's")
-    bake: Duration | None = Field(None, description="Default: the plan's")
-    gates: Gates | None = Field(None, description="Default: the plan's")
+    tier: Tier | None = Field(None, description="Move all tenants of this tier, or `percent` of them.")
+    percent: Percent | None = Field(
+        None,
+        description="Percentage of the tier's tenants, or of all tenants. It is cumulative: it includes those "
+        "that earlier waves took.",
+    )
+    tasks_percent: TasksPercent | None = Field(
+        None, description="Percentage of the tasks for whose tenant, project and type no stage is set."
+    )
+    stage: StageName | None = Field(None, description="Default: that of the plan.")
+    bake: Duration | None = Field(None, description="Default: that of the plan.")
+    gates: Gates | None = Field(None, description="Default: that of the plan.")
 
     @model_validator(mode="after")
     def _names_somebody(self) -> Self:
@@ -119,7 +135,7 @@ class Wave(_Part):
 
 
 class Plan(_Part):
-    """Who is moved to which stage, in which order, and what must hold before it goes on."""
+    """Which tenants move to which stage, in which order, and what must hold before the next wave begins."""
 
     name: PlanName
     why: Why
@@ -127,7 +143,9 @@ class Plan(_Part):
     bake: Duration = "1h"
     gates: Gates = Gates()
     zone: TimeZone = "UTC"
-    windows: Annotated[list[Window], Field(max_length=50)] = Field([], description="None: at any time")
+    windows: Annotated[list[Window], Field(max_length=50)] = Field(
+        [], description="Times in which tenants may be moved. Default: any time."
+    )
     freeze: Annotated[list[Freeze], Field(max_length=200)] = []
     waves: Annotated[list[Wave], Field(min_length=1, max_length=MOST_WAVES)]
 

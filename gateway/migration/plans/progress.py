@@ -22,7 +22,13 @@ SQL = Queries("gateway.migration.plans", "plans.sql")
 
 
 class PlanState(StrEnum):
-    """Where a plan stands."""
+    """The state of a plan.
+
+    `draft`: not started. `running`: tenants of the present wave are being moved. `baking`: all of them are moved, and
+    are watched. `held`: something is in the way; the plan continues by itself once it is over. `paused`: a person
+    stopped it. `rolling_back`: tenants are put back. `done`: all waves are over. `aborted`: ended by a person, or
+    rolled back.
+    """
 
     DRAFT = "draft"
     RUNNING = "running"

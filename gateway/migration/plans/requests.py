@@ -11,7 +11,7 @@ from gateway.migration.stages.requests import Name, Why
 
 
 class Act(StrEnum):
-    """What a person does to a plan."""
+    """What to do with the plan."""
 
     START = "start"
     PAUSE = "pause"
@@ -23,14 +23,18 @@ class Act(StrEnum):
 
 
 class ActOnPlan(BaseModel):
-    """Something done to a plan, with the reason."""
+    """An action on a plan."""
 
     model_config = ConfigDict(extra="forbid")
     act: Act
     why: Why
-    tenant_id: Name | None = Field(None, description="`skip`: this tenant; left out: the rest of the present wave")
+    tenant_id: Name | None = Field(
+        None, description="Only for `skip`: the tenant to skip. Default: the rest of the present wave."
+    )
     wave: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        None, description="`skip`, `approve` (which needs it): refused when this is not the present wave"
+        None,
+        description="Number of the wave that is meant; the request is refused if it is not the present one. "
+        "Required for `approve`, optional for `skip`.",
     )
 
     @model_validator(mode="after")

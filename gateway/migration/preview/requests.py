@@ -12,24 +12,31 @@ from gateway.migration.stages.requests import Name, StageName
 #: A week, minute by minute, is what a preview holds in memory.
 LONGEST_HOURS: Final = 168
 
-Hours = Annotated[int, Field(ge=1, le=LONGEST_HOURS, description="The tasks that came in the last so many hours")]
+Hours = Annotated[
+    int, Field(ge=1, le=LONGEST_HOURS, description="Use the tasks that were created in the last this many hours.")
+]
 
 
 class ProposedChange(BaseModel):
-    """A stage for a scope, a percentage of the default, or a plan."""
+    """The change to preview. Exactly one of `stage`, `plan` and `document` is required. With `stage`, give one of
+    `everything`, `percent`, or a scope (`tenant_id`, `project_id`, `task_type`)."""
 
     model_config = ConfigDict(extra="forbid")
-    stage: StageName | None = None
+    stage: StageName | None = Field(None, description="Preview this stage.")
     tenant_id: Name | None = None
     project_id: Name | None = None
     task_type: Name | None = None
-    everything: bool = Field(False, description="`stage`: for all that nothing else is set for")
+    everything: bool = Field(False, description="With `stage`: for all tasks for which nothing else is set.")
     percent: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = Field(
-        None, description="`stage`: for so many percent of those that nothing else is set for; three decimals"
+        None,
+        description="With `stage`: for this percentage of the tenants or tasks for which nothing else is set. At "
+        "most three decimals.",
     )
-    unit: Literal["tenant", "task"] = Field("tenant", description="`percent`: of whole tenants, or of single tasks")
-    plan: PlanName | None = Field(None, description="A plan that is stored, by its name")
-    document: str | None = Field(None, description="A plan, as YAML or JSON")
+    unit: Literal["tenant", "task"] = Field(
+        "tenant", description="With `percent`: whether whole tenants or single tasks are moved."
+    )
+    plan: PlanName | None = Field(None, description="Preview this stored plan.")
+    document: str | None = Field(None, description="Preview this plan, as YAML or JSON text.")
     hours: Hours = 24
 
     @model_validator(mode="after")

@@ -8,7 +8,12 @@ from typing import Final
 
 
 class RehearsalVerdict(StrEnum):
-    """What was found about one task, or about all tasks of a tenant."""
+    """Verdict on a task, or on all tasks of a tenant.
+
+    `ready`: nothing prevents a start on Temporal. `not_ready`: the task would fail, or no worker would take it.
+    `unknown`: this could not be determined. `left_out`: not checked, because there were too many. `no_data`: of a
+    tenant, no task was checked.
+    """
 
     READY = "ready"
     """Nothing speaks against its start on Temporal."""
@@ -23,7 +28,11 @@ class RehearsalVerdict(StrEnum):
 
 
 class Weight(StrEnum):
-    """What a reason does to the verdict."""
+    """How much a reason counts.
+
+    `problem`: the task would not run. `unknown`: this could not be determined. `warning`: the task would run, but
+    something is different.
+    """
 
     PROBLEM = "problem"
     UNKNOWN = "unknown"

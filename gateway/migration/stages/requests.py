@@ -13,7 +13,7 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Why = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=1000),
-    Field(description="The reason, for the record"),
+    Field(description="Reason, for the audit log."),
 ]
 Version = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
@@ -23,21 +23,29 @@ class Change(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     why: Why
-    based_on: Annotated[Version, Field(description="The version that this change is based on. 0: there was none")]
+    based_on: Annotated[
+        Version,
+        Field(
+            description="Version that the caller has seen; 0: there was none. If it has changed since, the request "
+            "is answered 409."
+        ),
+    ]
 
 
 class Insisting(Change):
     """A change that may be refused unless `force` is given."""
 
     force: bool = Field(
-        False, description="Change also an unknown tenant, and also if tasks would be stranded on Redis"
+        False,
+        description="Make the change even if the tenant is unknown, tasks would be stranded on Redis, or a "
+        "guardrail holds the tenant.",
     )
 
 
 class _Scoped(Change):
-    tenant_id: Name | None = None
-    project_id: Name | None = None
-    task_type: Name | None = None
+    tenant_id: Name | None = Field(None, description="Scope: this tenant.")
+    project_id: Name | None = Field(None, description="Scope: this project.")
+    task_type: Name | None = Field(None, description="Scope: this task type.")
 
     @property
     def scope(self) -> Scope:
@@ -58,7 +66,9 @@ class AnyScope(_Scoped):
     """For a tenant, a project, a task type, a combination of them, or (`everything`) the default."""
 
     everything: bool = Field(
-        False, description="The default, which applies where nothing else is set. An override applies to all"
+        False,
+        description="Change the default, which applies where nothing else is set. Of an override: it applies to "
+        "all tasks.",
     )
 
     @model_validator(mode="after")
@@ -69,43 +79,48 @@ class AnyScope(_Scoped):
 
 
 class SetStage(AnyScope, Insisting):
-    """Sets a stage in the flag."""
+    """Sets a stage in the flag. Give `everything`, or one or more of `tenant_id`, `project_id` and `task_type`."""
 
     stage: StageName
 
 
 class UnsetStage(OwnScope, Insisting):
-    """Removes the stage of a scope. It follows the next less specific one."""
+    """Removes the stage of a scope. The next less specific setting applies again."""
 
 
 class SetRollout(Insisting):
     """Moves a percentage of the default to a stage. A higher percentage keeps those already moved."""
 
     stage: StageName
-    percent: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False, description="Up to three decimals count")]
+    percent: Annotated[
+        float, Field(ge=0, le=100, allow_inf_nan=False, description="Percentage, with at most three decimals.")
+    ]
     unit: Literal["tenant", "task"] | None = Field(
-        None, description="Whether whole tenants or single tasks move. Left out: as before, and at first by tenant"
+        None,
+        description="Whether whole tenants or single tasks are moved. Default: as in the last rollout; `tenant` "
+        "in the first.",
     )
 
 
 class MoveTenants(Insisting):
-    """Sets stages of several tenants in one change. null removes a tenant's own stage."""
+    """Sets the stages of several tenants in one change. Null removes the tenant's own stage."""
 
     stages: dict[Name, StageName | None]
 
 
 class ImportFlags(Insisting):
-    """Replaces the whole stored flag data by this document."""
+    """Replaces the whole stored flag data."""
 
-    document: dict[str, Any] = Field(description="LaunchDarkly's flag data: `flags`, `segments`")
+    document: dict[str, Any] = Field(description="Flag data in LaunchDarkly's format, with `flags` and `segments`.")
 
 
 class SetOverride(AnyScope, Insisting):
-    """Sets an override: a stage that outranks the flag."""
+    """Sets an override: a stage that has precedence over the flag. Give `everything`, or one or more of `tenant_id`,
+    `project_id` and `task_type`."""
 
     stage: StageName
     minutes: Annotated[float, Field(gt=0, lt=60 * 24 * 3650, allow_inf_nan=False)] | None = Field(
-        None, description="How long it lasts, in minutes. Left out: until it is cleared"
+        None, description="Minutes until the override ends by itself. Default: it stays until it is cleared."
     )
 
 

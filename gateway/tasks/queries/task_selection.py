@@ -49,16 +49,25 @@ Many: Any = Field(default_factory=list, max_length=20)
 
 
 class Selection(BaseModel):
-    """Which tasks: those that have each of the properties that are given; of a list, one of its values."""
+    """Filters for tasks. A task matches if it has all given properties; of a list, one of its values."""
 
     model_config = ConfigDict(extra="forbid")
 
-    state: Annotated[list[State], Many]
-    status: Annotated[list[StatusWord], Many] = Field(description="Words for states; `cancelled` is `stopped`")
-    type: Annotated[list[Text], Many]
-    backend: Annotated[list[Text], Many]
-    stage: Annotated[list[Text], Many]
-    priority: Annotated[list[Annotated[int, Field(ge=1, le=5)]], Many]
+    state: Annotated[list[State], Many] = Field(description="One or more states. Default: all.")
+    status: Annotated[list[StatusWord], Many] = Field(
+        description="One or more statuses. `pending` means the states `waiting`, `starting` and `queued`; "
+        "`cancelled` means `stopped`; the others mean the state of the same name. Default: all."
+    )
+    type: Annotated[list[Text], Many] = Field(description="One or more task types. Default: all.")
+    backend: Annotated[list[Text], Many] = Field(
+        description="One or more backends: `redis`, `temporal`. Default: both, and tasks that have none yet."
+    )
+    stage: Annotated[list[Text], Many] = Field(
+        description="One or more migration stages under which the backend was chosen. Default: all."
+    )
+    priority: Annotated[list[Annotated[int, Field(ge=1, le=5)]], Many] = Field(
+        description="One or more priorities, from 1 (first) to 5 (last). Default: all."
+    )
     tenant_id: Text | None = None
     project_id: Text | None = None
     group_id: Text | None = None
@@ -69,8 +78,14 @@ class Selection(BaseModel):
     schedule_id: Text | None = None
     dag_run_id: Text | None = None
     worker_id: Text | None = None
-    held: Text | None = Field(None, description="Why it is held back")
-    error: Text | None = Field(None, description="Part of the error's text, whatever its case")
+    held: Text | None = Field(
+        None,
+        description="Only tasks that are held for exactly this reason, for example `quota:running` or "
+        "`paused:<pause id>`.",
+    )
+    error: Text | None = Field(
+        None, description="Only failed or stopped tasks whose error contains this text (case-insensitive)."
+    )
     created_after: Moment | None = None
     created_before: Moment | None = None
     finished_after: Moment | None = None

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from gateway.http.task_list import TaskListQuery
 from gateway.http.task_list_stream import StreamedSelection
-from gateway.submission.service import LABEL_KEY, LONGEST_LABEL, LONGEST_LABEL_KEY, TaskSubmission
+from gateway.submission.requests import LABEL_KEY, LONGEST_LABEL, LONGEST_LABEL_KEY, TaskSubmission
 
 
 @pytest.mark.parametrize("model", [TaskListQuery, StreamedSelection])

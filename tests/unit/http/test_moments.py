@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from gateway.dead_letters.filter import LetterFilter
 from gateway.http.schedules import Backfill
 from gateway.schedules.definition import ScheduleDefinition, Spec
-from gateway.submission.service import RunAt, TaskSubmission
+from gateway.submission.requests import RunAt, TaskSubmission
 from gateway.tasks.queries.task_selection import Selection
 
 TIMES = ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"]

@@ -15,7 +15,7 @@ from gateway.dags.run_request import Approve
 from gateway.http.unknown_fields import models_of, with_hints
 from gateway.operations.request import NewOperation
 from gateway.schedules.definition import ScheduleDefinition
-from gateway.submission.service import TaskSubmission
+from gateway.submission.requests import TaskSubmission
 
 
 def bodies() -> Iterator[tuple[str, type[BaseModel]]]:

@@ -35,7 +35,8 @@ export interface paths {
         put?: never;
         /**
          * Create Memory
-         * @description Store a memory and add it to its project's graph, in a task; both or neither.
+         * @description Store a memory and submit the task that adds it to the graph of its project. Either both happen, or
+         *     neither.
          */
         post: operations["create_memory"];
         delete?: never;
@@ -53,7 +54,7 @@ export interface paths {
         };
         /**
          * Get Task Stats
-         * @description Counts over the tasks that the caller may see.
+         * @description Count the tasks that the caller may see, by status, and compute their throughput and error rate.
          */
         get: operations["get_task_stats"];
         put?: never;
@@ -73,7 +74,8 @@ export interface paths {
         };
         /**
          * Get Queue Depth
-         * @description How many tasks were waiting or running, every three hours over the last day, oldest first.
+         * @description Return how many tasks were pending or running at nine points in the last 24 hours, three hours apart, oldest
+         *     first.
          */
         get: operations["get_queue_depth"];
         put?: never;
@@ -93,7 +95,7 @@ export interface paths {
         };
         /**
          * Get Status Breakdown
-         * @description Tasks created in the last 24 hours, by status.
+         * @description Count the tasks that were created in the last 24 hours, by status.
          */
         get: operations["get_status_breakdown"];
         put?: never;
@@ -113,7 +115,7 @@ export interface paths {
         };
         /**
          * List Recent Tasks
-         * @description Tasks, newest first.
+         * @description List the tasks that the caller may see, newest first.
          */
         get: operations["list_recent_tasks"];
         put?: never;
@@ -133,7 +135,7 @@ export interface paths {
         };
         /**
          * List Legacy Tasks
-         * @description Tasks, newest first, with the words of the first task API.
+         * @description List the tasks that the caller may see, newest first, in the format of the first task API.
          */
         get: operations["list_legacy_tasks"];
         put?: never;
@@ -153,7 +155,7 @@ export interface paths {
         };
         /**
          * Get Legacy Task
-         * @description One task. A task of a tenant that the caller does not belong to is not found.
+         * @description Return one task. A task of a tenant that the caller does not belong to is answered 404.
          */
         get: operations["get_legacy_task"];
         put?: never;
@@ -175,7 +177,7 @@ export interface paths {
         put?: never;
         /**
          * Retry Task
-         * @description Run a failed or stopped task again, on the backend that its tenant is on now.
+         * @description Run a failed or stopped task again, on the backend that its tenant uses now.
          */
         post: operations["retry_task"];
         delete?: never;
@@ -195,7 +197,7 @@ export interface paths {
         put?: never;
         /**
          * Stop Task
-         * @description Stop a task that waits or runs, wherever it does.
+         * @description Stop a task that is pending or running. Its status becomes `Failed`, with the error "Task stopped by user".
          */
         post: operations["stop_task"];
         delete?: never;
@@ -215,7 +217,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel Task
-         * @description The same as stop.
+         * @description Stop a task: another name of `POST /api/v1/tasks/{task_id}/stop`.
          */
         post: operations["cancel_task"];
         delete?: never;
@@ -233,10 +235,11 @@ export interface paths {
         };
         /**
          * Stream Task
-         * @description Follow a task to its end.
+         * @description Follow a task to its end as Server-Sent Events.
          *
-         *     Browsers' `EventSource` sends no key: without one the task id, which nobody can guess, is enough (a setting). A key
-         *     or session that is sent must be valid and its owner allowed to see the task.
+         *     Browsers' `EventSource` cannot send a key. Unless `TASKGATE_STREAM_WITHOUT_KEY` is false, the stream therefore needs
+         *     none: the task ID, which nobody can guess, is enough. If a key or session is sent, it must be valid, and its user
+         *     must be allowed to see the task.
          */
         get: operations["stream_task"];
         put?: never;
@@ -258,7 +261,7 @@ export interface paths {
         put?: never;
         /**
          * Submit Batch
-         * @description Submit many tasks in one transaction.
+         * @description Submit many tasks in one request and one transaction.
          */
         post: operations["submit_batch"];
         delete?: never;
@@ -276,13 +279,14 @@ export interface paths {
         };
         /**
          * List Tasks
-         * @description The caller's tasks that have each of the properties asked for, newest first.
+         * @description List the tasks that the caller may see and that match all given filters, newest first.
          */
         get: operations["list_tasks"];
         put?: never;
         /**
          * Submit Task
-         * @description Submit a task. A type that no worker knows is accepted too; its task fails, and the message names the type.
+         * @description Submit a task. An unknown task type is accepted, too: the task then fails, with an error that names the
+         *     type.
          */
         post: operations["submit_task"];
         delete?: never;
@@ -300,10 +304,10 @@ export interface paths {
         };
         /**
          * Stream Tasks
-         * @description Follow a list of tasks.
+         * @description Follow a list of tasks as Server-Sent Events.
          *
-         *     The first event says that it is open: it tells what changes from now on. Read the list then, also after a cut, and
-         *     nothing is missed.
+         *     The stream sends changes from its first event on. To miss none, read the list after the first event, and again after
+         *     each reconnect and each `missed` event.
          */
         get: operations["stream_tasks"];
         put?: never;
@@ -323,7 +327,7 @@ export interface paths {
         };
         /**
          * Get Task Links
-         * @description A task in the tracing system, and in Temporal's UI.
+         * @description Return links to a task in the tracing system and in Temporal's UI.
          */
         get: operations["get_task_links"];
         put?: never;
@@ -343,7 +347,8 @@ export interface paths {
         };
         /**
          * Get Task Payload
-         * @description What a task was given, redacted as payloads of dead letters are; of a large one the beginning.
+         * @description Return the payload of a task. Secrets are redacted; of a payload larger than 256 KiB only the beginning is
+         *     returned.
          */
         get: operations["get_task_payload"];
         put?: never;
@@ -363,7 +368,7 @@ export interface paths {
         };
         /**
          * Get Task
-         * @description Where a task was sent and how its runs ended.
+         * @description Return a task: where it was sent, why it waits, and how each of its runs ended.
          */
         get: operations["get_task"];
         put?: never;
@@ -383,13 +388,13 @@ export interface paths {
         };
         /**
          * List Operations
-         * @description Operations of the caller, and on tasks of its tenants.
+         * @description List the operations that the caller began, and those on tasks of its tenants only.
          */
         get: operations["list_operations"];
         put?: never;
         /**
          * Begin Operation
-         * @description Begin an operation; it runs in the background, and goes on when a gateway ends.
+         * @description Begin an operation. It runs in the background; if the gateway that runs it ends, another one continues it.
          */
         post: operations["begin_operation"];
         delete?: never;
@@ -407,7 +412,7 @@ export interface paths {
         };
         /**
          * Get Operation
-         * @description How far an operation has come.
+         * @description Return an operation and its progress.
          */
         get: operations["get_operation"];
         put?: never;
@@ -429,7 +434,7 @@ export interface paths {
         put?: never;
         /**
          * Abort Operation
-         * @description End an operation; what it has done stays done. One that is over stays as it is.
+         * @description End an operation. What it has done so far stays done; an operation that is over does not change.
          */
         post: operations["abort_operation"];
         delete?: never;
@@ -449,9 +454,10 @@ export interface paths {
         put?: never;
         /**
          * Set Run At
-         * @description Give a task that waits another time; 409 once it was handed to a backend or is over, and between its attempts.
+         * @description Change when a waiting task becomes due. The backend is chosen at that time.
          *
-         *     The backend is chosen when the task becomes due.
+         *     Status 409: a backend already has the task, it is over, or it waits to be repeated after a failure. Status 422: the
+         *     new time is after the task's deadline.
          */
         post: operations["set_run_at"];
         delete?: never;
@@ -469,13 +475,13 @@ export interface paths {
         };
         /**
          * List Schedules
-         * @description Schedules of the caller's tenants.
+         * @description List the schedules of the caller's tenants.
          */
         get: operations["list_schedules"];
         put?: never;
         /**
          * Create Schedule
-         * @description Create a schedule. Its action is checked as if it were submitted now, and again at each firing.
+         * @description Create a schedule. The rights to submit its action are checked now, and again at each firing.
          */
         post: operations["create_schedule"];
         delete?: never;
@@ -493,25 +499,25 @@ export interface paths {
         };
         /**
          * Get Schedule
-         * @description A schedule as it stands.
+         * @description Return a schedule.
          */
         get: operations["get_schedule"];
         /**
          * Replace Schedule
-         * @description Replace the whole definition; what is left out has its default.
+         * @description Replace the definition of a schedule. Fields that are left out get their defaults.
          */
         put: operations["replace_schedule"];
         post?: never;
         /**
          * Delete Schedule
-         * @description Delete a schedule and its history. Tasks that it has submitted stay.
+         * @description Delete a schedule and its history. The tasks that it has submitted stay.
          */
         delete: operations["delete_schedule"];
         options?: never;
         head?: never;
         /**
          * Patch Schedule
-         * @description Change parts of the definition: a JSON merge patch (RFC 7396), in which null means the default.
+         * @description Change parts of the definition: a JSON merge patch (RFC 7396). Null sets a field to its default.
          */
         patch: operations["patch_schedule"];
         trace?: never;
@@ -527,7 +533,7 @@ export interface paths {
         put?: never;
         /**
          * Pause Schedule
-         * @description Stop its clock; times that pass meanwhile are not made up for (`backfill` does that).
+         * @description Pause a schedule. Times that pass meanwhile do not fire later; use `backfill` for them.
          */
         post: operations["pause_schedule"];
         delete?: never;
@@ -547,7 +553,7 @@ export interface paths {
         put?: never;
         /**
          * Resume Schedule
-         * @description Resume a schedule.
+         * @description Resume a paused schedule.
          */
         post: operations["resume_schedule"];
         delete?: never;
@@ -567,7 +573,7 @@ export interface paths {
         put?: never;
         /**
          * Run Schedule
-         * @description Fire it now, also while it is paused; the answer says what became of it.
+         * @description Fire a schedule now, even if it is paused. The response is the result.
          */
         post: operations["run_schedule"];
         delete?: never;
@@ -587,7 +593,7 @@ export interface paths {
         put?: never;
         /**
          * Backfill Schedule
-         * @description Fire the times of a range in the past that came to nothing, or lie before the schedule was made.
+         * @description Fire the past times of a range that have no task yet, also times before the schedule was created.
          */
         post: operations["backfill_schedule"];
         delete?: never;
@@ -605,7 +611,7 @@ export interface paths {
         };
         /**
          * List Next Times
-         * @description When it fires next.
+         * @description List the next times of a schedule.
          */
         get: operations["list_next_times"];
         put?: never;
@@ -625,7 +631,7 @@ export interface paths {
         };
         /**
          * Get Schedule History
-         * @description What became of its times, the latest first.
+         * @description List the results of past times, latest first. For the next page, give the last `nominal_at` as `before`.
          */
         get: operations["get_schedule_history"];
         put?: never;
@@ -647,10 +653,11 @@ export interface paths {
         put?: never;
         /**
          * Rebuild Communities
-         * @description Rebuild communities. With `background=false` the answer waits for the end.
+         * @description Rebuild the communities of the graph, in a task. With `background=false`, the response waits for the end of the
+         *     task.
          *
-         *     A rebuild that fails or is stopped is answered 502, one that outlasts the longest wait 504; it then goes on, and
-         *     `task_url` shows how it ends.
+         *     Status 502: the rebuild failed or was stopped. Status 504: it takes longer than `TASKGATE_COMMUNITIES_WAIT_SECONDS`;
+         *     it continues, and `task_url` shows how it ends.
          */
         post: operations["rebuild_communities"];
         delete?: never;
@@ -670,7 +677,7 @@ export interface paths {
         put?: never;
         /**
          * Refresh Graph
-         * @description Put episodes through the graph again, in a task.
+         * @description Process episodes again and update the graph, in a task.
          */
         post: operations["refresh_graph"];
         delete?: never;
@@ -690,7 +697,8 @@ export interface paths {
         put?: never;
         /**
          * Deduplicate Entities
-         * @description Merge entities with near-identical names, in a task. A dry run only says which, at once and without a task.
+         * @description Merge entities whose names are nearly the same, in a task. A dry run returns them at once and creates no
+         *     task.
          */
         post: operations["deduplicate_entities"];
         delete?: never;
@@ -710,7 +718,8 @@ export interface paths {
         put?: never;
         /**
          * Optimize Graph
-         * @description Run several operations, each in a task of its own; all tasks are accepted, or none. A dry run creates no task.
+         * @description Run several maintenance operations, each in its own task. Either all tasks are accepted, or none. A dry run
+         *     creates no task.
          */
         post: operations["optimize_graph"];
         delete?: never;
@@ -728,8 +737,10 @@ export interface paths {
         };
         /**
          * Get Overview
-         * @description Tasks by backend and stage, their waits, and what needs attention: of the caller's tenants, for administrators of
-         *     all, and of engines, workers, guardrails and plans.
+         * @description Return the number of tasks by backend and state, their waiting times, and what needs attention.
+         *
+         *     Callers see their own tenants. Administrators see all tenants, and problems of backends, workers, guardrails and
+         *     plans.
          */
         get: operations["get_overview"];
         put?: never;
@@ -749,7 +760,7 @@ export interface paths {
         };
         /**
          * List Workers
-         * @description The workers, and how many of their slots are in use. For administrators.
+         * @description List worker processes, and how many of their slots are in use. For administrators.
          */
         get: operations["list_workers"];
         put?: never;
@@ -769,7 +780,7 @@ export interface paths {
         };
         /**
          * Get Worker
-         * @description One process and the tasks that it runs. For administrators.
+         * @description Return one process and the tasks that it runs. For administrators.
          */
         get: operations["get_worker"];
         put?: never;
@@ -791,9 +802,10 @@ export interface paths {
         put?: never;
         /**
          * Drain Worker
-         * @description Have one worker take no more tasks, finish what it runs as after SIGTERM, and end; it is not replaced.
+         * @description Drain a worker: it takes no more tasks, finishes those that it runs, and ends. It is not replaced. For
+         *     administrators.
          *
-         *     It learns of that within three seconds. One that drains already keeps its first mark. For administrators.
+         *     The worker notices this within three seconds. If it is already being drained, the first request stays in force.
          */
         post: operations["drain_worker"];
         delete?: never;
@@ -811,7 +823,8 @@ export interface paths {
         };
         /**
          * Get Scale
-         * @description Backlog, oldest waiting task, running, slots and rates, per pool, tier and backend. For administrators.
+         * @description Return the signals for autoscaling: backlog, oldest waiting task, running tasks, slots and rates, by pool,
+         *     tier and backend. For administrators.
          */
         get: operations["get_scale"];
         put?: never;
@@ -831,7 +844,8 @@ export interface paths {
         };
         /**
          * List Dead Letters
-         * @description Dead letters of the caller's tenants, newest first. Payloads whose tenant is unknown: administrators only.
+         * @description List the dead letters of the caller's tenants, newest first. Payloads whose tenant is unknown are visible only
+         *     to administrators.
          */
         get: operations["list_dead_letters"];
         put?: never;
@@ -851,7 +865,7 @@ export interface paths {
         };
         /**
          * Group Dead Letters
-         * @description The same by kind, reason and type of the error, the group of the newest one first.
+         * @description Count dead letters by kind, reason and type of the error. The filters are those of the list.
          */
         get: operations["group_dead_letters"];
         put?: never;
@@ -873,8 +887,10 @@ export interface paths {
         put?: never;
         /**
          * Redrive Dead Letters
-         * @description Redrive what matches, as an operation (`/gateway/v1/operations`: progress, abort). 409 when the asked backend is
-         *     not allowed for any of them.
+         * @description Redrive the dead letters that match the filter, as an operation. `/gateway/v1/operations` shows its progress and
+         *     can abort it.
+         *
+         *     Status 409: the requested backend is not allowed for any of them.
          */
         post: operations["redrive_dead_letters"];
         delete?: never;
@@ -894,7 +910,7 @@ export interface paths {
         put?: never;
         /**
          * Dismiss Dead Letters
-         * @description Dismiss what matches, a step at a time.
+         * @description Dismiss one page of the dead letters that match the filter. Repeat with `next_cursor` until it is null.
          */
         post: operations["dismiss_dead_letters"];
         delete?: never;
@@ -914,7 +930,7 @@ export interface paths {
         put?: never;
         /**
          * Purge Dead Letters
-         * @description Delete what matches, a step at a time. The tasks and their rows in `task_logs` stay.
+         * @description Delete one page of the dead letters that match the filter. The tasks and their rows in `task_logs` stay.
          */
         post: operations["purge_dead_letters"];
         delete?: never;
@@ -932,14 +948,14 @@ export interface paths {
         };
         /**
          * Get Dead Letter
-         * @description One dead letter: every attempt with its error and stack, and the payload, redacted.
+         * @description Return a dead letter: each attempt with its error, and the payload, redacted.
          */
         get: operations["get_dead_letter"];
         put?: never;
         post?: never;
         /**
          * Purge Dead Letter
-         * @description Delete the dead letter. The task and its row in `task_logs` stay.
+         * @description Delete a dead letter. The task and its row in `task_logs` stay.
          */
         delete: operations["purge_dead_letter"];
         options?: never;
@@ -958,7 +974,8 @@ export interface paths {
         put?: never;
         /**
          * Redrive Dead Letter
-         * @description Run it again, perhaps with an edited payload. Of two redrives at once one has an effect, the other is 409.
+         * @description Run the task of a dead letter again, optionally with an edited payload. If two redrives come at once, one of
+         *     them is answered 409.
          */
         post: operations["redrive_dead_letter"];
         delete?: never;
@@ -978,7 +995,7 @@ export interface paths {
         put?: never;
         /**
          * Dismiss Dead Letter
-         * @description It needs nothing any more; it is still found with `state=dismissed`.
+         * @description Mark a dead letter as handled. The list returns it with `state=dismissed`.
          */
         post: operations["dismiss_dead_letter"];
         delete?: never;
@@ -996,9 +1013,9 @@ export interface paths {
         };
         /**
          * Get Drain
-         * @description What is left for Redis, of a tenant or of everybody, and the verdict. For administrators.
+         * @description Return what is left on Redis, of one tenant or of all, and whether Redis may be switched off. For administrators.
          *
-         *     PostgreSQL and Redis are read for themselves; a reading serves whoever asks for a moment.
+         *     PostgreSQL and Redis are read independently. Requests at about the same time share one reading.
          */
         get: operations["get_drain"];
         put?: never;
@@ -1018,7 +1035,8 @@ export interface paths {
         };
         /**
          * Stream Drain
-         * @description Follow a drain. It goes on when nothing is left: something may come again. For administrators.
+         * @description Follow a drain as Server-Sent Events. The stream stays open when nothing is left, because new tasks may come.
+         *     For administrators.
          */
         get: operations["stream_drain"];
         put?: never;
@@ -1038,7 +1056,7 @@ export interface paths {
         };
         /**
          * Get Dag Schema
-         * @description The JSON Schema of a definition.
+         * @description Return the JSON Schema of DAG definitions.
          */
         get: operations["get_dag_schema"];
         put?: never;
@@ -1060,7 +1078,7 @@ export interface paths {
         put?: never;
         /**
          * Validate Dag
-         * @description Say everything that is wrong with a definition (YAML or JSON), with the place of each fault.
+         * @description Check a definition (YAML or JSON), and report all errors with their places. Nothing is stored.
          */
         post: operations["validate_dag"];
         delete?: never;
@@ -1078,7 +1096,7 @@ export interface paths {
         };
         /**
          * List Dags
-         * @description The DAGs of a tenant, and the built-in ones.
+         * @description List the DAGs of a tenant, and the built-in ones.
          */
         get: operations["list_dags"];
         put?: never;
@@ -1098,20 +1116,22 @@ export interface paths {
         };
         /**
          * Get Dag
-         * @description One version of a DAG.
+         * @description Return one version of a DAG.
          */
         get: operations["get_dag"];
         /**
          * Apply Dag
-         * @description Make a definition (YAML or JSON) the version that new runs use; runs under way keep theirs.
+         * @description Store a definition (YAML or JSON) as a new version, which new runs then use. Runs that have started keep their
+         *     version.
          *
-         *     The same definition again makes no new version. 409 `dag_changed`: another version is in use than `base`.
+         *     If the definition has not changed, no new version is created. Status 409 `dag_changed`: the version in use is not
+         *     `base`.
          */
         put: operations["apply_dag"];
         post?: never;
         /**
          * Retire Dag
-         * @description Take a DAG out. Its versions and runs stay; a new version or a rollback brings it back.
+         * @description Retire a DAG: no new runs can start. Its versions and runs stay; a new version or a rollback brings it back.
          */
         delete: operations["retire_dag"];
         options?: never;
@@ -1128,7 +1148,7 @@ export interface paths {
         };
         /**
          * List Dag Versions
-         * @description The latest 200 versions, newest first.
+         * @description List the newest 200 versions of a DAG, newest first.
          */
         get: operations["list_dag_versions"];
         put?: never;
@@ -1148,7 +1168,7 @@ export interface paths {
         };
         /**
          * Compare Dag Versions
-         * @description What changed between two versions.
+         * @description Return the differences between two versions of a DAG.
          */
         get: operations["compare_dag_versions"];
         put?: never;
@@ -1170,7 +1190,7 @@ export interface paths {
         put?: never;
         /**
          * Roll Back Dag
-         * @description Make an earlier version the one that new runs use.
+         * @description Make an earlier version of a DAG the one that new runs use.
          */
         post: operations["roll_back_dag"];
         delete?: never;
@@ -1188,7 +1208,7 @@ export interface paths {
         };
         /**
          * Stream Run
-         * @description Follow a run to its end.
+         * @description Follow a DAG run to its end as Server-Sent Events.
          */
         get: operations["stream_run"];
         put?: never;
@@ -1208,13 +1228,13 @@ export interface paths {
         };
         /**
          * List Runs
-         * @description Runs, newest first.
+         * @description List DAG runs that the caller may see, newest first.
          */
         get: operations["list_runs"];
         put?: never;
         /**
          * Start Run
-         * @description Start a run. 409: the tenant's tasks go to a backend that cannot run DAGs.
+         * @description Start a DAG run. Status 409: the tenant's tasks go to a backend that cannot run DAGs.
          */
         post: operations["start_run"];
         delete?: never;
@@ -1234,7 +1254,7 @@ export interface paths {
         put?: never;
         /**
          * Preview Run
-         * @description Everything that starting a run checks, without starting it.
+         * @description Make all checks that starting a run makes, without starting it.
          */
         post: operations["preview_run"];
         delete?: never;
@@ -1252,7 +1272,7 @@ export interface paths {
         };
         /**
          * Get Run
-         * @description The state of a run: nodes, edges, what chose its branches, attempts, times.
+         * @description Return the state of a run: nodes, edges, values of conditions, attempts and times.
          */
         get: operations["get_run"];
         put?: never;
@@ -1274,7 +1294,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel Run
-         * @description Stop a run and all its open nodes.
+         * @description Cancel a run and all its nodes that are not over.
          */
         post: operations["cancel_run"];
         delete?: never;
@@ -1294,7 +1314,7 @@ export interface paths {
         put?: never;
         /**
          * Retry Run
-         * @description Continue a failed or cancelled run; completed nodes keep their results.
+         * @description Continue a failed or cancelled run with the same version. Completed nodes keep their results.
          */
         post: operations["retry_run"];
         delete?: never;
@@ -1314,7 +1334,8 @@ export interface paths {
         put?: never;
         /**
          * Approve Node
-         * @description Approve or reject. 409: somebody answered already, or nothing waits.
+         * @description Answer an approval: approve or reject. Status 409: it was answered before, or the node does not wait for an
+         *     approval.
          */
         post: operations["approve_node"];
         delete?: never;
@@ -1334,7 +1355,7 @@ export interface paths {
         put?: never;
         /**
          * Skip Node
-         * @description Have a node count as done without a result. In a failed run, `retry` goes on from there.
+         * @description Skip a node: it counts as done, without a result. In a failed run, `retry` then continues after it.
          */
         post: operations["skip_node"];
         delete?: never;
@@ -1354,7 +1375,7 @@ export interface paths {
         put?: never;
         /**
          * Send Run Signal
-         * @description Send a signal; its payload, any JSON, is the result of the node that waits for it.
+         * @description Send a signal to a run. The body (any JSON) becomes the result of the node that waits for the signal.
          */
         post: operations["send_run_signal"];
         delete?: never;
@@ -1372,7 +1393,7 @@ export interface paths {
         };
         /**
          * Get Node Result
-         * @description The result of a node, of any size.
+         * @description Return the full result of a node, an item, or a whole fan-out.
          */
         get: operations["get_node_result"];
         put?: never;
@@ -1392,7 +1413,7 @@ export interface paths {
         };
         /**
          * List Callbacks
-         * @description Callbacks of the caller's tenants, newest first. `state=dead` are those that were given up.
+         * @description List the callbacks of the caller's tenants, newest first. `state=dead` returns those that were given up.
          */
         get: operations["list_callbacks"];
         put?: never;
@@ -1414,7 +1435,8 @@ export interface paths {
         put?: never;
         /**
          * Resend Callbacks
-         * @description Send again what was given up; ask until `resent` is 0, with the `given_up_before` of the first answer.
+         * @description Send callbacks that were given up again, one page at a time. Repeat with the `given_up_before` of the first
+         *     response until `resent` is 0.
          */
         post: operations["resend_callbacks"];
         delete?: never;
@@ -1432,7 +1454,7 @@ export interface paths {
         };
         /**
          * Get Callback
-         * @description One callback with the body that is sent.
+         * @description Return a callback and the body that is sent.
          */
         get: operations["get_callback"];
         put?: never;
@@ -1454,7 +1476,7 @@ export interface paths {
         put?: never;
         /**
          * Resend Callback
-         * @description Send one again that was given up or delivered, under the same `webhook-id`.
+         * @description Send a callback again that was delivered or given up, with the same `webhook-id`.
          */
         post: operations["resend_callback"];
         delete?: never;
@@ -1472,13 +1494,13 @@ export interface paths {
         };
         /**
          * List Webhook Secrets
-         * @description The tenant's valid secrets, without the secrets themselves.
+         * @description List the valid secrets of a tenant, without their values.
          */
         get: operations["list_webhook_secrets"];
         put?: never;
         /**
          * Rotate Webhook Secret
-         * @description A new secret for the tenant's callbacks. Until the overlap is over they carry a signature by each of the two.
+         * @description Create a new secret for the callbacks of a tenant. During the overlap, callbacks are signed with both secrets.
          */
         post: operations["rotate_webhook_secret"];
         delete?: never;
@@ -1496,7 +1518,7 @@ export interface paths {
         };
         /**
          * List Tenants
-         * @description The caller's tenants; all of them for an administrator.
+         * @description List the caller's tenants. Administrators get all tenants.
          */
         get: operations["list_tenants"];
         put?: never;
@@ -1516,14 +1538,14 @@ export interface paths {
         };
         /**
          * Get Tenant
-         * @description One tenant, with its quotas and what is used of them, its pauses, and its unfinished tasks.
+         * @description Return a tenant: its quotas and their use, its pauses, and its unfinished tasks.
          */
         get: operations["get_tenant"];
         /**
          * Change Tenant
-         * @description Change the tier or the weight. Work that waits in Temporal moves to the queues of the new tier; what runs stays.
+         * @description Change the tier or the weight of a tenant. For administrators.
          *
-         *     For administrators.
+         *     Tasks that wait on Temporal move to the queues of the new tier. Running tasks stay where they are.
          */
         put: operations["change_tenant"];
         post?: never;
@@ -1542,18 +1564,18 @@ export interface paths {
         };
         /**
          * List Quotas
-         * @description The quotas of a tenant and its projects, and what is used of them.
+         * @description List the quotas of a tenant and its projects, and how much of them is used.
          */
         get: operations["list_quotas"];
         /**
          * Set Quota
-         * @description Replace a quota. One below what is queued or runs already is taken; nothing is dropped. For administrators.
+         * @description Replace a quota. It may be below the present use: nothing is dropped then. For administrators.
          */
         put: operations["set_quota"];
         post?: never;
         /**
          * Clear Quota
-         * @description Take a quota away; what waits for a slot goes on. For administrators.
+         * @description Remove a quota. Tasks that it holds are started. For administrators.
          */
         delete: operations["clear_quota"];
         options?: never;
@@ -1570,13 +1592,13 @@ export interface paths {
         };
         /**
          * List Pauses
-         * @description Pauses of the caller's tenants, and those of everybody's tasks.
+         * @description List the pauses of the caller's tenants, and those that name no tenant.
          */
         get: operations["list_pauses"];
         put?: never;
         /**
          * Add Pause
-         * @description Accept such tasks and start none; what runs goes on. For administrators.
+         * @description Pause tasks: matching tasks are accepted, but not started. Running tasks go on. For administrators.
          */
         post: operations["add_pause"];
         delete?: never;
@@ -1597,7 +1619,7 @@ export interface paths {
         post?: never;
         /**
          * Remove Pause
-         * @description Resume: what waited starts, as far as no other pause holds it. For administrators.
+         * @description End a pause. The tasks that it holds start, unless another pause or a quota holds them. For administrators.
          */
         delete: operations["remove_pause"];
         options?: never;
@@ -1614,15 +1636,15 @@ export interface paths {
         };
         /**
          * List Keys
-         * @description The keys that the caller manages: those of its tenants and its own; all of them for an administrator.
+         * @description List the keys that the caller manages: those of its tenants and its own. Administrators manage all keys.
          */
         get: operations["list_keys"];
         put?: never;
         /**
          * Create Key
-         * @description Make a key. The answer is the only one that shows it.
+         * @description Create a key. This response is the only one that shows it.
          *
-         *     For administrators; for owners and admins of a tenant or project, keys of their own for that.
+         *     Administrators may create any key. Owners and admins of a tenant or project may create keys of their own for it.
          */
         post: operations["create_key"];
         delete?: never;
@@ -1640,14 +1662,14 @@ export interface paths {
         };
         /**
          * Get Key
-         * @description One key, from where it was used last, and which one follows it.
+         * @description Return a key: its state, its last use, and the key that replaces it.
          */
         get: operations["get_key"];
         put?: never;
         post?: never;
         /**
          * Revoke Key
-         * @description Revoke a key: requests with it are refused at once, its streams end within two seconds, at every gateway.
+         * @description Revoke a key. All gateways refuse it at once, and its open streams end within two seconds.
          */
         delete: operations["revoke_key"];
         options?: never;
@@ -1666,7 +1688,8 @@ export interface paths {
         put?: never;
         /**
          * Rotate Key
-         * @description Make a key that follows this one, which stays valid for a while. The answer is the only one that shows it.
+         * @description Create a key that replaces this one. This one stays valid during the overlap. This response is the only one
+         *     that shows the new key.
          */
         post: operations["rotate_key"];
         delete?: never;
@@ -1684,18 +1707,19 @@ export interface paths {
         };
         /**
          * Get Session
-         * @description Who the caller is and what it may do, with a session or with a key.
+         * @description Return who the caller is and what it may do. Works with a session and with a key.
          */
         get: operations["get_session"];
         put?: never;
         /**
          * Sign In
-         * @description Exchange a key for a session: the answer sets its cookie, which counts for pages of this origin alone.
+         * @description Exchange an API key for a console session. The response sets a cookie, which is valid for pages of this origin
+         *     only.
          */
         post: operations["sign_in"];
         /**
          * Sign Out
-         * @description End the session: its cookie is worth nothing from now on, its streams end within two seconds.
+         * @description End the session. Its cookie becomes invalid at once, and its open streams end within two seconds.
          */
         delete: operations["sign_out"];
         options?: never;
@@ -1712,7 +1736,7 @@ export interface paths {
         };
         /**
          * List Audit Entries
-         * @description Every change on record, newest first. For administrators.
+         * @description List the entries of the audit log, newest first. For administrators.
          */
         get: operations["list_audit_entries"];
         put?: never;
@@ -1732,7 +1756,7 @@ export interface paths {
         };
         /**
          * List Audit Events
-         * @description The same for export: CloudEvents with OCSF API Activity, in the order of the record. For administrators.
+         * @description Export the audit log as CloudEvents with OCSF API Activity, oldest first. For administrators.
          */
         get: operations["list_audit_events"];
         put?: never;
@@ -1752,10 +1776,10 @@ export interface paths {
         };
         /**
          * Stream News
-         * @description Follow changes of what is not tasks: which kind of thing, and whose; nothing of what it is.
+         * @description Follow which kinds of resources change, and whose, as Server-Sent Events. Changes of tasks are not reported.
          *
-         *     The first event says that it is open: it tells what changes from now on. Read then what is shown, also after a cut,
-         *     and nothing is missed.
+         *     The stream reports changes from its first event on. To miss none, read the resources after the first event, and
+         *     again after each reconnect and each `missed` event.
          */
         get: operations["stream_news"];
         put?: never;
@@ -1775,18 +1799,19 @@ export interface paths {
         };
         /**
          * Get Stages
-         * @description Stages, overrides, stranded tasks, and the version for `based_on`. All these endpoints are for administrators.
+         * @description Return the stages, the overrides, stranded tenants, and the version for `based_on`. For administrators, as is
+         *     every operation under `/migration/stages`.
          */
         get: operations["get_stages"];
         /**
          * Set Stage
-         * @description Set the stage of a tenant, a project, a task type, a combination of them, or the default.
+         * @description Set the stage of a tenant, a project, a task type, a combination of these, or the default.
          */
         put: operations["set_stage"];
         post?: never;
         /**
          * Unset Stage
-         * @description Remove the stage of a scope. It follows the next less specific one again.
+         * @description Remove the stage of a scope. The next less specific setting applies again.
          */
         delete: operations["unset_stage"];
         options?: never;
@@ -1804,7 +1829,8 @@ export interface paths {
         get?: never;
         /**
          * Roll Out
-         * @description Move a percentage of the default to a stage, by tenant or by task. A higher one keeps those already moved.
+         * @description Move a percentage of the tenants or tasks that have no setting of their own to a stage. A higher percentage
+         *     keeps those already moved.
          */
         put: operations["roll_out"];
         post?: never;
@@ -1823,7 +1849,7 @@ export interface paths {
         };
         /**
          * List Changes
-         * @description The newest changes of the flag and of overrides, with who made them and why.
+         * @description List the newest changes of the flag and of overrides, with who made them and why.
          */
         get: operations["list_changes"];
         put?: never;
@@ -1843,12 +1869,12 @@ export interface paths {
         };
         /**
          * Export Flags
-         * @description The whole stored flag data, for a backup or for an import elsewhere.
+         * @description Export the whole stored flag data, for a backup or for an import elsewhere.
          */
         get: operations["export_flags"];
         /**
          * Import Flags
-         * @description Replace the whole stored flag data. This also works when the stored data is not valid.
+         * @description Replace the whole stored flag data. This also works if the stored data is not valid.
          */
         put: operations["import_flags"];
         post?: never;
@@ -1868,7 +1894,7 @@ export interface paths {
         get?: never;
         /**
          * Set Override
-         * @description Set an override. It is in force in every gateway at once.
+         * @description Set an override. All gateways use it at once.
          */
         put: operations["set_override"];
         post?: never;
@@ -1891,7 +1917,7 @@ export interface paths {
         };
         /**
          * Stream Stages
-         * @description Follow what is in force on this gateway: flag, overrides, and what routing complains of.
+         * @description Follow the stages that this gateway uses, as Server-Sent Events: flag, overrides, and problems with them.
          */
         get: operations["stream_stages"];
         put?: never;
@@ -1911,7 +1937,8 @@ export interface paths {
         };
         /**
          * List Legacy Use
-         * @description Whom `TASKGATE_ENFORCE_LEGACY_ROLES` would stop, and from what. For administrators.
+         * @description List the requests on legacy endpoints that `TASKGATE_ENFORCE_LEGACY_ROLES` would refuse, by key. For
+         *     administrators.
          */
         get: operations["list_legacy_use"];
         put?: never;
@@ -1931,7 +1958,9 @@ export interface paths {
         };
         /**
          * Get Why
-         * @description Each start of a task: what decided, and who had set it. Tenants see their own tasks, without names.
+         * @description Explain each start of a task: which setting decided, and how it was changed.
+         *
+         *     Callers see their own tasks. Names of people and evidence are visible only to administrators.
          */
         get: operations["get_why"];
         put?: never;
@@ -1951,7 +1980,7 @@ export interface paths {
         };
         /**
          * List Flips
-         * @description Changes of routing, newest first, with what ran under each. For administrators.
+         * @description List changes of routing, newest first, with the tasks that ran under each. For administrators.
          */
         get: operations["list_flips"];
         put?: never;
@@ -1971,7 +2000,7 @@ export interface paths {
         };
         /**
          * Verify Ledger
-         * @description Look at every entry: its hash, its place in the chain. For administrators.
+         * @description Verify every entry of the ledger: its hash and its place in the chain. For administrators.
          */
         get: operations["verify_ledger"];
         put?: never;
@@ -1991,7 +2020,9 @@ export interface paths {
         };
         /**
          * Get Parity
-         * @description Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise.
+         * @description Compare how a tenant's tasks do on Temporal with how they did on Redis before, by task type.
+         *
+         *     Figures of other tenants are visible only to administrators.
          */
         get: operations["get_parity"];
         put?: never;
@@ -2011,7 +2042,8 @@ export interface paths {
         };
         /**
          * Stream Parity
-         * @description Follow a tenant's parity since its last move: what ends is in it within five seconds.
+         * @description Follow a tenant's parity since its last move, as Server-Sent Events. A task that ended is counted within five
+         *     seconds.
          */
         get: operations["stream_parity"];
         put?: never;
@@ -2033,9 +2065,9 @@ export interface paths {
         put?: never;
         /**
          * Ask Parity Gate
-         * @description Compare durations before and since the last move, once. The first who asks fixes the number of tasks.
+         * @description Compare durations before and since the last move, once. The first request fixes the number of tasks.
          *
-         *     Needs SciPy where the gateway runs (`taskgate[parity]`). For administrators.
+         *     Needs SciPy on the gateway (`taskgate[parity]`). For administrators.
          */
         post: operations["ask_parity_gate"];
         delete?: never;
@@ -2053,7 +2085,8 @@ export interface paths {
         };
         /**
          * Get Rampdown
-         * @description What of a tenant's tasks moves, and what stays and why. Nothing is changed. For administrators.
+         * @description Return which unfinished tasks of a tenant move to the other backend, and which stay and why. Changes nothing.
+         *     For administrators.
          */
         get: operations["get_rampdown"];
         put?: never;
@@ -2073,7 +2106,8 @@ export interface paths {
         };
         /**
          * Get Guardrails
-         * @description The state and the settings of guardrails. All these endpoints are for administrators.
+         * @description Return the state and the settings of guardrails. For administrators, as is every operation under
+         *     `/migration/guardrails`.
          */
         get: operations["get_guardrails"];
         /**
@@ -2119,7 +2153,7 @@ export interface paths {
         put?: never;
         /**
          * Unfreeze Guardrails
-         * @description End the freeze: all guardrails act again. Evidence from before no longer counts.
+         * @description End the freeze: all guardrails act again. Earlier evidence no longer counts.
          */
         post: operations["unfreeze_guardrails"];
         delete?: never;
@@ -2137,7 +2171,7 @@ export interface paths {
         };
         /**
          * List Guardrail Events
-         * @description What guardrails did and on which evidence, and how people changed them.
+         * @description List what guardrails did and on which evidence, and how people changed them, newest first.
          */
         get: operations["list_guardrail_events"];
         put?: never;
@@ -2157,7 +2191,7 @@ export interface paths {
         };
         /**
          * Get Rehearsals
-         * @description Whether the tasks of tenants at `dualwrite` or `shadow` could run on Temporal. For administrators.
+         * @description Return whether the tasks of tenants at `dualwrite` or `shadow` could run on Temporal. For administrators.
          */
         get: operations["get_rehearsals"];
         put?: never;
@@ -2177,7 +2211,7 @@ export interface paths {
         };
         /**
          * Get Rehearsed Tasks
-         * @description The newest verdicts about single tasks; a hundred of each kind are kept. For administrators.
+         * @description List the newest results for single tasks. The newest hundred of each kind are kept. For administrators.
          */
         get: operations["get_rehearsed_tasks"];
         put?: never;
@@ -2197,7 +2231,7 @@ export interface paths {
         };
         /**
          * Get Probes
-         * @description The newest probes of a tenant that have ended, 500 at most, each beside its task. For administrators.
+         * @description List the newest probes of a tenant that have ended, at most 500, each with its task. For administrators.
          */
         get: operations["get_probes"];
         put?: never;
@@ -2217,7 +2251,7 @@ export interface paths {
         };
         /**
          * List Plans
-         * @description The newest 200 plans. For administrators, as all here.
+         * @description List the newest 200 plans. For administrators, as is every operation under `/migration/plans`.
          */
         get: operations["list_plans"];
         put?: never;
@@ -2237,7 +2271,7 @@ export interface paths {
         };
         /**
          * Get Plan Schema
-         * @description The JSON Schema of a plan.
+         * @description Return the JSON Schema of plans.
          */
         get: operations["get_plan_schema"];
         put?: never;
@@ -2259,7 +2293,7 @@ export interface paths {
         put?: never;
         /**
          * Validate Plan
-         * @description Say everything that is wrong with a plan (YAML or JSON), and whom its waves would move.
+         * @description Check a plan (YAML or JSON): report all errors with their places, and the tenants that each wave would move.
          */
         post: operations["validate_plan"];
         delete?: never;
@@ -2277,12 +2311,12 @@ export interface paths {
         };
         /**
          * Get Plan
-         * @description One plan, with its newest 50 steps.
+         * @description Return a plan with its newest 50 steps.
          */
         get: operations["get_plan"];
         /**
          * Put Plan
-         * @description Write a draft (YAML or JSON), or replace one; it is started by an act of its own.
+         * @description Create or replace a draft (YAML or JSON). The plan is not started.
          */
         put: operations["put_plan"];
         post?: never;
@@ -2303,7 +2337,7 @@ export interface paths {
         put?: never;
         /**
          * Act On Plan
-         * @description Start, pause, resume, approve, skip, abort or roll back.
+         * @description Start, pause, resume, approve, skip, abort or roll back a plan.
          */
         post: operations["act_on_plan"];
         delete?: never;
@@ -2323,7 +2357,8 @@ export interface paths {
         put?: never;
         /**
          * Preview Stages
-         * @description Say what a change of stages would have done to the tasks of the last hours. For administrators.
+         * @description Return what a change of stages would have done to the tasks of the last hours. Changes nothing. For
+         *     administrators.
          */
         post: operations["preview_stages"];
         delete?: never;
@@ -2343,7 +2378,8 @@ export interface paths {
         put?: never;
         /**
          * Dry Run Plan
-         * @description A preview of each wave of a plan (YAML or JSON); of one with faults, all of them (422). For administrators.
+         * @description Return a preview of each wave of a plan (YAML or JSON). A plan with errors is answered 422, with all of them.
+         *     For administrators.
          */
         post: operations["dry_run_plan"];
         delete?: never;
@@ -2361,7 +2397,7 @@ export interface paths {
         };
         /**
          * Get Health
-         * @description The process is alive; nothing else is looked at.
+         * @description Return 200 while the process is alive. Nothing else is checked.
          */
         get: operations["get_health"];
         put?: never;
@@ -2381,7 +2417,8 @@ export interface paths {
         };
         /**
          * Get Startup
-         * @description Whether the process has started. Once it has, that stays so, whatever is away later. It needs no key.
+         * @description Return whether the process has started. Once it has, the answer does not change, even if a server is
+         *     unavailable later. Needs no key.
          */
         get: operations["get_startup"];
         put?: never;
@@ -2401,9 +2438,9 @@ export interface paths {
         };
         /**
          * Get Readiness
-         * @description Whether the gateway can do its work, part by part. 503 if the database is away, and before the gateway ends.
+         * @description Return whether the gateway can do its work, and the state of each server that it depends on. Needs no key.
          *
-         *     It needs no key. With an administrator's, `problems` names tenants, types of tasks that wait in vain, and causes.
+         *     With an administrator's key, `problems` also names the tenants and task types that are concerned, and the causes.
          */
         get: operations["get_readiness"];
         put?: never;
@@ -2435,38 +2472,41 @@ export interface components {
         };
         /**
          * Act
-         * @description What a person does to a plan.
+         * @description What to do with the plan.
          * @enum {string}
          */
         Act: "start" | "pause" | "resume" | "skip" | "approve" | "abort" | "rollback";
         /**
          * ActOnPlan
-         * @description Something done to a plan, with the reason.
+         * @description An action on a plan.
          */
         ActOnPlan: {
             act: components["schemas"]["Act"];
             /**
              * Why
-             * @description The reason, for the record
+             * @description Reason, for the audit log.
              */
             why: string;
             /**
              * Tenant Id
-             * @description `skip`: this tenant; left out: the rest of the present wave
+             * @description Only for `skip`: the tenant to skip. Default: the rest of the present wave.
              */
             tenant_id?: string | null;
             /**
              * Wave
-             * @description `skip`, `approve` (which needs it): refused when this is not the present wave
+             * @description Number of the wave that is meant; the request is refused if it is not the present one. Required for `approve`, optional for `skip`.
              */
             wave?: number | null;
         };
         /**
          * Approve
-         * @description An answer to an approval; the first one counts.
+         * @description An answer to an approval. Only the first answer counts.
          */
         Approve: {
-            /** Approved */
+            /**
+             * Approved
+             * @description `true`: approve; `false`: reject, and the node fails.
+             */
             approved: boolean;
             /** Comment */
             comment?: string | null;
@@ -2476,9 +2516,15 @@ export interface components {
          * @description One run of a task's handler.
          */
         Attempt: {
-            /** Attempt */
+            /**
+             * Attempt
+             * @description Number of the attempt.
+             */
             attempt: number;
-            /** Epoch */
+            /**
+             * Epoch
+             * @description Number of the start on a backend that the attempt belongs to.
+             */
             epoch: number;
             /** Backend */
             backend: string;
@@ -2491,19 +2537,22 @@ export interface components {
             started_at: string;
             /** Ended At */
             ended_at: string | null;
-            /** Outcome */
+            /**
+             * Outcome
+             * @description How the attempt ended. `lost`: its worker was lost. Null while it runs.
+             */
             outcome: ("completed" | "failed" | "stopped" | "lost") | null;
             /** Error */
             error: string | null;
             /**
              * Error Type
-             * @description Name of the exception class
+             * @description Name of the exception class.
              */
             error_type: string | null;
         };
         /**
          * AttentionNeeded
-         * @description One thing that needs attention. What it is about is not null.
+         * @description A problem that needs attention. Only the fields that it is about are set; the others are null.
          */
         AttentionNeeded: {
             /**
@@ -2527,13 +2576,13 @@ export interface components {
             since: string | null;
             /**
              * Says
-             * @description In words, for people
+             * @description The problem in words.
              */
             says: string | null;
         };
         /**
          * AuditEntry
-         * @description An administrative change, a bulk action, or a change of routing.
+         * @description An entry of the audit log: an administrative change, a bulk action, or a change of routing.
          */
         AuditEntry: {
             /** Id */
@@ -2545,38 +2594,44 @@ export interface components {
             at: string;
             /**
              * Action
-             * @description `key.revoke`, `quota.set`, …; `flip`: of routing; `plan`: a step of a plan
+             * @description What was done: `key.revoke`, `quota.set`, …; `flip`: a change of routing; `plan`: a step of a plan.
              */
             action: string;
             /**
              * Subject
-             * @description `tenant:acme`, `key:…`, …
+             * @description What was changed: `tenant:acme`, `key:…`, ….
              */
             subject: string;
             /**
              * Who
-             * @description Null: nobody is named
+             * @description User who made the change. Null: unknown.
              */
             who: string | null;
             /** Why */
             why: string | null;
             /**
              * Source
-             * @description `http`, `grpc`, `command`, `gateway`; of a flip, what held the flag
+             * @description How it was made: `http`, `grpc`, `command` or `gateway`. Of a flip: what holds the flag.
              */
             source: string;
             /**
              * Before
-             * @description Null: there was nothing, or it is not told
+             * @description State before the change. Null: there was none, or it is not recorded.
              */
             before: {
                 [key: string]: unknown;
             } | null;
-            /** After */
+            /**
+             * After
+             * @description State after the change. Null: there is none, or it is not recorded.
+             */
             after: {
                 [key: string]: unknown;
             } | null;
-            /** Detail */
+            /**
+             * Detail
+             * @description Further facts, depending on the action.
+             */
             detail: {
                 [key: string]: unknown;
             };
@@ -2584,40 +2639,49 @@ export interface components {
             request_id: string | null;
             /**
              * Address
-             * @description Of the client
+             * @description Address of the client.
              */
             address: string | null;
-            /** Key Id */
+            /**
+             * Key Id
+             * @description API key that was used.
+             */
             key_id: string | null;
             /**
              * Hash
-             * @description SHA-256 over the entry and the hash of the one before
+             * @description SHA-256 over the entry and the hash of the previous entry.
              */
             hash: string;
         };
         /**
          * AuditEvents
-         * @description The oldest first. `next_cursor` gives what comes after these, also later; null: there is none yet.
+         * @description Events, oldest first.
          */
         AuditEvents: {
             /** Events */
             events: components["schemas"]["CloudEvent"][];
-            /** Next Cursor */
+            /**
+             * Next Cursor
+             * @description Continues after these events, also at a later time. Null: there are no events yet.
+             */
             next_cursor: string | null;
         };
         /**
          * AuditPage
-         * @description The newest first.
+         * @description Entries, newest first.
          */
         AuditPage: {
             /** Entries */
             entries: components["schemas"]["AuditEntry"][];
-            /** Next Cursor */
+            /**
+             * Next Cursor
+             * @description Cursor of the next page. Null on the last page.
+             */
             next_cursor: string | null;
         };
         /**
          * Backfill
-         * @description Times from `start_at` to `end_at`, both included; those that have their task already are left alone.
+         * @description A range of at most 10,000 times; both ends are included. Times that already have a task are left alone.
          */
         Backfill: {
             /**
@@ -2635,7 +2699,7 @@ export interface components {
         };
         /**
          * Backfilled
-         * @description `times` are in the range, `noted` of them are fired now.
+         * @description `times`: number of times in the range. `noted`: number of them that fire now.
          */
         Backfilled: {
             /** Times */
@@ -2645,42 +2709,51 @@ export interface components {
         };
         /**
          * BatchAccepted
-         * @description What became of each task of a batch, in its order.
+         * @description The result for each task of a batch, in the order of the batch.
          */
         BatchAccepted: {
-            /** Accepted */
+            /**
+             * Accepted
+             * @description Number of tasks that were accepted.
+             */
             accepted: number;
-            /** Active */
+            /**
+             * Active
+             * @description Number of tasks whose `unique_key` belongs to an active task that is returned instead.
+             */
             active: number;
-            /** Refused */
+            /**
+             * Refused
+             * @description Number of tasks that were refused.
+             */
             refused: number;
             /** Tasks */
             tasks: components["schemas"]["BatchItem"][];
         };
         /**
          * BatchItem
-         * @description What became of one task of a batch.
+         * @description The result for one task of a batch.
          */
         BatchItem: {
             /**
              * Index
-             * @description Its place in the batch
+             * @description Position of the task in the batch, from 0.
              */
             index: number;
             /**
              * Status
-             * @description `active`: `task_id` is the active task that has its `unique_key` (`on_conflict` return)
+             * @description `pending`: accepted. `active`: `task_id` is the active task that has the same `unique_key` (`on_conflict` is `return`). `refused`: see `error`.
              * @enum {string}
              */
             status: "pending" | "active" | "refused";
             /** Task Id */
             task_id?: string | null;
-            /** @description Why it was refused */
+            /** @description Why the task was refused. */
             error?: components["schemas"]["Problem"] | null;
         };
         /**
          * Break
-         * @description Where the chain does not hold.
+         * @description A place where the chain of hashes does not hold.
          */
         Break: {
             /** Entry Id */
@@ -2690,7 +2763,7 @@ export interface components {
         };
         /**
          * BusyMember
-         * @description A process, and the tasks that it runs, the longest first.
+         * @description A process, and the tasks that it runs, longest-running first.
          */
         BusyMember: {
             /** Process Id */
@@ -2741,39 +2814,42 @@ export interface components {
         };
         /**
          * ByFilter
-         * @description An action on a page of the dead letters that match, newest first.
+         * @description A step of an action: it applies to one page of the matching dead letters, newest first.
          */
         ByFilter: {
             filter: components["schemas"]["LetterFilter"];
             /**
              * Limit
+             * @description Maximum number of dead letters in this step.
              * @default 500
              */
             limit: number;
             /**
              * Cursor
-             * @description `next_cursor` of the step before
+             * @description The `next_cursor` of the previous step. Default: the first page.
              */
             cursor?: string | null;
             /**
              * Dry Run
+             * @description Change nothing; only count.
              * @default false
              */
             dry_run: boolean;
             /**
              * Why
-             * @description For the record
+             * @description Reason, for the audit log.
              */
             why?: string | null;
         };
         /**
          * Calendar
-         * @description Local dates and times that match every field; the defaults are any day, at midnight.
+         * @description Local dates and times. All fields must match. Each is a number, a list, or a cron field such as `1-5`. Default:
+         *     every day at 00:00:00.
          */
         Calendar: {
             /**
              * Year
-             * @description Years; left out: every year
+             * @description Years. Default: every year.
              */
             year?: number[] | null;
             /**
@@ -2788,7 +2864,7 @@ export interface components {
             day: number | string | (number | string)[];
             /**
              * Day Of Week
-             * @description 0 or 7 is Sunday
+             * @description Days of the week. 0 and 7 are Sunday.
              * @default *
              */
             day_of_week: number | string | (number | string)[];
@@ -2810,32 +2886,33 @@ export interface components {
         };
         /**
          * Callback
-         * @description A webhook for the end of a task (Standard Webhooks, signed with the tenant's secret).
-         *
-         *     `url` is checked by `gateway.callbacks.address.check_callback`, when the task is submitted and when it is sent.
+         * @description A webhook that is sent when the task ends (Standard Webhooks, signed with a secret of the tenant).
          */
         Callback: {
-            /** Url */
+            /**
+             * Url
+             * @description Where the webhook is sent. Checked when the task is submitted, and again when the webhook is sent.
+             */
             url: string;
             /**
              * Events
-             * @description Default: every end
+             * @description Ends of the task for which the webhook is sent. Default: all.
              */
             events?: components["schemas"]["CallbackEvent"][] | null;
         };
         /**
          * CallbackDelivery
-         * @description One callback: one end of one task, for one receiver.
+         * @description A callback: the webhook for one end of one task.
          */
         CallbackDelivery: {
             /**
              * Id
-             * @description The `webhook-id` of every attempt
+             * @description ID of the callback, and `webhook-id` of each attempt.
              */
             id: string;
             /**
              * Task Id
-             * @description Empty: what a guardrail tells operators
+             * @description The task. Empty for messages of guardrails to operators.
              */
             task_id: string;
             /** Tenant Id */
@@ -2846,11 +2923,14 @@ export interface components {
             url: string;
             /**
              * State
-             * @description `dead`: given up
+             * @description `pending`: not delivered yet. `delivered`: the receiver answered 2xx. `dead`: given up.
              * @enum {string}
              */
             state: "pending" | "delivered" | "dead";
-            /** Attempts */
+            /**
+             * Attempts
+             * @description Number of attempts to send it.
+             */
             attempts: number;
             /**
              * Created At
@@ -2859,37 +2939,43 @@ export interface components {
             created_at: string;
             /**
              * Due At
-             * @description The next attempt
+             * @description Time of the next attempt.
              */
             due_at: string | null;
-            /** Tried At */
+            /**
+             * Tried At
+             * @description Time of the last attempt.
+             */
             tried_at: string | null;
             /**
              * Status
-             * @description HTTP status of the last answer
+             * @description HTTP status of the last answer.
              */
             status: number | null;
             /**
              * Error
-             * @description Why the last attempt failed
+             * @description Why the last attempt failed.
              */
             error: string | null;
-            /** Ended At */
+            /**
+             * Ended At
+             * @description When it was delivered or given up.
+             */
             ended_at: string | null;
         };
         /**
          * CallbackDetail
-         * @description A callback with what is sent.
+         * @description A callback with the body that is sent.
          */
         CallbackDetail: {
             /**
              * Id
-             * @description The `webhook-id` of every attempt
+             * @description ID of the callback, and `webhook-id` of each attempt.
              */
             id: string;
             /**
              * Task Id
-             * @description Empty: what a guardrail tells operators
+             * @description The task. Empty for messages of guardrails to operators.
              */
             task_id: string;
             /** Tenant Id */
@@ -2900,11 +2986,14 @@ export interface components {
             url: string;
             /**
              * State
-             * @description `dead`: given up
+             * @description `pending`: not delivered yet. `delivered`: the receiver answered 2xx. `dead`: given up.
              * @enum {string}
              */
             state: "pending" | "delivered" | "dead";
-            /** Attempts */
+            /**
+             * Attempts
+             * @description Number of attempts to send it.
+             */
             attempts: number;
             /**
              * Created At
@@ -2913,22 +3002,28 @@ export interface components {
             created_at: string;
             /**
              * Due At
-             * @description The next attempt
+             * @description Time of the next attempt.
              */
             due_at: string | null;
-            /** Tried At */
+            /**
+             * Tried At
+             * @description Time of the last attempt.
+             */
             tried_at: string | null;
             /**
              * Status
-             * @description HTTP status of the last answer
+             * @description HTTP status of the last answer.
              */
             status: number | null;
             /**
              * Error
-             * @description Why the last attempt failed
+             * @description Why the last attempt failed.
              */
             error: string | null;
-            /** Ended At */
+            /**
+             * Ended At
+             * @description When it was delivered or given up.
+             */
             ended_at: string | null;
             /** Body */
             body: {
@@ -2937,26 +3032,26 @@ export interface components {
         };
         /**
          * CallbackEvent
-         * @description The ends of a task.
+         * @description How a task ended.
          * @enum {string}
          */
         CallbackEvent: "completed" | "failed" | "stopped";
         /**
          * CallbackPage
-         * @description Newest first.
+         * @description Callbacks, newest first.
          */
         CallbackPage: {
             /** Callbacks */
             callbacks: components["schemas"]["CallbackDelivery"][];
             /**
              * Next Cursor
-             * @description For the next page; null on the last one
+             * @description Cursor of the next page. Null on the last page.
              */
             next_cursor: string | null;
         };
         /**
          * CheckedWave
-         * @description Whom a wave would move.
+         * @description The tenants that a wave would move.
          */
         CheckedWave: {
             /** Name */
@@ -2969,17 +3064,20 @@ export interface components {
             tasks_percent: number | null;
             /** Gates */
             gates: string[];
-            /** Tenants */
+            /**
+             * Tenants
+             * @description Number of tenants.
+             */
             tenants: number;
             /**
              * First
-             * @description Some of them, in their order
+             * @description The first of the tenants, in their order.
              */
             first: string[];
         };
         /**
          * CloudEvent
-         * @description CloudEvents 1.0 in its JSON format.
+         * @description An entry as a CloudEvent (CloudEvents 1.0, JSON format).
          */
         CloudEvent: {
             /** Specversion */
@@ -3001,7 +3099,7 @@ export interface components {
             datacontenttype: string;
             /**
              * Data
-             * @description OCSF API Activity (class 6003)
+             * @description The entry as OCSF API Activity (class 6003).
              */
             data: {
                 [key: string]: unknown;
@@ -3016,18 +3114,18 @@ export interface components {
             task_type: string;
             /**
              * Baseline
-             * @description First attempts on Redis in the 24 hours before the move
+             * @description Number of first attempts on Redis in the 24 hours before the move.
              */
             baseline: number;
             /**
              * Failed
-             * @description How many of these attempts failed
+             * @description Number of these attempts that failed.
              */
             failed: number;
         };
         /**
          * DagChange
-         * @description One place that differs.
+         * @description One difference between two versions.
          */
         DagChange: {
             /**
@@ -3035,7 +3133,10 @@ export interface components {
              * @enum {string}
              */
             op: "add" | "remove" | "replace";
-            /** Place */
+            /**
+             * Place
+             * @description Where it is, as a JSON pointer.
+             */
             place: string;
             /** Before */
             before: string | number | boolean | null | unknown[] | {
@@ -3048,7 +3149,7 @@ export interface components {
         };
         /**
          * DagCheck
-         * @description Every fault at once; none: the definition is valid.
+         * @description The result of a check. `faults` holds all errors; it is empty if the definition is valid.
          */
         DagCheck: {
             /** Valid */
@@ -3057,12 +3158,12 @@ export interface components {
             faults: components["schemas"]["DagFault"][];
             /**
              * Nodes
-             * @description With those of DAGs inside
+             * @description Number of nodes, including those of inner DAGs.
              */
             nodes?: number | null;
             /**
              * Needs
-             * @description Edges: what each node waits for
+             * @description For each node, the nodes that it waits for.
              */
             needs?: {
                 [key: string]: string[];
@@ -3070,7 +3171,7 @@ export interface components {
         };
         /**
          * DagDifference
-         * @description What changed from one version to another.
+         * @description The differences between two versions.
          */
         DagDifference: {
             /** Name */
@@ -3084,7 +3185,7 @@ export interface components {
         };
         /**
          * DagDocument
-         * @description One version of a DAG, with what was worked out of it.
+         * @description One version of a DAG.
          */
         DagDocument: {
             /** Name */
@@ -3095,7 +3196,10 @@ export interface components {
             label: string | null;
             /** Built In */
             built_in: boolean;
-            /** Digest */
+            /**
+             * Digest
+             * @description Digest of the definition: the same for the same definition.
+             */
             digest: string;
             /** Created By */
             created_by: string | null;
@@ -3107,41 +3211,47 @@ export interface components {
             };
             /**
              * Source
-             * @description The text that it was made from
+             * @description The text that was applied.
              */
             source: string | null;
             /**
              * Needs
-             * @description Edges: what each node waits for
+             * @description For each node, the nodes that it waits for.
              */
             needs: {
                 [key: string]: string[];
             };
             /**
              * Subs
-             * @description Nodes that are DAGs: name@version
+             * @description For each node that runs an inner DAG, that DAG as `name@version`.
              */
             subs: {
                 [key: string]: string;
             };
-            /** Nodes */
+            /**
+             * Nodes
+             * @description Number of nodes, including those of inner DAGs.
+             */
             nodes: number;
             /**
              * Is New
-             * @description Whether this request made it
+             * @description Whether this request created the version. Only in the response to `PUT`.
              */
             is_new?: boolean | null;
         };
         /**
          * DagFault
-         * @description One thing that is wrong with a definition.
+         * @description One error in a definition.
          */
         DagFault: {
-            /** Code */
+            /**
+             * Code
+             * @description Stable identifier of the kind of error.
+             */
             code: string;
             /**
              * Place
-             * @description JSON pointer
+             * @description Where the error is, as a JSON pointer.
              */
             place: string;
             /** Message */
@@ -3160,13 +3270,13 @@ export interface components {
             dags: components["schemas"]["DagSummary"][];
             /**
              * Task Types
-             * @description What a node may be: some worker has, or lately had, a handler for it
+             * @description Task types that a node may use: those for which a worker of the last 30 days had a handler.
              */
             task_types: string[];
         };
         /**
          * DagSummary
-         * @description A DAG, or a version of it.
+         * @description A DAG, or one version of it.
          */
         DagSummary: {
             /** Name */
@@ -3199,7 +3309,7 @@ export interface components {
         };
         /**
          * DagVersions
-         * @description Newest first.
+         * @description Versions, newest first.
          */
         DagVersions: {
             /** Versions */
@@ -3207,19 +3317,20 @@ export interface components {
         };
         /**
          * DeadLetter
-         * @description A task that failed for good, or a payload in Redis that is no task.
+         * @description A task that failed for good, or a payload in Redis that is not a valid task.
          */
         DeadLetter: {
             /** Id */
             id: string;
             /**
              * Kind
+             * @description `task`: a task that failed for good. `payload`: a payload that is not a valid task.
              * @enum {string}
              */
             kind: "task" | "payload";
             /**
              * Task Id
-             * @description The task; of a payload: the one that a redrive made of it
+             * @description The task. Of a payload: the task that a redrive made of it, if any.
              */
             task_id: string | null;
             /** Tenant Id */
@@ -3228,20 +3339,30 @@ export interface components {
             project_id: string | null;
             /** Group Id */
             group_id: string | null;
-            /** Type */
+            /**
+             * Type
+             * @description Task type.
+             */
             type: string | null;
             /** Backend */
             backend: string | null;
             /**
              * Reason
+             * @description `attempts_exhausted`: the last attempt failed. `not_retryable`: the error does not allow another attempt. `refused`: the backend refused the task. `expired`: no worker began it by its deadline. `ended_elsewhere`: a legacy worker or the backend ended it, or several workers in a row were lost. `not_a_task`: an invalid payload.
              * @enum {string}
              */
             reason: "attempts_exhausted" | "not_retryable" | "refused" | "expired" | "ended_elsewhere" | "not_a_task";
             /** Error */
             error: string | null;
-            /** Error Type */
+            /**
+             * Error Type
+             * @description Name of the exception class of the last error.
+             */
             error_type: string | null;
-            /** Attempts */
+            /**
+             * Attempts
+             * @description Number of attempts.
+             */
             attempts: number;
             /** Labels */
             labels: {
@@ -3257,33 +3378,40 @@ export interface components {
              * @enum {string}
              */
             state: "open" | "redriven" | "dismissed";
-            /** Closed At */
+            /**
+             * Closed At
+             * @description When the dead letter was redriven or dismissed.
+             */
             closed_at: string | null;
             /** Closed By */
             closed_by: string | null;
-            /** Redrives */
+            /**
+             * Redrives
+             * @description Number of redrives.
+             */
             redrives: number;
             /**
              * Bytes
-             * @description Of a payload: its size
+             * @description Size of a payload in bytes. Null for tasks.
              */
             bytes: number | null;
         };
         /**
          * DeadLetterDetail
-         * @description A dead letter with all that is known of it; payloads are redacted.
+         * @description A dead letter with its payload and attempts. Payloads are redacted.
          */
         DeadLetterDetail: {
             /** Id */
             id: string;
             /**
              * Kind
+             * @description `task`: a task that failed for good. `payload`: a payload that is not a valid task.
              * @enum {string}
              */
             kind: "task" | "payload";
             /**
              * Task Id
-             * @description The task; of a payload: the one that a redrive made of it
+             * @description The task. Of a payload: the task that a redrive made of it, if any.
              */
             task_id: string | null;
             /** Tenant Id */
@@ -3292,20 +3420,30 @@ export interface components {
             project_id: string | null;
             /** Group Id */
             group_id: string | null;
-            /** Type */
+            /**
+             * Type
+             * @description Task type.
+             */
             type: string | null;
             /** Backend */
             backend: string | null;
             /**
              * Reason
+             * @description `attempts_exhausted`: the last attempt failed. `not_retryable`: the error does not allow another attempt. `refused`: the backend refused the task. `expired`: no worker began it by its deadline. `ended_elsewhere`: a legacy worker or the backend ended it, or several workers in a row were lost. `not_a_task`: an invalid payload.
              * @enum {string}
              */
             reason: "attempts_exhausted" | "not_retryable" | "refused" | "expired" | "ended_elsewhere" | "not_a_task";
             /** Error */
             error: string | null;
-            /** Error Type */
+            /**
+             * Error Type
+             * @description Name of the exception class of the last error.
+             */
             error_type: string | null;
-            /** Attempts */
+            /**
+             * Attempts
+             * @description Number of attempts.
+             */
             attempts: number;
             /** Labels */
             labels: {
@@ -3321,31 +3459,46 @@ export interface components {
              * @enum {string}
              */
             state: "open" | "redriven" | "dismissed";
-            /** Closed At */
+            /**
+             * Closed At
+             * @description When the dead letter was redriven or dismissed.
+             */
             closed_at: string | null;
             /** Closed By */
             closed_by: string | null;
-            /** Redrives */
+            /**
+             * Redrives
+             * @description Number of redrives.
+             */
             redrives: number;
             /**
              * Bytes
-             * @description Of a payload: its size
+             * @description Size of a payload in bytes. Null for tasks.
              */
             bytes: number | null;
             /** Payload */
             payload: string | number | boolean | null | unknown[] | {
                 [key: string]: unknown;
             };
-            /** Payload Is Cut */
+            /**
+             * Payload Is Cut
+             * @description Whether `payload` holds only the beginning.
+             */
             payload_is_cut: boolean;
-            /** History */
+            /**
+             * History
+             * @description Attempts of the task, in order.
+             */
             history: components["schemas"]["FailedAttempt"][];
-            /** Edits */
+            /**
+             * Edits
+             * @description Previous versions of the payload.
+             */
             edits: components["schemas"]["PayloadEdit"][];
         };
         /**
          * DeadLetterGroup
-         * @description Dead letters that died of the same.
+         * @description Dead letters of the same kind, with the same reason and the same type of error.
          */
         DeadLetterGroup: {
             /**
@@ -3360,19 +3513,22 @@ export interface components {
             reason: "attempts_exhausted" | "not_retryable" | "refused" | "expired" | "ended_elsewhere" | "not_a_task";
             /**
              * Error Type
-             * @description null: the error has none; those are found with `untyped`
+             * @description Name of the exception class. Null: the errors have no type; `untyped` selects these dead letters.
              */
             error_type: string | null;
-            /** Letters */
+            /**
+             * Letters
+             * @description Number of dead letters in the group.
+             */
             letters: number;
             /**
              * Tenants
-             * @description To how many they belong
+             * @description Number of tenants that they belong to.
              */
             tenants: number;
             /**
              * Types
-             * @description Types of tasks, five at most
+             * @description Task types, 5 at most.
              */
             types: string[];
             /**
@@ -3389,60 +3545,62 @@ export interface components {
             newest_id: string;
             /**
              * Error
-             * @description Of the newest one, 1000 characters at most
+             * @description Error of the newest dead letter, at most 1000 characters.
              */
             error: string | null;
         };
         /**
          * DeadLetterGroups
-         * @description The group of the newest one first.
+         * @description Groups, ordered by their newest dead letter, newest first.
          */
         DeadLetterGroups: {
             /** Groups */
             groups: components["schemas"]["DeadLetterGroup"][];
             /**
              * Counted
-             * @description Dead letters in all groups, and in those beyond the limit
+             * @description Number of dead letters in all groups, including groups beyond `limit`.
              */
             counted: number;
             /**
              * Most
-             * @description Of more than these, the newest were counted
+             * @description Maximum number of dead letters that are counted. If more match, only the newest are counted.
              */
             most: number;
         };
         /**
          * DeadLetterPage
-         * @description Newest first.
+         * @description Dead letters, newest first.
          */
         DeadLetterPage: {
             /** Dead Letters */
             dead_letters: components["schemas"]["DeadLetter"][];
             /**
              * Next Cursor
-             * @description For the next page; null on the last one
+             * @description Cursor of the next page. Null on the last page.
              */
             next_cursor: string | null;
         };
         /**
          * Deduplication
-         * @description How alike names must be, and whether to merge.
+         * @description How to find duplicates, and whether to merge them.
          */
         Deduplication: {
             /**
              * Similarity Threshold
+             * @description How similar two names must be, from 0 to 1 (the same).
              * @default 0.9
              */
             similarity_threshold: number;
             /**
              * Dry Run
+             * @description Only report the duplicates; merge nothing.
              * @default true
              */
             dry_run: boolean;
         };
         /**
          * DeduplicationQueued
-         * @description A deduplication that was accepted.
+         * @description A deduplication whose task was accepted.
          */
         DeduplicationQueued: {
             /**
@@ -3462,7 +3620,7 @@ export interface components {
         };
         /**
          * Detail
-         * @description An error as legacy clients know it.
+         * @description An error, in the format of the legacy API.
          */
         Detail: {
             /** Detail */
@@ -3470,164 +3628,185 @@ export interface components {
         };
         /**
          * DrainCounts
-         * @description Tasks that are bound for Redis, each in one place.
+         * @description Number of tasks that are bound for Redis. Each task is counted once.
          */
         DrainCounts: {
             /**
              * Queued
-             * @description Redis has them, or they are about to go there
+             * @description In Redis, or about to be handed to it.
              */
             queued: number;
-            /** Delayed */
+            /**
+             * Delayed
+             * @description Not due yet.
+             */
             delayed: number;
-            /** Retrying */
+            /**
+             * Retrying
+             * @description Waiting for the next attempt after a failure.
+             */
             retrying: number;
             /**
              * Running
-             * @description On workers of the gateway's own
+             * @description Running on workers of the gateway.
              */
             running: number;
-            /** On Legacy Workers */
+            /**
+             * On Legacy Workers
+             * @description Running on legacy workers.
+             */
             on_legacy_workers: number;
-            /** Held By Quota */
+            /**
+             * Held By Quota
+             * @description Held by a quota.
+             */
             held_by_quota: number;
-            /** Held By Pause */
+            /**
+             * Held By Pause
+             * @description Held by a pause.
+             */
             held_by_pause: number;
             /**
              * Past Gateway
-             * @description Producers pushed them past the gateway, or wrote a row that nobody runs yet
+             * @description Pushed into Redis past the gateway by producers, or written as a row that nobody runs yet.
              */
             past_gateway: number;
             /**
              * Set Aside
-             * @description Payloads that are no task, in Redis or among the dead letters
+             * @description Payloads that are not valid tasks, in Redis or among the dead letters.
              */
             set_aside: number;
             /**
              * Schedules
-             * @description Schedules whose next firing would go to Redis
+             * @description Schedules whose next firing would go to Redis.
              */
             schedules: number;
         };
         /**
          * DrainEstimate
-         * @description Seconds until nothing is left, and an interval that holds nine ends of ten.
+         * @description Estimated time until nothing is left, in seconds.
          */
         DrainEstimate: {
             /** Seconds */
             seconds: number;
-            /** Low */
+            /**
+             * Low
+             * @description Lower end of the interval that contains the true value in 9 of 10 cases.
+             */
             low: number;
-            /** High */
+            /**
+             * High
+             * @description Upper end of that interval.
+             */
             high: number;
         };
         /**
          * DrainLeft
-         * @description What is left of one tenant, or of everybody.
+         * @description What is left on Redis of one tenant, or of all.
          */
         DrainLeft: {
             /**
              * Tenant Id
-             * @description null: everybody; in a list of tenants: nobody's
+             * @description Null: all tenants. In `tenants`, null: tasks without a tenant.
              */
             tenant_id: string | null;
             /**
              * Stage
-             * @description Where the tenant stands in general
+             * @description Migration stage of the tenant. Its projects and task types may have others.
              */
             stage: string | null;
             verdict: components["schemas"]["DrainVerdict"];
             /**
              * Blocked By
-             * @description What does not end by itself, each as a line that says what to do
+             * @description What does not end by itself. Each line says what to do.
              */
             blocked_by: string[];
             /**
              * Tasks
-             * @description All of the counts but schedules
+             * @description Sum of `counts`, without `schedules`.
              */
             tasks: number;
             counts: components["schemas"]["DrainCounts"];
             /**
              * Past Gateway At
-             * @description The youngest time that a task past the gateway names
+             * @description Latest time stamp of the tasks that bypass the gateway.
              */
             past_gateway_at: string | null;
             /**
              * Next Firing At
-             * @description Of a schedule that fires to Redis
+             * @description Next firing of a schedule that goes to Redis.
              */
             next_firing_at: string | null;
             /**
              * Rate In
-             * @description Tasks a second, average of five minutes
+             * @description Tasks that came per second, averaged over five minutes.
              */
             rate_in: number;
             /**
              * Rate Out
-             * @description Tasks a second, average of five minutes
+             * @description Tasks that left per second, averaged over five minutes.
              */
             rate_out: number;
-            /** @description null: nothing is left, or nobody knows */
+            /** @description When the drain will be done. Null: nothing is left, or it cannot be estimated. */
             eta: components["schemas"]["DrainEstimate"] | null;
             /**
              * No Eta
-             * @description Why nobody knows
+             * @description Why there is no estimate.
              */
             no_eta: string | null;
         };
         /**
          * DrainReport
-         * @description A drain at one moment.
+         * @description The state of a drain at one moment.
          */
         DrainReport: {
             /**
              * Tenant Id
-             * @description null: everybody; in a list of tenants: nobody's
+             * @description Null: all tenants. In `tenants`, null: tasks without a tenant.
              */
             tenant_id: string | null;
             /**
              * Stage
-             * @description Where the tenant stands in general
+             * @description Migration stage of the tenant. Its projects and task types may have others.
              */
             stage: string | null;
             verdict: components["schemas"]["DrainVerdict"];
             /**
              * Blocked By
-             * @description What does not end by itself, each as a line that says what to do
+             * @description What does not end by itself. Each line says what to do.
              */
             blocked_by: string[];
             /**
              * Tasks
-             * @description All of the counts but schedules
+             * @description Sum of `counts`, without `schedules`.
              */
             tasks: number;
             counts: components["schemas"]["DrainCounts"];
             /**
              * Past Gateway At
-             * @description The youngest time that a task past the gateway names
+             * @description Latest time stamp of the tasks that bypass the gateway.
              */
             past_gateway_at: string | null;
             /**
              * Next Firing At
-             * @description Of a schedule that fires to Redis
+             * @description Next firing of a schedule that goes to Redis.
              */
             next_firing_at: string | null;
             /**
              * Rate In
-             * @description Tasks a second, average of five minutes
+             * @description Tasks that came per second, averaged over five minutes.
              */
             rate_in: number;
             /**
              * Rate Out
-             * @description Tasks a second, average of five minutes
+             * @description Tasks that left per second, averaged over five minutes.
              */
             rate_out: number;
-            /** @description null: nothing is left, or nobody knows */
+            /** @description When the drain will be done. Null: nothing is left, or it cannot be estimated. */
             eta: components["schemas"]["DrainEstimate"] | null;
             /**
              * No Eta
-             * @description Why nobody knows
+             * @description Why there is no estimate.
              */
             no_eta: string | null;
             /**
@@ -3637,55 +3816,58 @@ export interface components {
             at: string;
             /**
              * Missing
-             * @description What else is needed before Redis may go; empty: it may
+             * @description What else is needed before Redis may be switched off. Empty: it may.
              */
             missing: string[];
             /**
              * Notes
-             * @description What else people should know; no reason for a verdict
+             * @description Further hints. They do not change the verdict.
              */
             notes: string[];
             /**
              * Postgresql
-             * @description Tasks bound for Redis of which PostgreSQL has rows
+             * @description Number of tasks bound for Redis that have rows in PostgreSQL.
              */
             postgresql: number;
             /**
              * Redis
-             * @description Payloads that Redis holds, of everybody; null: it could not be read
+             * @description Number of payloads in Redis, of all tenants. Null: Redis could not be read.
              */
             redis: number | null;
             /**
              * Slowest
-             * @description Ten at most
+             * @description The slowest tasks, at most ten.
              */
             slowest: components["schemas"]["SlowTask"][];
             /**
              * Tenants
-             * @description Of everybody: those of whom something is left
+             * @description In a report on all tenants: the tenants of which something is left.
              */
             tenants: components["schemas"]["DrainLeft"][];
         };
         /**
          * DrainRequest
-         * @description Why the worker is to leave.
+         * @description A request to drain a worker.
          */
         DrainRequest: {
             /**
              * Why
-             * @description For the audit
+             * @description Reason, for the audit log.
              */
             why: string;
         };
         /**
          * DrainVerdict
-         * @description Where a drain stands.
+         * @description The state of a drain.
+         *
+         *     `draining`: tasks are left. `blocked`: something is left that does not end by itself. `drained`: nothing is left,
+         *     but something may still come. `safe_to_switch_off`: nothing of any tenant is left, and nothing can come.
          * @enum {string}
          */
         DrainVerdict: "draining" | "blocked" | "drained" | "safe_to_switch_off";
         /**
          * DuplicateGroup
-         * @description Entities that may be one.
+         * @description Entities that are probably the same.
          */
         DuplicateGroup: {
             /** Name */
@@ -3697,7 +3879,7 @@ export interface components {
         };
         /**
          * DuplicatesFound
-         * @description What a deduplication would merge.
+         * @description Entities that a deduplication would merge.
          */
         DuplicatesFound: {
             /**
@@ -3714,20 +3896,23 @@ export interface components {
         };
         /**
          * DurationBucket
-         * @description Durations below this, and not below the bucket before; a bucket is a fifth wider than the one before.
+         * @description One bucket of a histogram. Each bucket is about a fifth wider than the one before.
          */
         DurationBucket: {
             /**
              * Below
-             * @description Seconds
+             * @description Upper bound in seconds, exclusive. The lower bound is that of the previous bucket.
              */
             below: number;
-            /** Count */
+            /**
+             * Count
+             * @description Number of durations in the bucket.
+             */
             count: number;
         };
         /**
          * Durations
-         * @description A distribution of seconds; quantiles are known within a fifth, null: there are none.
+         * @description A distribution of durations, in seconds. Quantiles are exact to about a fifth; null if there are no values.
          */
         Durations: {
             /** Count */
@@ -3743,7 +3928,7 @@ export interface components {
         };
         /**
          * Edge
-         * @description `target` waits for `source`.
+         * @description A dependency between two nodes: `target` waits for `source`.
          */
         Edge: {
             /** Source */
@@ -3753,21 +3938,19 @@ export interface components {
         };
         /**
          * Edit
-         * @description A corrected payload: a whole one, or the changes (JSON merge patch, RFC 7396; null removes a key).
-         *
-         *     A patch does not change values that are hidden from the reader.
+         * @description A corrected payload: either `payload` or `patch`. A patch does not change values that are redacted.
          */
         Edit: {
             /**
              * Payload
-             * @description In the place of the payload
+             * @description The new payload. It replaces the old one.
              */
             payload?: {
                 [key: string]: unknown;
             } | null;
             /**
              * Patch
-             * @description What is to be changed (RFC 7396)
+             * @description Changes to the payload, as a JSON merge patch (RFC 7396): null removes a key.
              */
             patch?: {
                 [key: string]: unknown;
@@ -3778,7 +3961,10 @@ export interface components {
          * @description An episode whose task was accepted.
          */
         EpisodeAccepted: {
-            /** Id */
+            /**
+             * Id
+             * @description ID of the episode.
+             */
             id: string;
             /** Name */
             name: string;
@@ -3795,10 +3981,13 @@ export interface components {
         };
         /**
          * EpisodeCreate
-         * @description An episode to be added to the graph. `metadata` is accepted and, as ever, not used.
+         * @description An episode to add to the graph.
          */
         EpisodeCreate: {
-            /** Name */
+            /**
+             * Name
+             * @description Default: the first 50 characters of `content`, and `...`.
+             */
             name?: string | null;
             /** Content */
             content: string;
@@ -3812,15 +4001,24 @@ export interface components {
              * @default text
              */
             episode_type: string | null;
-            /** Metadata */
+            /**
+             * Metadata
+             * @description Accepted, but not used.
+             */
             metadata?: {
                 [key: string]: unknown;
             } | null;
             /** Project Id */
             project_id?: string | null;
-            /** Tenant Id */
+            /**
+             * Tenant Id
+             * @description Default: the project's tenant, else the caller's own tenant.
+             */
             tenant_id?: string | null;
-            /** User Id */
+            /**
+             * User Id
+             * @description User that the handler is given. Default: the caller.
+             */
             user_id?: string | null;
         };
         /**
@@ -3828,9 +4026,15 @@ export interface components {
          * @description One run of a task's handler.
          */
         FailedAttempt: {
-            /** Attempt */
+            /**
+             * Attempt
+             * @description Number of the attempt.
+             */
             attempt: number;
-            /** Epoch */
+            /**
+             * Epoch
+             * @description Number of the start on a backend that the attempt belongs to.
+             */
             epoch: number;
             /** Backend */
             backend: string;
@@ -3843,24 +4047,27 @@ export interface components {
             started_at: string;
             /** Ended At */
             ended_at: string | null;
-            /** Outcome */
+            /**
+             * Outcome
+             * @description How the attempt ended. `lost`: its worker was lost. Null while it runs.
+             */
             outcome: ("completed" | "failed" | "stopped" | "lost") | null;
             /** Error */
             error: string | null;
             /**
              * Error Type
-             * @description Name of the exception class
+             * @description Name of the exception class.
              */
             error_type: string | null;
             /**
              * Stack
-             * @description Frames of the error and its causes, without values; for administrators only
+             * @description Stack trace of the error and its causes, without values of variables. Null unless the caller is an administrator.
              */
             stack: string | null;
         };
         /**
          * FireTime
-         * @description `fire_at` is later than `nominal_at` by the jitter; `local` is the nominal time in the schedule's time zone.
+         * @description A time in the future. `fire_at` is `nominal_at` plus the jitter; `local` is `nominal_at` in the time zone.
          */
         FireTime: {
             /**
@@ -3878,7 +4085,7 @@ export interface components {
         };
         /**
          * Firing
-         * @description What became of one time.
+         * @description The result of one time.
          */
         Firing: {
             /**
@@ -3888,7 +4095,7 @@ export interface components {
             nominal_at: string;
             /**
              * Until At
-             * @description Of `missed`: it stands for all times before this
+             * @description Only for `missed`: covers all times before this.
              */
             until_at: string | null;
             /**
@@ -3913,7 +4120,7 @@ export interface components {
             task_id: string | null;
             /**
              * Task State
-             * @description Where its task stands now
+             * @description Present state of the task.
              */
             task_state: string | null;
             /** Decided At */
@@ -3921,7 +4128,7 @@ export interface components {
         };
         /**
          * FlagDocument
-         * @description The stored flag data, in LaunchDarkly's format.
+         * @description The stored flag, in LaunchDarkly's format.
          */
         FlagDocument: {
             /** Version */
@@ -3933,7 +4140,7 @@ export interface components {
         };
         /**
          * Flip
-         * @description With what ran under it.
+         * @description A change of routing, with the tasks that ran under it.
          */
         Flip: {
             /** Id */
@@ -3945,43 +4152,46 @@ export interface components {
             at: string;
             /**
              * Source
-             * @description `genesis`, `file`, `database`, `launchdarkly` or `override`
+             * @description What was changed: `genesis`, `file`, `database`, `launchdarkly` or `override`.
              */
             source: string;
             /**
              * Scope
-             * @description `tenant:acme`, `project:…`, `type:…`, `rule:…`, `default`, `all`, `several`, …
+             * @description The tasks that it is about: `tenant:acme`, `project:…`, `type:…`, `rule:…`, `default`, `all`, `several`, ….
              */
             scope: string;
             /**
              * Before
-             * @description A stage; null: nothing was set, or no single stage
+             * @description Stage before the change. Null: nothing was set, or not a single stage.
              */
             before: string | null;
-            /** After */
+            /**
+             * After
+             * @description Stage after the change. Null: nothing is set, or not a single stage.
+             */
             after: string | null;
             /** Why */
             why: string;
             /**
              * Version
-             * @description Of the flag; empty: there is none
+             * @description Version of the flag. Empty: there is none.
              */
             version: string;
             /**
              * Who
-             * @description Null: nobody is named, or the caller is no administrator
+             * @description User who made the change. Null: unknown, or the caller is not an administrator.
              */
             who: string | null;
             /**
              * Evidence
-             * @description For administrators
+             * @description What the change was based on. Null unless the caller is an administrator.
              */
             evidence: {
                 [key: string]: unknown;
             } | null;
             /**
              * Tasks
-             * @description Tasks whose last start names the entry, by state
+             * @description Number of tasks whose last start refers to this entry, by state.
              */
             tasks: {
                 [key: string]: number;
@@ -3989,17 +4199,20 @@ export interface components {
         };
         /**
          * Flips
-         * @description The newest first.
+         * @description Changes of routing, newest first.
          */
         Flips: {
             /** Flips */
             flips: components["schemas"]["Flip"][];
-            /** Next Cursor */
+            /**
+             * Next Cursor
+             * @description Cursor of the next page. Null on the last page.
+             */
             next_cursor: string | null;
         };
         /**
          * Freeze
-         * @description Too many tenants regressed at once: guardrails only report until a person ends the freeze.
+         * @description Too many tenants regressed at the same time. Guardrails only report until a person ends the freeze.
          */
         Freeze: {
             /**
@@ -4012,7 +4225,7 @@ export interface components {
         };
         /**
          * GateAnswer
-         * @description What came of it; `measures` is empty until there are enough tasks.
+         * @description The result of a gate.
          */
         GateAnswer: {
             /** Tenant Id */
@@ -4024,40 +4237,46 @@ export interface components {
             verdict: components["schemas"]["ParityVerdict"];
             /** Reasons */
             reasons: string[];
-            /** Measures */
+            /**
+             * Measures
+             * @description Empty until there are enough tasks.
+             */
             measures: components["schemas"]["GateMeasure"][];
         };
         /**
          * GateMeasure
-         * @description One duration: medians, and how the two distributions differ.
+         * @description The comparison of one kind of duration.
          */
         GateMeasure: {
             /**
              * Name
-             * @description `run`, `wait` or `total`
+             * @description `run`, `wait` or `total`.
              */
             name: string;
             /**
              * Before
-             * @description Median, seconds
+             * @description Median before the move, in seconds.
              */
             before: number;
-            /** Since */
+            /**
+             * Since
+             * @description Median since the move, in seconds.
+             */
             since: number;
             /**
              * Longer
-             * @description The part of all pairs in which the task since the move took longer
+             * @description Share of all pairs in which the task since the move took longer, from 0 to 1.
              */
             longer: number;
             /**
              * P Value
-             * @description Mann-Whitney, one-sided
+             * @description p-value of the one-sided Mann-Whitney test.
              */
             p_value: number;
         };
         /**
          * GuardrailEvent
-         * @description Something that a guardrail did or reported, or a change that a person made to a guardrail.
+         * @description Something that a guardrail did or reported, or a change that a person made to it.
          */
         GuardrailEvent: {
             /** Id */
@@ -4069,7 +4288,7 @@ export interface components {
             at: string;
             /**
              * Tenant Id
-             * @description null: all tenants
+             * @description Null: all tenants.
              */
             tenant_id: string | null;
             kind: components["schemas"]["Kind"];
@@ -4077,56 +4296,73 @@ export interface components {
             why: string;
             /**
              * Who
-             * @description The person; null: the guardrail itself
+             * @description The person. Null: the guardrail itself.
              */
             who: string | null;
-            /** Evidence */
+            /**
+             * Evidence
+             * @description The figures behind it.
+             */
             evidence: {
                 [key: string]: unknown;
             };
             /**
              * Entry Id
-             * @description The ledger entry of a rollback
+             * @description Ledger entry of a rollback.
              */
             entry_id: number | null;
         };
         /**
          * GuardrailHistory
-         * @description Newest first.
+         * @description Events, newest first.
          */
         GuardrailHistory: {
             /** Events */
             events: components["schemas"]["GuardrailEvent"][];
             /**
              * Next Cursor
-             * @description Gives the next page; null on the last one
+             * @description Cursor of the next page. Null on the last page.
              */
             next_cursor: string | null;
         };
         /**
          * GuardrailPolicy
-         * @description The settings that apply to a tenant. A limit of null is not watched.
+         * @description The settings that apply to a tenant. A limit that is null is not watched.
          */
         GuardrailPolicy: {
+            /** @description What is done after a proven regression. */
             on_regression: components["schemas"]["Response"];
-            /** Dry Run */
+            /**
+             * Dry Run
+             * @description Whether the guardrail only reports what it would do.
+             */
             dry_run: boolean;
+            /** @description What is done when a limit is exceeded. */
             on_threshold: components["schemas"]["Response"];
-            /** Queue Age Seconds */
+            /**
+             * Queue Age Seconds
+             * @description Limit for the age of the oldest waiting task, in seconds.
+             */
             queue_age_seconds: number | null;
-            /** Dead Letters Per Minute */
+            /**
+             * Dead Letters Per Minute
+             * @description Limit for new dead letters per minute.
+             */
             dead_letters_per_minute: number | null;
-            /** Worker Losses Per Minute */
+            /**
+             * Worker Losses Per Minute
+             * @description Limit for attempts per minute whose worker was lost.
+             */
             worker_losses_per_minute: number | null;
         };
         /**
          * GuardrailSetting
-         * @description The settings of one level: a tenant, a tier, or the default. What is left out is taken from the next level.
+         * @description The settings of one level: a tenant, a tier, or the default. A null setting is taken from the next level.
          */
         GuardrailSetting: {
             /**
              * Scope
-             * @description `tenant:acme`, `tier:vip` or `default`
+             * @description The level: `tenant:acme`, `tier:vip` or `default`.
              */
             scope: string;
             on_regression?: components["schemas"]["Response"] | null;
@@ -4151,46 +4387,49 @@ export interface components {
         };
         /**
          * GuardrailView
-         * @description The guardrail of one tenant. Times are by the clock of PostgreSQL.
+         * @description The guardrail of one tenant. Times are those of PostgreSQL's clock.
          */
         GuardrailView: {
             /** Tenant Id */
             tenant_id: string;
-            /** @description `resting`: the tenant is on Redis. `armed`: it is on Temporal and watched. `rolled_back`: the guardrail moved it back. `cooling`: it was moved forward again before the cooldown ended. `locked`: it was rolled back too often */
+            /** @description `resting`: the tenant is on Redis. `armed`: it is on Temporal and watched. `rolled_back`: the guardrail moved it back. `cooling`: it was moved forward again before the cooldown ended. `locked`: it was rolled back too often, and a person has to unlock it. */
             phase: components["schemas"]["Phase"];
             /**
              * Redis Stage
-             * @description The stage that a rollback sets
+             * @description Stage that a rollback sets.
              */
             redis_stage: string;
             /** Moved At */
             moved_at: string | null;
             /**
              * Entry Id
-             * @description The ledger entry of the move to Temporal
+             * @description Ledger entry of the move to Temporal.
              */
             entry_id: number | null;
             /** Armed At */
             armed_at: string | null;
             /**
              * Rollbacks
-             * @description Automatic rollbacks since the last unlock
+             * @description Number of automatic rollbacks since the last unlock.
              */
             rollbacks: number;
             /** Rolled Back At */
             rolled_back_at: string | null;
-            /** Cooldown Ends */
+            /**
+             * Cooldown Ends
+             * @description No automatic rollback happens before this time.
+             */
             cooldown_ends: string | null;
             /**
              * Holds
-             * @description Reasons why the tenant may not be moved forward
+             * @description Reasons why the tenant may not be moved forward.
              */
             holds: string[];
             /** Notes */
             notes: string[];
             /**
              * Compared
-             * @description Task types that are compared. Empty until a task has ended on Temporal
+             * @description Task types that are compared. Empty until a task has ended on Temporal.
              */
             compared: components["schemas"]["ComparedType"][];
             policy: components["schemas"]["GuardrailPolicy"];
@@ -4200,6 +4439,7 @@ export interface components {
          * @description All guardrails that are not `resting`, and all settings.
          */
         Guardrails: {
+            /** @description Null: guardrails are not frozen. */
             frozen: components["schemas"]["Freeze"] | null;
             /** Settings */
             settings: components["schemas"]["GuardrailSetting"][];
@@ -4221,7 +4461,7 @@ export interface components {
         };
         /**
          * History
-         * @description The latest first.
+         * @description Firings, latest first.
          */
         History: {
             /** Firings */
@@ -4229,28 +4469,28 @@ export interface components {
         };
         /**
          * ImportFlags
-         * @description Replaces the whole stored flag data by this document.
+         * @description Replaces the whole stored flag data.
          */
         ImportFlags: {
             /**
              * Why
-             * @description The reason, for the record
+             * @description Reason, for the audit log.
              */
             why: string;
             /**
              * Based On
-             * @description The version that this change is based on. 0: there was none
+             * @description Version that the caller has seen; 0: there was none. If it has changed since, the request is answered 409.
              */
             based_on: number;
             /**
              * Force
-             * @description Change also an unknown tenant, and also if tasks would be stranded on Redis
+             * @description Make the change even if the tenant is unknown, tasks would be stranded on Redis, or a guardrail holds the tenant.
              * @default false
              */
             force: boolean;
             /**
              * Document
-             * @description LaunchDarkly's flag data: `flags`, `segments`
+             * @description Flag data in LaunchDarkly's format, with `flags` and `segments`.
              */
             document: {
                 [key: string]: unknown;
@@ -4258,20 +4498,24 @@ export interface components {
         };
         /**
          * IncrementalRefresh
-         * @description What to refresh; without episodes the most recent ones.
+         * @description Which episodes to refresh.
          */
         IncrementalRefresh: {
-            /** Episode Uuids */
+            /**
+             * Episode Uuids
+             * @description Default: the most recent episodes.
+             */
             episode_uuids?: string[] | null;
             /**
              * Rebuild Communities
+             * @description Rebuild the communities afterwards, too.
              * @default false
              */
             rebuild_communities: boolean;
         };
         /**
          * InvalidDetail
-         * @description What is wrong with a request.
+         * @description Validation errors, in the format of the legacy API.
          */
         InvalidDetail: {
             /** Detail */
@@ -4279,32 +4523,50 @@ export interface components {
         };
         /**
          * InvalidField
-         * @description One thing that is wrong with a request.
+         * @description One validation error.
          */
         InvalidField: {
-            /** Type */
+            /**
+             * Type
+             * @description Kind of the error, for example `missing` or `string_too_short`.
+             */
             type: string;
-            /** Loc */
+            /**
+             * Loc
+             * @description Where the error is, for example `["body", "priority"]`.
+             */
             loc: (string | number)[];
-            /** Msg */
+            /**
+             * Msg
+             * @description The error in words.
+             */
             msg: string;
-            /** Input */
+            /**
+             * Input
+             * @description The value that was sent. Left out when the answer would become too large.
+             */
             input?: string | number | boolean | null | unknown[] | {
                 [key: string]: unknown;
             };
-            /** Ctx */
+            /**
+             * Ctx
+             * @description Details of the error, for example the limit that was exceeded.
+             */
             ctx?: {
                 [key: string]: unknown;
             } | null;
         };
         /**
          * ItemCounts
-         * @description Items of a fan-out.
+         * @description Number of items of a fan-out, by state.
          */
         ItemCounts: {
             /** Total */
             total: number;
-            /** Opened */
+            /**
+             * Opened
+             * @description Items whose task was created.
+             */
             opened: number;
             /** Running */
             running: number;
@@ -4315,7 +4577,7 @@ export interface components {
         };
         /**
          * KeyPage
-         * @description Keys by id; `next` is the `after` of the next page, null on the last.
+         * @description Keys, ordered by ID. `next` is the `after` of the next page; null on the last page.
          */
         KeyPage: {
             /** Keys */
@@ -4325,29 +4587,29 @@ export interface components {
         };
         /**
          * KeyRotation
-         * @description How a key is followed by a new one.
+         * @description How a key is replaced by a new one.
          */
         KeyRotation: {
             /**
              * Overlap Seconds
-             * @description How long the old key stays valid; 0: it ends at once
+             * @description Seconds for which the old key stays valid. 0: it becomes invalid at once.
              * @default 86400
              */
             overlap_seconds: number;
             /**
              * Expires At
-             * @description When the new key expires; left out: never
+             * @description When the new key expires. Default: never.
              */
             expires_at?: string | null;
             /**
              * Why
-             * @description For the record
+             * @description Reason, for the audit log.
              */
             why?: string | null;
         };
         /**
          * KeyView
-         * @description A key, without the key itself.
+         * @description An API key, without its value.
          */
         KeyView: {
             /** Key Id */
@@ -4363,25 +4625,28 @@ export interface components {
             state: "active" | "expired" | "revoked";
             /**
              * Scope
-             * @description Null: made by MemStack; it may what its permissions name
+             * @description Null: MemStack created the key, and its `permissions` decide what it may do.
              */
             scope: ("read" | "submit" | "operate" | "admin") | null;
             /**
              * Permissions
-             * @description As MemStack reads them
+             * @description Permissions, as MemStack reads them.
              */
             permissions: string[];
             /**
              * Tenant Id
-             * @description For this tenant only
+             * @description Tenant that the key is restricted to. Null: none.
              */
             tenant_id: string | null;
             /**
              * Project Id
-             * @description For this project only
+             * @description Project that the key is restricted to. Null: none.
              */
             project_id: string | null;
-            /** Per Minute */
+            /**
+             * Per Minute
+             * @description Maximum number of requests per minute, at each gateway. Null: no limit.
+             */
             per_minute: number | null;
             /**
              * Created At
@@ -4390,7 +4655,7 @@ export interface components {
             created_at: string;
             /**
              * Created By
-             * @description Null: MemStack
+             * @description User who created the key. Null: MemStack created it.
              */
             created_by: string | null;
             /** Expires At */
@@ -4399,7 +4664,7 @@ export interface components {
             last_used_at: string | null;
             /**
              * Addresses
-             * @description Of its newest uses, the newest first; 32 at most
+             * @description Addresses of the newest uses, newest first; 32 at most.
              */
             addresses: string[];
             /** Revoked By */
@@ -4408,12 +4673,12 @@ export interface components {
             revoked_at: string | null;
             /**
              * Replaces
-             * @description The key that it follows
+             * @description ID of the key that this one replaces.
              */
             replaces: string | null;
             /**
              * Replaced By
-             * @description The key that follows it
+             * @description ID of the key that replaces this one.
              */
             replaced_by: string | null;
         };
@@ -4425,7 +4690,7 @@ export interface components {
         Kind: "armed" | "cooling" | "rested" | "notified" | "held" | "cleared" | "rolled_back" | "frozen" | "unfrozen" | "locked" | "unlocked" | "changed";
         /**
          * LedgerEntry
-         * @description A change of effective routing.
+         * @description An entry of the ledger: a change of effective routing.
          */
         LedgerEntry: {
             /** Id */
@@ -4437,36 +4702,39 @@ export interface components {
             at: string;
             /**
              * Source
-             * @description `genesis`, `file`, `database`, `launchdarkly` or `override`
+             * @description What was changed: `genesis`, `file`, `database`, `launchdarkly` or `override`.
              */
             source: string;
             /**
              * Scope
-             * @description `tenant:acme`, `project:…`, `type:…`, `rule:…`, `default`, `all`, `several`, …
+             * @description The tasks that it is about: `tenant:acme`, `project:…`, `type:…`, `rule:…`, `default`, `all`, `several`, ….
              */
             scope: string;
             /**
              * Before
-             * @description A stage; null: nothing was set, or no single stage
+             * @description Stage before the change. Null: nothing was set, or not a single stage.
              */
             before: string | null;
-            /** After */
+            /**
+             * After
+             * @description Stage after the change. Null: nothing is set, or not a single stage.
+             */
             after: string | null;
             /** Why */
             why: string;
             /**
              * Version
-             * @description Of the flag; empty: there is none
+             * @description Version of the flag. Empty: there is none.
              */
             version: string;
             /**
              * Who
-             * @description Null: nobody is named, or the caller is no administrator
+             * @description User who made the change. Null: unknown, or the caller is not an administrator.
              */
             who: string | null;
             /**
              * Evidence
-             * @description For administrators
+             * @description What the change was based on. Null unless the caller is an administrator.
              */
             evidence: {
                 [key: string]: unknown;
@@ -4477,25 +4745,35 @@ export interface components {
          * @description Whether the ledger is as it was written.
          */
         LedgerVerdict: {
-            /** Entries */
+            /**
+             * Entries
+             * @description Number of entries.
+             */
             entries: number;
-            /** Expired Months */
+            /**
+             * Expired Months
+             * @description Number of months whose entries have been deleted by retention.
+             */
             expired_months: number;
             /** Last Id */
             last_id: number;
             /**
              * Last Hash
-             * @description SHA-256; write it down elsewhere to be able to compare it later
+             * @description SHA-256 of the last entry. Keep it elsewhere to compare it later.
              */
             last_hash: string;
-            /** Is Sound */
+            /**
+             * Is Sound
+             * @description Whether no break was found.
+             */
             is_sound: boolean;
             /** Breaks */
             breaks: components["schemas"]["Break"][];
         };
         /**
          * LegacyUse
-         * @description What one key did; name and user are null for a key that is gone.
+         * @description Requests of one key that enforced roles would refuse. `key_name` and `user_id` are null if the key no longer
+         *     exists.
          */
         LegacyUse: {
             /** Key Id */
@@ -4506,10 +4784,13 @@ export interface components {
             user_id: string | null;
             /**
              * Verb
-             * @description What was done, as in docs/access.md
+             * @description What was done. docs/access.md explains the verbs.
              */
             verb: string;
-            /** Requests */
+            /**
+             * Requests
+             * @description Number of such requests.
+             */
             requests: number;
             /**
              * First At
@@ -4524,7 +4805,7 @@ export interface components {
         };
         /**
          * LegacyUses
-         * @description The most requests first.
+         * @description Uses, the most frequent first.
          */
         LegacyUses: {
             /** Uses */
@@ -4532,14 +4813,17 @@ export interface components {
         };
         /**
          * LetterFilter
-         * @description All given fields must match; without any, every open dead letter matches.
+         * @description Filters for dead letters. All given filters must match; without any, all open dead letters match.
          */
         LetterFilter: {
             /** Tenant Id */
             tenant_id?: string | null;
             /** Project Id */
             project_id?: string | null;
-            /** Type */
+            /**
+             * Type
+             * @description Task type.
+             */
             type?: string | null;
             /** Backend */
             backend?: string | null;
@@ -4549,26 +4833,38 @@ export interface components {
             reason?: ("attempts_exhausted" | "not_retryable" | "refused" | "expired" | "ended_elsewhere" | "not_a_task") | null;
             /**
              * Error
-             * @description A part of the error's text, whatever its case
+             * @description Only dead letters whose error contains this text (case-insensitive).
              */
             error?: string | null;
             /** Error Type */
             error_type?: string | null;
             /**
              * Untyped
-             * @description Only those whose error has no type
+             * @description Only dead letters whose error has no type.
              * @default false
              */
             untyped: boolean;
-            /** Died After */
+            /**
+             * Died After
+             * @description Only dead letters that failed at this time or later.
+             */
             died_after?: string | null;
-            /** Died Before */
+            /**
+             * Died Before
+             * @description Only dead letters that failed before this time.
+             */
             died_before?: string | null;
-            /** Labels */
+            /**
+             * Labels
+             * @description Only dead letters of tasks that have all of these labels.
+             */
             labels?: {
                 [key: string]: string;
             } | null;
-            /** Ids */
+            /**
+             * Ids
+             * @description Only these dead letters.
+             */
             ids?: string[] | null;
             /**
              * State
@@ -4579,7 +4875,7 @@ export interface components {
         };
         /**
          * MadeKey
-         * @description A new key. It is shown this once.
+         * @description A new key. This response is the only one that shows it.
          */
         MadeKey: {
             /** Key Id */
@@ -4595,25 +4891,28 @@ export interface components {
             state: "active" | "expired" | "revoked";
             /**
              * Scope
-             * @description Null: made by MemStack; it may what its permissions name
+             * @description Null: MemStack created the key, and its `permissions` decide what it may do.
              */
             scope: ("read" | "submit" | "operate" | "admin") | null;
             /**
              * Permissions
-             * @description As MemStack reads them
+             * @description Permissions, as MemStack reads them.
              */
             permissions: string[];
             /**
              * Tenant Id
-             * @description For this tenant only
+             * @description Tenant that the key is restricted to. Null: none.
              */
             tenant_id: string | null;
             /**
              * Project Id
-             * @description For this project only
+             * @description Project that the key is restricted to. Null: none.
              */
             project_id: string | null;
-            /** Per Minute */
+            /**
+             * Per Minute
+             * @description Maximum number of requests per minute, at each gateway. Null: no limit.
+             */
             per_minute: number | null;
             /**
              * Created At
@@ -4622,7 +4921,7 @@ export interface components {
             created_at: string;
             /**
              * Created By
-             * @description Null: MemStack
+             * @description User who created the key. Null: MemStack created it.
              */
             created_by: string | null;
             /** Expires At */
@@ -4631,7 +4930,7 @@ export interface components {
             last_used_at: string | null;
             /**
              * Addresses
-             * @description Of its newest uses, the newest first; 32 at most
+             * @description Addresses of the newest uses, newest first; 32 at most.
              */
             addresses: string[];
             /** Revoked By */
@@ -4640,22 +4939,27 @@ export interface components {
             revoked_at: string | null;
             /**
              * Replaces
-             * @description The key that it follows
+             * @description ID of the key that this one replaces.
              */
             replaces: string | null;
             /**
              * Replaced By
-             * @description The key that follows it
+             * @description ID of the key that replaces this one.
              */
             replaced_by: string | null;
-            /** Key */
+            /**
+             * Key
+             * @description The key itself.
+             */
             key: string;
         };
         /**
          * Member
-         * @description One process of the fleet. `slots_used`: tasks that it runs now; `last_seen` None after an orderly end.
+         * @description One process of the fleet.
          *
-         *     `drain_at`: when somebody marked it to take no more tasks, and to end.
+         *     `slots_used`: number of tasks that it runs now. `state`: `silent` if it is late to renew its lease, `lost` if the
+         *     lease has expired, `ended` after an orderly end. `last_seen`: when it last renewed its lease; null after an orderly
+         *     end. `drain_at`: when it was told to take no more tasks and to end.
          */
         Member: {
             /** Process Id */
@@ -4704,7 +5008,7 @@ export interface components {
         };
         /**
          * Memory
-         * @description A memory as it was stored.
+         * @description A stored memory.
          */
         Memory: {
             /** Project Id */
@@ -4773,7 +5077,7 @@ export interface components {
         };
         /**
          * MemoryCreate
-         * @description A memory to be kept, and to be added to the graph.
+         * @description A memory to store and to add to the graph.
          */
         MemoryCreate: {
             /** Project Id */
@@ -4823,7 +5127,7 @@ export interface components {
         };
         /**
          * Message
-         * @description What was done.
+         * @description Confirmation of an action.
          */
         Message: {
             /** Message */
@@ -4831,7 +5135,7 @@ export interface components {
         };
         /**
          * NewGate
-         * @description A comparison that is made once.
+         * @description A comparison of durations that is made once.
          */
         NewGate: {
             /** Tenant Id */
@@ -4840,61 +5144,63 @@ export interface components {
             task_type: string;
             /**
              * Samples
-             * @description Completed tasks on each side
+             * @description Number of completed tasks to compare on each side. The first request fixes it.
              */
             samples: number;
         };
         /**
          * NewKey
-         * @description The key to make. Only administrators make keys for other users, or for no single tenant.
+         * @description A key to create. Only administrators may create keys for other users, or without `tenant_id`.
          */
         NewKey: {
             /**
              * Name
-             * @description For people
+             * @description Name for people.
              */
             name: string;
             /**
              * Scope
-             * @description What it may be used for; each includes those before it
+             * @description What the key may be used for. Each scope includes the ones before it: `read`, `submit`, `operate`, `admin`.
              * @enum {string}
              */
             scope: "read" | "submit" | "operate" | "admin";
             /**
              * Tenant Id
-             * @description For this tenant only
+             * @description Restrict the key to this tenant. Default: all tenants of its user.
              */
             tenant_id?: string | null;
             /**
              * Project Id
-             * @description For this project of the tenant only
+             * @description Restrict the key to this project of the tenant. Default: all projects.
              */
             project_id?: string | null;
             /**
              * User Id
-             * @description Whose key it is, and so whose roles it has; left out: the caller's
+             * @description User of the key, whose roles it has. Default: the caller.
              */
             user_id?: string | null;
             /**
              * Expires At
-             * @description Left out: it does not expire
+             * @description When the key expires. Default: never.
              */
             expires_at?: string | null;
             /**
              * Per Minute
-             * @description Requests, at each gateway; left out: any
+             * @description Maximum number of requests per minute, at each gateway. Default: no limit.
              */
             per_minute?: number | null;
             /**
              * Why
-             * @description For the record
+             * @description Reason, for the audit log.
              */
             why?: string | null;
         };
         /**
          * NewOperation
-         * @description An action on each of the caller's tasks that are there now and pass the filter. `retry` takes failed and stopped
-         *     tasks, `redrive` failed ones, `cancel` what is not over, `reprioritise` what has not started.
+         * @description An action to apply to each task that exists now, matches the filter and may be seen by the caller.
+         *
+         *     `cancel` applies to unfinished tasks, `retry` to failed and stopped ones, `redrive` to failed ones, `reprioritise`
+         *     to tasks that have not started.
          */
         NewOperation: {
             /**
@@ -4905,24 +5211,25 @@ export interface components {
             filter: components["schemas"]["TaskSelection"];
             /**
              * Priority
-             * @description For reprioritise
+             * @description New priority, from 1 (first) to 5 (last). Required for `reprioritise`, and not allowed for other actions.
              */
             priority?: number | null;
             /**
              * Dry Run
-             * @description Only say how many tasks there are
+             * @description Change nothing; only count the matching tasks.
              * @default false
              */
             dry_run: boolean;
             /**
              * Why
-             * @description For the audit
+             * @description Reason, for the audit log.
              */
             why?: string | null;
         };
         /**
          * NewPause
-         * @description The tasks to hold back: those of a tenant, a project, a type, or those that match all given fields.
+         * @description The tasks to pause: those that match all given fields. At least one of `tenant_id`, `project_id` and
+         *     `task_type` is required.
          */
         NewPause: {
             /** Tenant Id */
@@ -4933,32 +5240,44 @@ export interface components {
             task_type?: string | null;
             /**
              * Why
-             * @description For the audit
+             * @description Reason, for the audit log.
              */
             why: string;
         };
         /**
          * NewQuota
-         * @description Limits; null or left out: none. 0 `running`: nothing starts; 0 elsewhere: nothing is accepted.
+         * @description The new limits. At least one is required. Null, or left out: no limit.
          */
         NewQuota: {
-            /** Queued */
+            /**
+             * Queued
+             * @description Maximum number of tasks that are accepted and have not begun. 0: no task is accepted.
+             */
             queued?: number | null;
-            /** Running */
+            /**
+             * Running
+             * @description Maximum number of tasks on a backend. Further tasks are accepted and wait. 0: no task is started.
+             */
             running?: number | null;
-            /** Per Minute */
+            /**
+             * Per Minute
+             * @description Maximum number of tasks accepted in 60 seconds. 0: no task is accepted.
+             */
             per_minute?: number | null;
-            /** Bytes Per Day */
+            /**
+             * Bytes Per Day
+             * @description Maximum number of bytes of payloads accepted per day (UTC). 0: no task is accepted.
+             */
             bytes_per_day?: number | null;
             /**
              * Why
-             * @description For the audit
+             * @description Reason, for the audit log.
              */
             why?: string | null;
         };
         /**
          * NextTimes
-         * @description The next times, as if the schedule were not paused.
+         * @description The next times. Of a paused schedule: the times if it were resumed now.
          */
         NextTimes: {
             /** Times */
@@ -4969,7 +5288,10 @@ export interface components {
          * @description The result of a node.
          */
         NodeResult: {
-            /** Task Id */
+            /**
+             * Task Id
+             * @description Task of the node.
+             */
             task_id: string | null;
             /** Status */
             status: string;
@@ -4980,16 +5302,22 @@ export interface components {
         };
         /**
          * NodeState
-         * @description One node of a run, or one item of a fan-out. Times are null until they come.
+         * @description One node of a run, or one item of a fan-out. A time is null until it has come.
          */
         NodeState: {
-            /** Path */
+            /**
+             * Path
+             * @description Path in the run, such as `fetch`, or `fetch[3]` for an item.
+             */
             path: string;
-            /** Node */
+            /**
+             * Node
+             * @description Name of the node in the definition.
+             */
             node: string;
             /**
              * Position
-             * @description Of an item
+             * @description Position of an item in its fan-out. Null for other nodes.
              */
             position: number | null;
             /**
@@ -4997,7 +5325,10 @@ export interface components {
              * @enum {string}
              */
             kind: "task" | "dag" | "approval" | "signal";
-            /** Type */
+            /**
+             * Type
+             * @description Task type, or name of the inner DAG.
+             */
             type: string | null;
             /**
              * Status
@@ -5006,29 +5337,32 @@ export interface components {
             status: "pending" | "waiting" | "queued" | "running" | "completed" | "failed" | "cancelled" | "skipped";
             /**
              * Waits For
-             * @description Why it waits: an approval, a signal
+             * @description Why the node is held: an approval, a signal, a quota or a pause. Null: it is not held.
              */
             waits_for: string | null;
             /**
              * Decided By
-             * @description Who skipped it: `condition`, `upstream`, `user:…`; or who failed it
+             * @description Who decided that the node was skipped (`condition`, `upstream`, `user:…`) or refused (`gateway`).
              */
             decided_by: string | null;
             /** Reason */
             reason: string | null;
             /**
              * Condition
-             * @description Value of `when`
+             * @description Value of the node's `when`.
              */
             condition: boolean | null;
             /** Task Id */
             task_id: string | null;
             /**
              * Run Id
-             * @description Of a DAG inside: its own run
+             * @description Run of the inner DAG. Null if the node is not a DAG.
              */
             run_id: string | null;
-            /** Undoes */
+            /**
+             * Undoes
+             * @description Whether this task undoes a completed node (compensation).
+             */
             undoes: boolean;
             /** Attempt */
             attempt: number;
@@ -5038,7 +5372,10 @@ export interface components {
             max_attempts: number | null;
             /** Priority */
             priority: number | null;
-            /** Progress */
+            /**
+             * Progress
+             * @description Progress in percent.
+             */
             progress: number;
             /** Message */
             message: string | null;
@@ -5046,13 +5383,17 @@ export interface components {
             error: string | null;
             /**
              * Answer
-             * @description Of an approval: who, and what
+             * @description Answer to an approval: who gave it, and what it was.
              */
             answer: string | number | boolean | null | unknown[] | {
                 [key: string]: unknown;
             };
-            /** Result Bytes */
+            /**
+             * Result Bytes
+             * @description Size of the result in bytes.
+             */
             result_bytes: number | null;
+            /** @description Counts of the items of a fan-out. Null for other nodes. */
             items: components["schemas"]["ItemCounts"] | null;
             /** Created At */
             created_at: string | null;
@@ -5062,14 +5403,17 @@ export interface components {
             started_at: string | null;
             /** Finished At */
             finished_at: string | null;
-            /** Expires At */
+            /**
+             * Expires At
+             * @description When an approval or a signal is no longer waited for.
+             */
             expires_at: string | null;
             /** Worker Id */
             worker_id: string | null;
         };
         /**
          * Note
-         * @description Why.
+         * @description A note for the schedule. Left out: the note does not change.
          */
         Note: {
             /** Note */
@@ -5077,7 +5421,8 @@ export interface components {
         };
         /**
          * Operation
-         * @description How far it has come. `done`, `skipped` and `failed` add up to `total`, unless tasks changed meanwhile.
+         * @description An operation and its progress. `done`, `skipped` and `failed` add up to `total` at the end, unless tasks changed
+         *     meanwhile.
          */
         Operation: {
             /** Operation Id */
@@ -5094,39 +5439,51 @@ export interface components {
             state: "running" | "completed" | "aborted";
             /** Dry Run */
             dry_run: boolean;
-            /** Total */
+            /**
+             * Total
+             * @description Number of tasks that matched the filter when the operation began.
+             */
             total: number;
-            /** Done */
+            /**
+             * Done
+             * @description Number of tasks that the action was applied to.
+             */
             done: number;
             /**
              * Skipped
-             * @description Tasks that the action was no longer, or not, possible for
+             * @description Number of tasks for which the action was not, or no longer, possible.
              */
             skipped: number;
-            /** Failed */
+            /**
+             * Failed
+             * @description Number of tasks for which the action was refused.
+             */
             failed: number;
             /**
              * Errors
-             * @description Some of those skipped or failed
+             * @description Some of the tasks that were skipped or failed, with the reasons.
              */
             errors: components["schemas"]["OperationError"][];
             /**
              * Sample
-             * @description Some of the tasks
+             * @description IDs of some matching tasks, 10 at most.
              */
             sample: string[];
             /**
              * Filter
-             * @description As asked for; the second one: of dead letters
+             * @description The filter of the request. A filter of dead letters if the operation redrives dead letters.
              */
             filter: components["schemas"]["TaskSelection"] | components["schemas"]["LetterFilter"];
-            /** Priority */
+            /**
+             * Priority
+             * @description New priority. Only for `reprioritise`.
+             */
             priority: number | null;
             /** User Id */
             user_id: string;
             /**
              * Tenant Ids
-             * @description Whose tasks; null: everybody's
+             * @description Tenants whose tasks the operation may act on. Null: all tenants.
              */
             tenant_ids: string[] | null;
             /** Why */
@@ -5141,7 +5498,7 @@ export interface components {
         };
         /**
          * OperationError
-         * @description A task that was not acted upon.
+         * @description A task that the action was not applied to, and why.
          */
         OperationError: {
             /** Task Id */
@@ -5151,7 +5508,7 @@ export interface components {
         };
         /**
          * OperationRun
-         * @description One operation: the task that was accepted for it, or what a dry run found.
+         * @description One operation, with the task that was accepted for it, or with what a dry run found.
          */
         OperationRun: {
             /** Operation */
@@ -5163,7 +5520,7 @@ export interface components {
         };
         /**
          * Operations
-         * @description The latest first.
+         * @description Operations, newest first.
          */
         Operations: {
             /** Operations */
@@ -5171,11 +5528,12 @@ export interface components {
         };
         /**
          * Optimization
-         * @description Which operations to run: `incremental_refresh`, `deduplicate`, `rebuild_communities`; others are passed over.
+         * @description Which operations to run.
          */
         Optimization: {
             /**
              * Operations
+             * @description `incremental_refresh`, `deduplicate` and `rebuild_communities`, in any order. Other names are ignored.
              * @default [
              *       "incremental_refresh",
              *       "deduplicate"
@@ -5184,13 +5542,14 @@ export interface components {
             operations: string[];
             /**
              * Dry Run
+             * @description Only report what the operations would do.
              * @default true
              */
             dry_run: boolean;
         };
         /**
          * Optimized
-         * @description What was done, in the order that was asked for.
+         * @description The operations that were run, in the order of the request.
          */
         Optimized: {
             /** Operations Run */
@@ -5202,13 +5561,16 @@ export interface components {
         };
         /**
          * Overlap
-         * @description What a firing does while an earlier task of its schedule is not over.
+         * @description What a firing does while an earlier task of the schedule is not over.
+         *
+         *     `skip`: it is skipped. `buffer_one`: one firing waits, further ones are skipped. `buffer_all`: up to 1000 firings
+         *     wait. `cancel_other`: the earlier tasks are stopped first. `allow_all`: it fires.
          * @enum {string}
          */
         Overlap: "skip" | "buffer_one" | "buffer_all" | "cancel_other" | "allow_all";
         /**
          * OverrideMade
-         * @description An override that was set.
+         * @description The override that was set.
          */
         OverrideMade: {
             /** Tenant Id */
@@ -5228,24 +5590,30 @@ export interface components {
              * Format: date-time
              */
             at: string;
-            /** Expires At */
+            /**
+             * Expires At
+             * @description When the override ends by itself. Null: it stays until it is cleared.
+             */
             expires_at: string | null;
-            /** Version */
+            /**
+             * Version
+             * @description Version of the override, for `based_on`.
+             */
             version: number;
             /**
              * Warnings
-             * @description Objections that `force` overruled
+             * @description Objections that were overruled with `force`.
              */
             warnings: string[];
             /**
              * Notes
-             * @description Effects that may surprise
+             * @description Effects of the override that may be unexpected.
              */
             notes: string[];
         };
         /**
          * OverrideView
-         * @description An override: a stage that outranks the flag.
+         * @description An override: a stage that has precedence over the flag.
          */
         OverrideView: {
             /** Tenant Id */
@@ -5265,14 +5633,20 @@ export interface components {
              * Format: date-time
              */
             at: string;
-            /** Expires At */
+            /**
+             * Expires At
+             * @description When the override ends by itself. Null: it stays until it is cleared.
+             */
             expires_at: string | null;
-            /** Version */
+            /**
+             * Version
+             * @description Version of the override, for `based_on`.
+             */
             version: number;
         };
         /**
          * OverviewPicture
-         * @description All of one moment.
+         * @description The state of the system at one moment.
          */
         OverviewPicture: {
             /**
@@ -5282,25 +5656,25 @@ export interface components {
             at: string;
             /**
              * Window Seconds
-             * @description What ended, began and died is that of so many seconds
+             * @description Length of the window in seconds, up to now.
              */
             window_seconds: number;
             /**
              * Most
-             * @description Nobody counts further: a count that is as large may be larger
+             * @description Counting stops at this number: a count that is as large may in fact be larger.
              */
             most: number;
             /** Flows */
             flows: components["schemas"]["TaskFlow"][];
             /**
              * Concerns
-             * @description The most urgent first; at most 50 of a kind
+             * @description Problems, the most urgent first; at most 50 of a kind.
              */
             concerns: components["schemas"]["AttentionNeeded"][];
         };
         /**
          * ParityOfType
-         * @description One task type.
+         * @description The comparison for one task type.
          */
         ParityOfType: {
             /** Task Type */
@@ -5315,17 +5689,24 @@ export interface components {
         };
         /**
          * ParityRate
-         * @description Answers to a yes/no question of which a yes is bad.
+         * @description Answers to a yes/no question where yes is bad.
          */
         ParityRate: {
-            /** Asked */
+            /**
+             * Asked
+             * @description Number of answers.
+             */
             asked: number;
-            /** Yes */
+            /**
+             * Yes
+             * @description Number of these answers that are yes.
+             */
             yes: number;
         };
         /**
          * ParityReport
-         * @description A tenant at one moment. Times are the database's.
+         * @description The comparison of a tenant's tasks on Temporal with its tasks on Redis before, at one moment. Times are those
+         *     of the database.
          */
         ParityReport: {
             /**
@@ -5336,28 +5717,31 @@ export interface components {
             /** Tenant Id */
             tenant_id: string;
             stage: components["schemas"]["Stage"];
-            /** @description Only `pass` lets a move go on; `inconclusive` holds, `no_data` never passes */
+            /** @description The tenant passes only if all its task types pass. Only `pass` allows a move to continue. */
             verdict: components["schemas"]["ParityVerdict"];
             /**
              * Reasons
-             * @description Each a line that says what to do
+             * @description Reasons for the verdict. Each line says what to do.
              */
             reasons: string[];
             /**
              * Since
-             * @description When it moved; null: it never did
+             * @description When the tenant moved. Null: it never did.
              */
             since: string | null;
             /**
              * Moved By
-             * @description The entry of the ledger
+             * @description Ledger entry of the move.
              */
             moved_by: number | null;
-            /** Baseline From */
+            /**
+             * Baseline From
+             * @description Begin of the baseline on Redis.
+             */
             baseline_from: string | null;
             /**
              * Behind Seconds
-             * @description Age of what has ended and is not counted yet
+             * @description Age in seconds of the oldest outcome that is not counted yet.
              */
             behind_seconds: number;
             /** Types */
@@ -5365,43 +5749,47 @@ export interface components {
         };
         /**
          * ParitySide
-         * @description What ended on one backend, before the move or since.
+         * @description What ended on one backend before the move, or since.
          */
         ParitySide: {
             /**
              * When
+             * @description `before`: in the baseline, before the move. `since`: since the move.
              * @enum {string}
              */
             when: "before" | "since";
             /** Backend */
             backend: string;
-            /** Runs */
+            /**
+             * Runs
+             * @description Number of runs.
+             */
             runs: number;
             /**
              * Lost
-             * @description Runs whose worker was lost; they count in no rate
+             * @description Number of runs whose worker was lost. They count in no rate.
              */
             lost: number;
             /**
              * Tasks
-             * @description Completed, or failed for good
+             * @description Number of tasks that completed or failed for good.
              */
             tasks: number;
             /** Attempts Per Task */
             attempts_per_task: number | null;
-            /** @description Of first runs */
+            /** @description Tasks whose first run failed. */
             failed: components["schemas"]["ParityRate"];
-            /** @description Of tasks that are over: a run failed before the last one */
+            /** @description Finished tasks of which a run before the last one failed. */
             retried: components["schemas"]["ParityRate"];
-            /** @description Of tasks that are over: failed for good */
+            /** @description Finished tasks that failed for good. */
             dead: components["schemas"]["ParityRate"];
-            /** @description Completed runs */
+            /** @description Durations of completed runs. */
             run: components["schemas"]["Durations"];
-            /** @description From when a task might begin to its first run */
+            /** @description From the time when a task might begin to its first run. */
             wait: components["schemas"]["Durations"];
-            /** @description From when a task might begin to its completion */
+            /** @description From the time when a task might begin to its completion. */
             total: components["schemas"]["Durations"];
-            /** @description Of schedules' tasks: from the time of the schedule to the first run */
+            /** @description Only tasks of schedules: from the time of the schedule to the first run. */
             late: components["schemas"]["Durations"];
         };
         /**
@@ -5410,41 +5798,52 @@ export interface components {
          */
         ParityStream: {
             stream: components["schemas"]["Stream"];
+            /** @description Answers before the move. */
             before: components["schemas"]["ParityRate"];
+            /** @description Answers since the move. */
             since: components["schemas"]["ParityRate"];
             /**
              * Evidence
-             * @description That it became worse, as a power of ten
+             * @description Evidence that the rate has become worse, as a power of ten.
              */
             evidence: number;
-            /** Evidence Needed */
+            /**
+             * Evidence Needed
+             * @description Evidence at which the verdict is `regress`.
+             */
             evidence_needed: number;
             /**
              * At Most
-             * @description The highest rate that what was seen does not contradict
+             * @description The highest rate that the observations do not contradict.
              */
             at_most: number;
             /**
              * Tolerated
-             * @description The highest rate that passes
+             * @description The highest rate that still passes.
              */
             tolerated: number;
-            /** @description Noise: the baseline's even minutes, against the odd ones */
+            /** @description Noise: the baseline's even minutes, to compare with its odd minutes. */
             even_minutes: components["schemas"]["ParityRate"];
+            /** @description Noise: the baseline's odd minutes. */
             odd_minutes: components["schemas"]["ParityRate"];
-            /** @description Noise: others on Redis, in the same minutes; for administrators */
+            /** @description Noise: other tenants on Redis before the move, in the same minutes. Null unless the caller is an administrator. */
             others_before: components["schemas"]["ParityRate"] | null;
+            /** @description Noise: other tenants on Redis since the move, in the same minutes. Null unless the caller is an administrator. */
             others_since: components["schemas"]["ParityRate"] | null;
         };
         /**
          * ParityVerdict
-         * @description What may be said. Only `pass` lets a move go on.
+         * @description Verdict of a comparison.
+         *
+         *     `pass`: nothing has become worse by more than is tolerated. `regress`: something is worse, and not by chance.
+         *     `inconclusive`: not known yet, or something else explains it. `no_data`: there is nothing to compare. Only `pass`
+         *     allows a move to continue.
          * @enum {string}
          */
         ParityVerdict: "pass" | "regress" | "inconclusive" | "no_data";
         /**
          * Part
-         * @description One server that the gateway needs.
+         * @description State of one server that the gateway depends on.
          */
         Part: {
             /**
@@ -5457,33 +5856,34 @@ export interface components {
         };
         /**
          * PastGateway
-         * @description Tasks that producers pushed into Redis past the gateway, and that it does not know; as it saw them last.
+         * @description Tasks that producers pushed into Redis past the gateway and that it does not know, as of the last look at
+         *     Redis.
          */
         PastGateway: {
             /**
              * Tasks
-             * @description They wait in Redis, or a legacy worker runs them
+             * @description Number of tasks that wait in Redis or that a legacy worker runs.
              */
             tasks: number;
             /**
              * Set Aside
-             * @description Payloads that are no task anybody can run, and stand among the dead letters
+             * @description Number of payloads that are not valid tasks; they are dead letters.
              */
             set_aside: number;
             /**
              * Last At
-             * @description The youngest time that one of them names
+             * @description Latest time stamp of these tasks.
              */
             last_at: string | null;
             /**
              * Looked At
-             * @description When Redis was looked at last; null: never
+             * @description When the gateway last looked at Redis. Null: never.
              */
             looked_at: string | null;
         };
         /**
          * PauseList
-         * @description The oldest first.
+         * @description Pauses, oldest first.
          */
         PauseList: {
             /** Pauses */
@@ -5491,7 +5891,7 @@ export interface components {
         };
         /**
          * PauseView
-         * @description A pause of everything that fits; null: any.
+         * @description A pause of the tasks that match all of its fields. Null matches any value.
          */
         PauseView: {
             /** Pause Id */
@@ -5514,7 +5914,7 @@ export interface components {
         };
         /**
          * PayloadEdit
-         * @description A payload before it was edited.
+         * @description A payload as it was before an edit.
          */
         PayloadEdit: {
             /**
@@ -5531,13 +5931,13 @@ export interface components {
         };
         /**
          * Phase
-         * @description What a guardrail waits for.
+         * @description The state of a guardrail.
          * @enum {string}
          */
         Phase: "resting" | "armed" | "rolled_back" | "cooling" | "locked";
         /**
          * Plan
-         * @description With its text and newest steps. `faults`: why a draft could not be started now.
+         * @description A plan with its text and its newest steps.
          */
         Plan: {
             /** Name */
@@ -5545,24 +5945,24 @@ export interface components {
             state: components["schemas"]["PlanState"];
             /**
              * Says
-             * @description Why it stands there, and what to do
+             * @description Why the plan is in this state, and what to do.
              */
             says: string;
             /** Why */
             why: string;
             /**
              * Wave
-             * @description The present one, from 1; null before it began and when it is over
+             * @description Number of the present wave, from 1. Null before the first wave and after the last one.
              */
             wave: number | null;
             /**
              * Moved At
-             * @description Since when the wave bakes
+             * @description When the present wave began to bake.
              */
             moved_at: string | null;
             /**
              * Approved By
-             * @description Of the wave
+             * @description Person who approved the present wave.
              */
             approved_by: string | null;
             /** Created By */
@@ -5578,41 +5978,59 @@ export interface components {
             started_at: string | null;
             /** Ended At */
             ended_at: string | null;
-            /** Version */
+            /**
+             * Version
+             * @description Version of the plan, for `based_on`.
+             */
             version: number;
             /** Waves */
             waves: components["schemas"]["PlanWave"][];
-            /** Document */
+            /**
+             * Document
+             * @description The plan as it was written.
+             */
             document: string;
-            /** Faults */
+            /**
+             * Faults
+             * @description Why a draft cannot be started now.
+             */
             faults: components["schemas"]["PlanFault"][];
-            /** Steps */
+            /**
+             * Steps
+             * @description The newest 50 steps.
+             */
             steps: components["schemas"]["PlanStep"][];
         };
         /**
          * PlanCheck
-         * @description Every fault at once; none: it is valid. `notes`: what may surprise.
+         * @description The result of a check. `faults` holds all errors; it is empty if the plan is valid.
          */
         PlanCheck: {
             /** Valid */
             valid: boolean;
             /** Faults */
             faults: components["schemas"]["PlanFault"][];
-            /** Notes */
+            /**
+             * Notes
+             * @description Effects of the plan that may be unexpected.
+             */
             notes: string[];
             /** Waves */
             waves: components["schemas"]["CheckedWave"][];
         };
         /**
          * PlanFault
-         * @description One thing that is wrong with a plan.
+         * @description One error in a plan.
          */
         PlanFault: {
-            /** Code */
+            /**
+             * Code
+             * @description Stable identifier of the kind of error.
+             */
             code: string;
             /**
              * Place
-             * @description JSON pointer
+             * @description Where the error is, as a JSON pointer.
              */
             place: string;
             /** Message */
@@ -5624,13 +6042,18 @@ export interface components {
         };
         /**
          * PlanState
-         * @description Where a plan stands.
+         * @description The state of a plan.
+         *
+         *     `draft`: not started. `running`: tenants of the present wave are being moved. `baking`: all of them are moved, and
+         *     are watched. `held`: something is in the way; the plan continues by itself once it is over. `paused`: a person
+         *     stopped it. `rolling_back`: tenants are put back. `done`: all waves are over. `aborted`: ended by a person, or
+         *     rolled back.
          * @enum {string}
          */
         PlanState: "draft" | "running" | "baking" | "held" | "paused" | "rolling_back" | "done" | "aborted";
         /**
          * PlanStep
-         * @description An entry of the ledger about a plan. Its flips are entries of their own.
+         * @description A step of a plan, as an entry of the ledger. Changes of routing are entries of their own.
          */
         PlanStep: {
             /** Id */
@@ -5651,7 +6074,7 @@ export interface components {
         };
         /**
          * PlanSummary
-         * @description How far a plan is. Times are the database's.
+         * @description A plan and its progress. Times are those of the database.
          */
         PlanSummary: {
             /** Name */
@@ -5659,24 +6082,24 @@ export interface components {
             state: components["schemas"]["PlanState"];
             /**
              * Says
-             * @description Why it stands there, and what to do
+             * @description Why the plan is in this state, and what to do.
              */
             says: string;
             /** Why */
             why: string;
             /**
              * Wave
-             * @description The present one, from 1; null before it began and when it is over
+             * @description Number of the present wave, from 1. Null before the first wave and after the last one.
              */
             wave: number | null;
             /**
              * Moved At
-             * @description Since when the wave bakes
+             * @description When the present wave began to bake.
              */
             moved_at: string | null;
             /**
              * Approved By
-             * @description Of the wave
+             * @description Person who approved the present wave.
              */
             approved_by: string | null;
             /** Created By */
@@ -5692,56 +6115,77 @@ export interface components {
             started_at: string | null;
             /** Ended At */
             ended_at: string | null;
-            /** Version */
+            /**
+             * Version
+             * @description Version of the plan, for `based_on`.
+             */
             version: number;
             /** Waves */
             waves: components["schemas"]["PlanWave"][];
         };
         /**
          * PlanWave
-         * @description Tenants that move together, and how many of them stand where.
+         * @description A wave: tenants that move together, and how far they are.
          */
         PlanWave: {
             /** Name */
             name: string | null;
             /** Stage */
             stage: string;
-            /** Bake Seconds */
+            /**
+             * Bake Seconds
+             * @description Seconds to wait after the last tenant was moved.
+             */
             bake_seconds: number;
-            /** Tasks Percent */
+            /**
+             * Tasks Percent
+             * @description Percentage of tasks that the wave moves, in place of tenants.
+             */
             tasks_percent: number | null;
             /**
              * Gates
-             * @description What must hold before the wave is over
+             * @description Conditions that must hold before the wave is over.
              */
             gates: string[];
-            /** Tenants */
+            /**
+             * Tenants
+             * @description Number of tenants in the wave.
+             */
             tenants: number;
-            /** Waiting */
+            /**
+             * Waiting
+             * @description Tenants that are not moved yet.
+             */
             waiting: number;
-            /** Moved */
+            /**
+             * Moved
+             * @description Tenants that were moved.
+             */
             moved: number;
             /**
              * Left
-             * @description Stood there before, or were moved by others since
+             * @description Tenants that were left alone: they were at the stage before, or others have moved them since.
              */
             left: number;
             /**
              * Back
-             * @description Rolled back
+             * @description Tenants that were moved back.
              */
             back: number;
-            /** Skipped */
+            /**
+             * Skipped
+             * @description Tenants that a person excluded.
+             */
             skipped: number;
             /**
              * By Override
-             * @description Moved by an override while the flag could not be changed
+             * @description Tenants that were moved by an override because the flag could not be changed.
              */
             by_override: number;
         };
         /**
          * Plans
-         * @description Newest first.
+         * @description Plans, newest first.
          */
         Plans: {
             /** Plans */
@@ -5749,24 +6193,28 @@ export interface components {
         };
         /**
          * PoolFigures
-         * @description One pool; `pool` is null for workers that serve all queues of Temporal, whose load is in A, B and C.
+         * @description Load of one pool. `pool` is null for workers that serve all queues of Temporal; their load is counted in A, B
+         *     and C.
          */
         PoolFigures: {
             /**
              * Backlog
-             * @description Due and not running
+             * @description Number of tasks that are due and do not run.
              */
             backlog: number;
             /**
              * Oldest Seconds
-             * @description How long the oldest of them waits
+             * @description Seconds for which the oldest task of the backlog has waited.
              */
             oldest_seconds: number;
-            /** Running */
+            /**
+             * Running
+             * @description Number of tasks that run.
+             */
             running: number;
             /**
              * On Legacy Workers
-             * @description Of the running, those that legacy workers run: they take no slot
+             * @description Number of the running tasks that legacy workers run. They take no slot.
              */
             on_legacy_workers: number;
             /** Arrivals Per Second */
@@ -5775,68 +6223,77 @@ export interface components {
             completions_per_second: number;
             /**
              * Run Seconds
-             * @description Average run; null when nothing completed in the window
+             * @description Average duration of a run in the window, in seconds. Null if no run completed.
              */
             run_seconds: number | null;
             /**
              * Demand
-             * @description Backlog and running, without those on legacy workers: slots that would run all of it at once
+             * @description Number of slots that would run the backlog and the running tasks all at once. Tasks on legacy workers are not counted.
              */
             demand: number;
             /**
              * Past Gateway
-             * @description Beside them: tasks that producers pushed into Redis past the gateway
+             * @description Number of tasks that producers pushed into Redis past the gateway. They are not among the other numbers.
              */
             past_gateway: number;
             /**
              * Past Gateway At
-             * @description The youngest time that one of those names
+             * @description Latest time stamp of these tasks.
              */
             past_gateway_at: string | null;
             /** Pool */
             pool: string | null;
             /** Backend */
             backend: string;
-            /** Workers */
+            /**
+             * Workers
+             * @description Number of live workers.
+             */
             workers: number;
-            /** Slots */
+            /**
+             * Slots
+             * @description Number of tasks that these workers can run at the same time.
+             */
             slots: number;
         };
         /**
          * PoolNeed
-         * @description What a pool of Temporal's workers would have needed, if no task had waited.
+         * @description Slots that a pool of Temporal workers would have needed if no task had waited.
          */
         PoolNeed: {
             /** Pool */
             pool: string;
             /**
              * Slots Now
-             * @description Of live workers that serve it, also of those that serve others, too
+             * @description Slots of the live workers that serve the pool now. Workers that serve other pools, too, are included.
              */
             slots_now: number;
             /** Tasks */
             tasks: number;
             /**
              * Slots
-             * @description In the busiest minute
+             * @description Slots needed in the busiest minute.
              */
             slots: number;
             /**
              * Busiest Minute
-             * @description From `since` on
+             * @description The busiest minute, counted from `since`.
              */
             busiest_minute: number;
-            /** Mean Slots */
+            /**
+             * Mean Slots
+             * @description Slots needed on average.
+             */
             mean_slots: number;
         };
         /**
          * Preview
-         * @description What a change would have done to the tasks that were created in a time. Nothing was changed.
+         * @description What a change would have done to the tasks that were created in a period of time. Nothing was changed.
          */
         Preview: {
             /**
              * Flag Version
-             * @description Of the flag that it was compared with
+             * @description Version of the flag that the change was compared with.
              */
             flag_version: number;
             /**
@@ -5853,50 +6310,54 @@ export interface components {
             hours: number;
             /**
              * Tasks
-             * @description Recorded, without nodes of DAGs
+             * @description Number of recorded tasks, without nodes of DAGs.
              */
             tasks: number;
             /**
              * Contexts
-             * @description Combinations of tenant, project and type; the flag was asked about each once
+             * @description Number of combinations of tenant, project and task type. The flag was evaluated once for each.
              */
             contexts: number;
             /**
              * Sampled
-             * @description Tasks that were asked about one by one, because their own key decides
+             * @description Number of tasks for which the flag was evaluated one by one, because it depends on their own keys.
              */
             sampled: number;
-            /** Steps */
+            /**
+             * Steps
+             * @description One step for a change, one for each wave of a plan.
+             */
             steps: components["schemas"]["PreviewStep"][];
             /**
              * Pools Before
-             * @description As the flag is now
+             * @description Needs of the pools with the flag as it is now.
              */
             pools_before: components["schemas"]["PoolNeed"][];
-            /** @description Null: nothing would be on Temporal */
+            /** @description Null: no task would be on Temporal. */
             simulation: components["schemas"]["PreviewSimulation"] | null;
             /**
              * By Reference
-             * @description Tasks that come to Temporal with payloads too large for it: workers read them
+             * @description Number of tasks that would go to Temporal and whose payload is too large to be sent there: workers read it from PostgreSQL.
              */
             by_reference: number;
             /**
              * Quotas
-             * @description What quotas would have refused or held, on whichever engine; at most 100
+             * @description Quotas that would have refused or held tasks, on any backend; at most 100.
              */
             quotas: components["schemas"]["PreviewQuota"][];
+            /** @description Whether tasks could have started on Temporal. */
             starts: components["schemas"]["PreviewStarts"];
             /**
              * Notes
-             * @description What may surprise
+             * @description Effects that may be unexpected.
              */
             notes: string[];
         };
         /**
          * PreviewCount
-         * @description A number of tasks. Where a task's own key decides it is estimated from a sample.
+         * @description A number of tasks. If it depends on the tasks' own keys, it is estimated from a sample.
          *
-         *     The true number lies between `low` and `high` 95 times of 100; elsewhere all three are the same.
+         *     The true number then lies between `low` and `high` in 95 of 100 cases. Otherwise all three are the same.
          */
         PreviewCount: {
             /** Tasks */
@@ -5908,43 +6369,46 @@ export interface components {
         };
         /**
          * PreviewOfTenant
-         * @description One tenant that would have moved.
+         * @description What a step would have done to one tenant.
          */
         PreviewOfTenant: {
             /** Tenant Id */
             tenant_id: string | null;
-            /** Tasks */
+            /**
+             * Tasks
+             * @description Number of its tasks that would have moved, or been at another stage.
+             */
             tasks: number;
         };
         /**
          * PreviewOfType
-         * @description Of one task type.
+         * @description What a step would have done to tasks of one type.
          */
         PreviewOfType: {
-            /** @description They would have run there, and not on Redis */
+            /** @description Tasks that would have run on Temporal instead of Redis. */
             to_temporal: components["schemas"]["PreviewCount"];
-            /** @description They would have run there, and not on Temporal */
+            /** @description Tasks that would have run on Redis instead of Temporal. */
             to_redis: components["schemas"]["PreviewCount"];
-            /** @description At another stage, on the same engine */
+            /** @description Tasks that would have been at another stage, on the same backend. */
             restaged: components["schemas"]["PreviewCount"];
             /** Task Type */
             task_type: string;
             /**
              * Recorded
-             * @description Tasks of those whom the step concerns
+             * @description Recorded tasks of this type of the tenants that the step concerns.
              */
             recorded: number;
         };
         /**
          * PreviewQuota
-         * @description A quota of today that the recorded tasks of a tenant exceed, of whom tasks come to Temporal.
+         * @description A present quota that the recorded tasks of a tenant exceed. Only tenants of which tasks would go to Temporal.
          */
         PreviewQuota: {
             /** Tenant Id */
             tenant_id: string;
             /**
              * Project Id
-             * @description Null: of the whole tenant
+             * @description Project of the quota. Null: it is the tenant's.
              */
             project_id: string | null;
             /**
@@ -5952,28 +6416,31 @@ export interface components {
              * @enum {string}
              */
             quota: "queued" | "running" | "per_minute" | "bytes_per_day";
-            /** At Most */
+            /**
+             * At Most
+             * @description The limit.
+             */
             at_most: number;
             /**
              * Most
-             * @description The most there were: waiting or running at once, in a minute, or bytes of a day
+             * @description The highest value: tasks that waited or ran at the same time, tasks in a minute, or bytes in a day.
              */
             most: number;
             /**
              * Tasks
-             * @description Beyond it
+             * @description Number of tasks beyond the limit.
              */
             tasks: number;
             /**
              * Effect
-             * @description What becomes of them
+             * @description What would have happened to these tasks.
              * @enum {string}
              */
             effect: "refused" | "held";
         };
         /**
          * PreviewReason
-         * @description Why starts on Temporal would have been refused or changed; the codes are the rehearsal's.
+         * @description Why starts on Temporal would have been refused or changed. The codes are those of the rehearsal.
          */
         PreviewReason: {
             /** Code */
@@ -5983,33 +6450,36 @@ export interface components {
             meaning: string;
             /** Advice */
             advice: string;
-            /** Tasks */
+            /**
+             * Tasks
+             * @description Number of tasks.
+             */
             tasks: number;
             /** Task Types */
             task_types: string[];
         };
         /**
          * PreviewSimulation
-         * @description The newest tasks that would be on Temporal after the last step, at most 1,000,000, with these slots.
+         * @description A simulation of the tasks that would be on Temporal after the last step: the newest ones, at most 1,000,000.
          */
         PreviewSimulation: {
             /** Tasks */
             tasks: number;
             /**
              * Seconds
-             * @description Over which they came, and ended
+             * @description Seconds in which these tasks came and ended.
              */
             seconds: number;
             /**
              * Slots
-             * @description By pool: those of live workers; where there are none, the needed ones
+             * @description Slots by pool: those of the live workers; of a pool without workers, the needed ones.
              */
             slots: {
                 [key: string]: number;
             };
             /**
              * Utilisation
-             * @description By pool, from 0 to 1
+             * @description Utilisation by pool, from 0 to 1.
              */
             utilisation: {
                 [key: string]: number;
@@ -6019,63 +6489,72 @@ export interface components {
         };
         /**
          * PreviewStarts
-         * @description Of the tasks that come to Temporal, at most 500 by chance, compiled as their starts would be.
+         * @description A check of the starts on Temporal of at most 500 random tasks that would go there.
          */
         PreviewStarts: {
-            /** Looked At */
+            /**
+             * Looked At
+             * @description Number of tasks that were checked.
+             */
             looked_at: number;
-            /** Ready */
+            /**
+             * Ready
+             * @description Tasks that could have started.
+             */
             ready: number;
             /**
              * Not Ready
-             * @description They would have failed, or waited for nobody
+             * @description Tasks that would have failed, or that no worker would have taken.
              */
             not_ready: number;
-            /** Unknown */
+            /**
+             * Unknown
+             * @description Tasks for which it could not be determined.
+             */
             unknown: number;
             /** Reasons */
             reasons: components["schemas"]["PreviewReason"][];
         };
         /**
          * PreviewStep
-         * @description What one change, or one wave after those before it, would have done.
+         * @description What one change, or one wave of a plan after the waves before it, would have done.
          */
         PreviewStep: {
-            /** @description They would have run there, and not on Redis */
+            /** @description Tasks that would have run on Temporal instead of Redis. */
             to_temporal: components["schemas"]["PreviewCount"];
-            /** @description They would have run there, and not on Temporal */
+            /** @description Tasks that would have run on Redis instead of Temporal. */
             to_redis: components["schemas"]["PreviewCount"];
-            /** @description At another stage, on the same engine */
+            /** @description Tasks that would have been at another stage, on the same backend. */
             restaged: components["schemas"]["PreviewCount"];
             /** Title */
             title: string;
             stage: components["schemas"]["Stage"];
             /**
              * Overridden
-             * @description Tasks that stay where an override has them
+             * @description Tasks that stay where they are because of an override.
              */
             overridden: number;
             /** By Type */
             by_type: components["schemas"]["PreviewOfType"][];
             /**
              * Tenants
-             * @description Tenants of whom tasks would have moved, or been at another stage
+             * @description Number of tenants whose tasks would have moved, or been at another stage.
              */
             tenants: number;
             /**
              * Most
-             * @description The 20 with the most such tasks
+             * @description The 20 tenants with the most such tasks.
              */
             most: components["schemas"]["PreviewOfTenant"][];
             /**
              * Pools
-             * @description After the step, with what is on Temporal already
+             * @description Needs of the pools after the step, including tasks that are on Temporal already.
              */
             pools: components["schemas"]["PoolNeed"][];
         };
         /**
          * ProbedTask
-         * @description A task that ran on Redis, and the probe beside it on Temporal. Seconds; null: unknown, or not over.
+         * @description A task that ran on Redis, and the probe for it on Temporal. A duration is null if it is unknown or not over.
          */
         ProbedTask: {
             /** Task Id */
@@ -6086,7 +6565,7 @@ export interface components {
             task_type: string;
             /**
              * Queue
-             * @description Where the probe was sent
+             * @description Task queue that the probe was sent to.
              */
             queue: string;
             /**
@@ -6100,32 +6579,35 @@ export interface components {
             detail: string | null;
             /**
              * Queue Seconds
-             * @description Until a worker ran the probe
+             * @description Seconds until a worker took the probe.
              */
             queue_seconds: number | null;
-            /** Decode Seconds */
+            /**
+             * Decode Seconds
+             * @description Seconds that the worker took to read and decode the payload.
+             */
             decode_seconds: number | null;
             /**
              * Run Seconds
-             * @description Of the handler's `rehearse`
+             * @description Duration of the handler's `rehearse`, in seconds.
              */
             run_seconds: number | null;
             /** Worker Id */
             worker_id: string | null;
             /**
              * Redis Queue Seconds
-             * @description Until a worker ran the task
+             * @description Seconds until a worker took the task.
              */
             redis_queue_seconds: number | null;
             /**
              * Redis Run Seconds
-             * @description Of the task's first run
+             * @description Duration of the task's first run, in seconds.
              */
             redis_run_seconds: number | null;
         };
         /**
          * ProbedTasks
-         * @description The newest first.
+         * @description Probes, newest first.
          */
         ProbedTasks: {
             /** Probes */
@@ -6133,80 +6615,97 @@ export interface components {
         };
         /**
          * Probes
-         * @description Probes that have ended (stage `shadow`). The spreads are given for one tenant, of its newest good probes.
+         * @description Probes that have ended (stage `shadow`). The distributions are only given for a single tenant, over its newest
+         *     good probes.
          */
         Probes: {
             /**
              * Good
-             * @description They went as they should
+             * @description Number of probes that succeeded.
              */
             good: number;
             /**
              * Rehearsed
-             * @description Of these, through the handler's `rehearse`
+             * @description Number of these that called the handler's `rehearse`.
              */
             rehearsed: number;
             /**
              * Failed
-             * @description The tasks would have failed, too, or waited
+             * @description Number of probes that failed: the task would have failed, too, or waited.
              */
             failed: number;
             /**
              * Unanswered
-             * @description Nothing is known
+             * @description Number of probes without an answer.
              */
             unanswered: number;
             /**
              * Reasons
-             * @description Why probes were not good, the gravest first
+             * @description Why probes did not succeed, the gravest reason first.
              */
             reasons: components["schemas"]["RehearsalReason"][];
-            /** @description The wait for a worker on Temporal */
+            /** @description Time until a worker on Temporal took the probe. */
             queue: components["schemas"]["Spread"] | null;
-            /** @description The wait of the same tasks on Redis */
+            /** @description Time until a worker took the same tasks on Redis. */
             redis_queue: components["schemas"]["Spread"] | null;
-            /** @description Until the worker had the payload */
+            /** @description Time that the worker took to read and decode the payload. */
             decode: components["schemas"]["Spread"] | null;
-            /** @description The handler's `rehearse` */
+            /** @description Duration of the handler's `rehearse`. */
             rehearse: components["schemas"]["Spread"] | null;
-            /** @description The runs of the tasks on Redis */
+            /** @description Duration of the runs of the same tasks on Redis. */
             redis_run: components["schemas"]["Spread"] | null;
         };
         /**
          * Problem
-         * @description RFC 9457 problem details.
+         * @description An error as problem details (RFC 9457).
          */
         Problem: {
             /**
              * Type
-             * @description Stable: `urn:taskgate:error:<code>`
+             * @description Stable identifier of the kind of error: `urn:taskgate:error:<code>`.
              */
             type: string;
-            /** Title */
+            /**
+             * Title
+             * @description Name of the kind of error.
+             */
             title: string;
-            /** Status */
+            /**
+             * Status
+             * @description HTTP status code.
+             */
             status: number;
-            /** Detail */
+            /**
+             * Detail
+             * @description What went wrong, in words.
+             */
             detail: string;
-            /** Instance */
+            /**
+             * Instance
+             * @description Path of the request.
+             */
             instance: string;
             /**
              * Errors
-             * @description What is wrong with each field (422)
+             * @description Validation errors, one for each invalid field. Only with status 422.
              */
             errors?: components["schemas"]["InvalidField"][] | null;
             /**
              * Error Id
-             * @description Stands in the gateway's log, too (500)
+             * @description ID of this error in the gateway's log. Only with status 500.
              */
             error_id?: string | null;
         };
         /**
          * ProposedChange
-         * @description A stage for a scope, a percentage of the default, or a plan.
+         * @description The change to preview. Exactly one of `stage`, `plan` and `document` is required. With `stage`, give one of
+         *     `everything`, `percent`, or a scope (`tenant_id`, `project_id`, `task_type`).
          */
         ProposedChange: {
-            /** Stage */
+            /**
+             * Stage
+             * @description Preview this stage.
+             */
             stage?: ("off" | "dualwrite" | "shadow" | "live" | "rampdown" | "complete") | null;
             /** Tenant Id */
             tenant_id?: string | null;
@@ -6216,55 +6715,58 @@ export interface components {
             task_type?: string | null;
             /**
              * Everything
-             * @description `stage`: for all that nothing else is set for
+             * @description With `stage`: for all tasks for which nothing else is set.
              * @default false
              */
             everything: boolean;
             /**
              * Percent
-             * @description `stage`: for so many percent of those that nothing else is set for; three decimals
+             * @description With `stage`: for this percentage of the tenants or tasks for which nothing else is set. At most three decimals.
              */
             percent?: number | null;
             /**
              * Unit
-             * @description `percent`: of whole tenants, or of single tasks
+             * @description With `percent`: whether whole tenants or single tasks are moved.
              * @default tenant
              * @enum {string}
              */
             unit: "tenant" | "task";
             /**
              * Plan
-             * @description A plan that is stored, by its name
+             * @description Preview this stored plan.
              */
             plan?: string | null;
             /**
              * Document
-             * @description A plan, as YAML or JSON
+             * @description Preview this plan, as YAML or JSON text.
              */
             document?: string | null;
             /**
              * Hours
-             * @description The tasks that came in the last so many hours
+             * @description Use the tasks that were created in the last this many hours.
              * @default 24
              */
             hours: number;
         };
         /**
          * QueueDepthResponse
-         * @description How many tasks were waiting or running at a time.
+         * @description Number of unfinished tasks at one point in time.
          */
         QueueDepthResponse: {
             /**
              * Timestamp
-             * @description `HH:MM`, UTC
+             * @description Time of day as `HH:MM`, in UTC.
              */
             timestamp: string;
-            /** Depth */
+            /**
+             * Depth
+             * @description Number of tasks that were pending or running at this time.
+             */
             depth: number;
         };
         /**
          * QuotaList
-         * @description The tenant's quota first (`project_id` null), then those of its projects.
+         * @description Quotas: the tenant's first (`project_id` is null), then those of its projects.
          */
         QuotaList: {
             /** Quotas */
@@ -6272,29 +6774,43 @@ export interface components {
         };
         /**
          * QuotaNumbers
-         * @description `queued`: accepted and not begun; `running`: on an engine; `per_minute`: accepted in the last 60 s;
-         *     `bytes_per_day`: of payloads, since midnight UTC.
+         * @description Numbers for the four quotas.
          */
         QuotaNumbers: {
-            /** Queued */
+            /**
+             * Queued
+             * @description Tasks that are accepted and have not begun.
+             */
             queued: number | null;
-            /** Running */
+            /**
+             * Running
+             * @description Tasks on a backend (`starting`, `queued` or `running`).
+             */
             running: number | null;
-            /** Per Minute */
+            /**
+             * Per Minute
+             * @description Tasks accepted in the last 60 seconds.
+             */
             per_minute: number | null;
-            /** Bytes Per Day */
+            /**
+             * Bytes Per Day
+             * @description Bytes of payloads accepted since midnight UTC.
+             */
             bytes_per_day: number | null;
         };
         /**
          * QuotaUse
-         * @description A quota of the tenant, or of one of its projects, and what is used of it.
+         * @description The quota of a tenant or of one of its projects, and how much of it is used.
          */
         QuotaUse: {
-            /** Project Id */
+            /**
+             * Project Id
+             * @description Project of the quota. Null: it is the tenant's.
+             */
             project_id: string | null;
-            /** @description null: no limit */
+            /** @description The limits. Null: no limit. */
             limits: components["schemas"]["QuotaNumbers"];
-            /** @description Tasks are counted to 100,000 at most */
+            /** @description How much is used. Tasks are counted up to 100,000. */
             used: components["schemas"]["QuotaNumbers"];
             /** Set By */
             set_by: string;
@@ -6308,52 +6824,57 @@ export interface components {
         };
         /**
          * Rampdown
-         * @description Open tasks of one tenant, counted at one moment.
+         * @description Unfinished tasks of one tenant, counted at one moment.
          */
         Rampdown: {
             /** Tenant Id */
             tenant_id: string;
-            /** @description The tenant's in general */
+            /** @description Migration stage of the tenant. Its projects and task types may have others. */
             stage: components["schemas"]["Stage"];
             /** Dry Run */
             dry_run: boolean;
             /**
              * Moves
-             * @description Nobody has begun them, and the stage sends them elsewhere
+             * @description Tasks that no worker has begun and that move to the other backend.
              */
             moves: number;
             /**
              * Goes Back
-             * @description Of these, tasks that go back from Temporal
+             * @description Of `moves`, tasks that go back from Temporal to Redis.
              */
             goes_back: number;
             /**
              * On The Way
-             * @description They wait to be started now
+             * @description Tasks that are about to be started.
              */
             on_the_way: number;
             /**
              * Later
-             * @description Delayed, or repeated after a pause; they follow the flag when they are due
+             * @description Delayed tasks, and tasks that wait for their next attempt. They follow the flag when they are due.
              */
             later: number;
             /**
              * Held
-             * @description They wait for a quota or a pause
+             * @description Tasks that are held by a quota or a pause.
              */
             held: number;
-            /** Stays */
+            /**
+             * Stays
+             * @description Tasks that are not moved, by reason.
+             */
             stays: components["schemas"]["Staying"][];
             /**
              * Problem
-             * @description What keeps tasks from moving now
+             * @description What keeps tasks from moving now. Null: nothing.
              */
             problem: string | null;
         };
         /**
          * Readiness
-         * @description `ready`: all is well. `degraded`: tasks are accepted, some wait. `unavailable`: nothing can be accepted.
-         *     `leaving`: the gateway was told to end; what is sent to it is still served.
+         * @description Whether the gateway can do its work.
+         *
+         *     `ready`: everything works. `degraded`: tasks are accepted, but some have to wait. `unavailable`: no task can be
+         *     accepted. `leaving`: the gateway is shutting down; requests are still served.
          */
         Readiness: {
             /**
@@ -6373,18 +6894,19 @@ export interface components {
         };
         /**
          * Reasoned
-         * @description Why.
+         * @description The reason for an action.
          */
         Reasoned: {
             /**
              * Why
-             * @description For the record
+             * @description Reason, for the audit log.
              */
             why?: string | null;
         };
         /**
          * RebuildAnswer
-         * @description A rebuild that was submitted, or one that succeeded (without task_id and task_url).
+         * @description A rebuild that was submitted (`background=true`) or has completed (`background=false`; then without `task_id` and
+         *     `task_url`).
          */
         RebuildAnswer: {
             /**
@@ -6401,52 +6923,54 @@ export interface components {
         };
         /**
          * Redrive
-         * @description How to redrive one dead letter.
+         * @description How to redrive a dead letter.
          */
         Redrive: {
             /**
              * Backend
-             * @description Default: as the flag says
+             * @description Backend to run on. Default: the backend that the migration flag names when the task starts.
              */
             backend?: ("redis" | "temporal") | null;
+            /** @description Change the payload first. */
             edit?: components["schemas"]["Edit"] | null;
             /**
              * Why
-             * @description For the record
+             * @description Reason, for the audit log.
              */
             why?: string | null;
         };
         /**
          * RedriveByFilter
-         * @description Redrive the dead letters that match. Payloads that are no task are skipped.
+         * @description Dead letters to redrive. Payloads that are not valid tasks are skipped.
          */
         RedriveByFilter: {
             filter: components["schemas"]["LetterFilter"];
             /**
              * Backend
-             * @description Default: as the flag says
+             * @description Backend to run on. Default: the backend that the migration flag names when the task starts.
              */
             backend?: ("redis" | "temporal") | null;
             /**
              * Spread Seconds
-             * @description Start them evenly over this time
+             * @description Start the tasks evenly over this many seconds. 0: all at once.
              * @default 0
              */
             spread_seconds: number;
             /**
              * Dry Run
+             * @description Change nothing; only count.
              * @default false
              */
             dry_run: boolean;
             /**
              * Why
-             * @description For the record
+             * @description Reason, for the audit log.
              */
             why?: string | null;
         };
         /**
          * RefreshQueued
-         * @description A refresh that was accepted.
+         * @description A refresh whose task was accepted.
          */
         RefreshQueued: {
             /**
@@ -6463,77 +6987,80 @@ export interface components {
         };
         /**
          * Rehearsal
-         * @description What was found about one tenant's tasks.
+         * @description The results for one tenant.
          */
         Rehearsal: {
             /** Tenant Id */
             tenant_id: string;
-            /** @description The tenant's in general */
+            /** @description Migration stage of the tenant. Its projects and task types may have others. */
             stage: components["schemas"]["Stage"];
             verdict: components["schemas"]["RehearsalVerdict"];
             /**
              * Note
-             * @description What the verdict means, and what to do
+             * @description What the verdict means, and what to do.
              */
             note: string;
             /** Hours */
             hours: number;
             /**
              * Ready
-             * @description Tasks that could have started on Temporal
+             * @description Number of tasks that could have started on Temporal.
              */
             ready: number;
             /**
              * Not Ready
-             * @description Tasks that would have failed there, or waited for nobody
+             * @description Number of tasks that would have failed there, or that no worker would have taken.
              */
             not_ready: number;
             /**
              * Unknown
-             * @description Tasks of which it could not be found out
+             * @description Number of tasks for which it could not be determined.
              */
             unknown: number;
             /**
              * Left Out
-             * @description Tasks that were not looked at: there were too many
+             * @description Number of tasks that were not checked because there were too many.
              */
             left_out: number;
             /**
              * Waiting
-             * @description Tasks that were not looked at yet
+             * @description Number of tasks that are not checked yet.
              */
             waiting: number;
             /**
              * Behind Seconds
-             * @description How long the oldest of these waits
+             * @description Seconds for which the oldest of these has waited.
              */
             behind_seconds: number;
             /** Last At */
             last_at: string | null;
             /**
              * Reasons
-             * @description The gravest first
+             * @description Reasons, the gravest first.
              */
             reasons: components["schemas"]["RehearsalReason"][];
             probes: components["schemas"]["Probes"];
         };
         /**
          * RehearsalReason
-         * @description Why tasks would not be as well on Temporal.
+         * @description Why tasks would not run as well on Temporal.
          */
         RehearsalReason: {
             /** Code */
             code: string;
-            /** @description `problem`, `unknown`, or `warning`: the task would run, something is different */
+            /** @description `problem`: the task would not run. `unknown`: this could not be determined. `warning`: the task would run, but something is different. */
             weight: components["schemas"]["Weight"];
             /** Meaning */
             meaning: string;
             /**
              * Advice
-             * @description What a person can do
+             * @description What a person can do about it.
              */
             advice: string;
-            /** Tasks */
+            /**
+             * Tasks
+             * @description Number of tasks with this reason.
+             */
             tasks: number;
             /** Task Types */
             task_types: string[];
@@ -6545,13 +7072,17 @@ export interface components {
         };
         /**
          * RehearsalVerdict
-         * @description What was found about one task, or about all tasks of a tenant.
+         * @description Verdict on a task, or on all tasks of a tenant.
+         *
+         *     `ready`: nothing prevents a start on Temporal. `not_ready`: the task would fail, or no worker would take it.
+         *     `unknown`: this could not be determined. `left_out`: not checked, because there were too many. `no_data`: of a
+         *     tenant, no task was checked.
          * @enum {string}
          */
         RehearsalVerdict: "ready" | "not_ready" | "unknown" | "left_out" | "no_data";
         /**
          * Rehearsals
-         * @description Of all tenants who rehearse, or did in this time.
+         * @description All tenants that rehearse, or did so in this time.
          */
         Rehearsals: {
             /** Rehearsals */
@@ -6559,21 +7090,30 @@ export interface components {
         };
         /**
          * RemovalReport
-         * @description What a step did, or would do.
+         * @description What a step did, or would do in a dry run.
          */
         RemovalReport: {
             /** Dry Run */
             dry_run: boolean;
-            /** Matched */
+            /**
+             * Matched
+             * @description Number of dead letters of this page.
+             */
             matched: number;
-            /** Removed */
+            /**
+             * Removed
+             * @description Number of dead letters that were dismissed or deleted.
+             */
             removed: number;
-            /** Next Cursor */
+            /**
+             * Next Cursor
+             * @description Cursor of the next step. Null: there are no more.
+             */
             next_cursor: string | null;
         };
         /**
          * Resend
-         * @description Which of those that were given up. `given_up_before` is now, or what the answer to the first step says.
+         * @description Which of the callbacks that were given up are sent again. All given filters must match.
          */
         Resend: {
             /** Tenant Id */
@@ -6581,37 +7121,46 @@ export interface components {
             /** Task Id */
             task_id?: string | null;
             event?: components["schemas"]["CallbackEvent"] | null;
-            /** Given Up Before */
+            /**
+             * Given Up Before
+             * @description Only callbacks that were given up before this time. Default: now. From the second step on: the value of the first response.
+             */
             given_up_before?: string | null;
             /**
              * Limit
+             * @description Maximum number of callbacks in this step.
              * @default 500
              */
             limit: number;
         };
         /**
          * ResendReport
-         * @description How many are sent again.
+         * @description The result of one step.
          */
         ResendReport: {
-            /** Resent */
+            /**
+             * Resent
+             * @description Number of callbacks that are sent again.
+             */
             resent: number;
             /**
              * Given Up Before
              * Format: date-time
-             * @description Give it with the next step: what is given up from then on stays
+             * @description Send this value with the next step, so that callbacks that are given up meanwhile are not sent again.
              */
             given_up_before: string;
         };
         /**
          * Response
-         * @description From the mildest to the strongest.
+         * @description What a guardrail does, from the mildest to the strongest.
+         *
+         *     `notify`: report it. `hold`: also refuse to move the tenant forward. `roll_back`: move it back to Redis.
          * @enum {string}
          */
         Response: "notify" | "hold" | "roll_back";
         /**
          * Retimed
-         * @description `run_at` is when the task becomes due.
+         * @description The new time of a task.
          */
         Retimed: {
             /** Task Id */
@@ -6624,71 +7173,93 @@ export interface components {
             /**
              * Run At
              * Format: date-time
+             * @description When the task becomes due.
              */
             run_at: string;
         };
         /**
          * Retry
-         * @description The retry policy of one task, where it differs from the gateway's. The pause is `initial_seconds`, multiplied by
-         *     `coefficient` after each further failure, at most `maximum_seconds`.
+         * @description The retry policy of one task. A field that is left out has the gateway's default.
+         *
+         *     The pause after the first failure is `initial_seconds`. It is multiplied by `coefficient` after each further
+         *     failure, up to `maximum_seconds`.
          */
         Retry: {
             /**
              * Attempts
-             * @description Runs before the task is a dead letter
+             * @description Number of failed runs after which the task becomes a dead letter.
              */
             attempts?: number | null;
-            /** Initial Seconds */
+            /**
+             * Initial Seconds
+             * @description Pause after the first failure, in seconds.
+             */
             initial_seconds?: number | null;
-            /** Coefficient */
+            /**
+             * Coefficient
+             * @description Factor by which the pause grows after each further failure.
+             */
             coefficient?: number | null;
-            /** Maximum Seconds */
+            /**
+             * Maximum Seconds
+             * @description Longest pause, in seconds.
+             */
             maximum_seconds?: number | null;
         };
         /**
          * RetryPauses
-         * @description Pauses between runs, in seconds; null: as the gateway's policy says.
+         * @description Pauses between the runs of a task. A null value is taken from the gateway's retry policy.
          */
         RetryPauses: {
-            /** Initial Seconds */
+            /**
+             * Initial Seconds
+             * @description Pause after the first failure, in seconds.
+             */
             initial_seconds: number | null;
-            /** Coefficient */
+            /**
+             * Coefficient
+             * @description Factor by which the pause grows after each further failure.
+             */
             coefficient: number | null;
-            /** Maximum Seconds */
+            /**
+             * Maximum Seconds
+             * @description Longest pause, in seconds.
+             */
             maximum_seconds: number | null;
         };
         /**
          * Rollback
-         * @description The version that new runs are to use from now on: number or label.
+         * @description The version that new runs use from now on.
          */
         Rollback: {
             /**
              * Version
-             * @description Number or label
+             * @description Version number or label.
              */
             version: string | number;
         };
         /**
          * Rotation
-         * @description How long the secret before the new one stays valid, for receivers that do not know the new one yet.
+         * @description How a secret is replaced.
          */
         Rotation: {
             /**
              * Overlap Hours
+             * @description Hours for which the previous secret stays valid. 0: not at all.
              * @default 24
              */
             overlap_hours: number;
         };
         /**
          * Run
-         * @description `overlap` left out: the schedule's own.
+         * @description `overlap` replaces the schedule's overlap policy for this firing. Default: the schedule's.
          */
         Run: {
             overlap?: components["schemas"]["Overlap"] | null;
         };
         /**
          * RunAccepted
-         * @description A run that was accepted; it is a task, too, with the same id.
+         * @description A DAG run that was accepted. It is also a task, with the same ID.
          */
         RunAccepted: {
             /** Run Id */
@@ -6709,17 +7280,23 @@ export interface components {
         };
         /**
          * RunAt
-         * @description A new time for a task: one of the two fields. A `run_at` in the past means now.
+         * @description A new time for a waiting task. Exactly one of the two fields is required.
          */
         RunAt: {
-            /** Delay Seconds */
+            /**
+             * Delay Seconds
+             * @description Seconds from now, at most 366 days. 0: now.
+             */
             delay_seconds?: number | null;
-            /** Run At */
+            /**
+             * Run At
+             * @description Time at which the task becomes due, at most 366 days ahead. A time in the past means now.
+             */
             run_at?: string | null;
         };
         /**
          * RunDocument
-         * @description A run with all its nodes and edges.
+         * @description A DAG run with all its nodes and edges.
          */
         RunDocument: {
             /** Run Id */
@@ -6735,7 +7312,10 @@ export interface components {
              * @enum {string}
              */
             status: "pending" | "waiting" | "queued" | "running" | "completed" | "failed" | "cancelled" | "skipped";
-            /** Progress */
+            /**
+             * Progress
+             * @description Progress in percent.
+             */
             progress: number;
             /** Error */
             error: string | null;
@@ -6743,7 +7323,10 @@ export interface components {
             tenant_id: string | null;
             /** Project Id */
             project_id: string | null;
-            /** Parent Run Id */
+            /**
+             * Parent Run Id
+             * @description Run of which this one is a node. Null if it is no node.
+             */
             parent_run_id: string | null;
             /** Created By */
             created_by: string | null;
@@ -6770,16 +7353,19 @@ export interface components {
             };
             /**
              * Starts
-             * @description 1, and one more for each retry
+             * @description Number of times the run was started: 1, and one more for each retry.
              */
             starts: number;
             /** Deadline */
             deadline: string | null;
-            /** Parent Path */
+            /**
+             * Parent Path
+             * @description Path of the node that this run is in its parent run.
+             */
             parent_path: string | null;
             /**
              * Result
-             * @description Its outputs, once it is completed
+             * @description Outputs of the run, once it has completed.
              */
             result: string | number | boolean | null | unknown[] | {
                 [key: string]: unknown;
@@ -6790,7 +7376,7 @@ export interface components {
             nodes: components["schemas"]["NodeState"][];
             /**
              * Is Cut
-             * @description Whether items were left out
+             * @description Whether nodes or items were left out because there are more than 20,000.
              */
             is_cut: boolean;
         };
@@ -6803,13 +7389,13 @@ export interface components {
             runs: components["schemas"]["RunSummary"][];
             /**
              * Next Cursor
-             * @description For the next page; null on the last one
+             * @description Cursor of the next page. Null on the last page.
              */
             next_cursor: string | null;
         };
         /**
          * RunPreview
-         * @description What a run would be; nothing was started.
+         * @description What a run would be. Nothing was started.
          */
         RunPreview: {
             /** Dag */
@@ -6818,40 +7404,49 @@ export interface components {
             version: number;
             /**
              * Params
-             * @description With defaults
+             * @description Parameters of the run, including defaults.
              */
             params: {
                 [key: string]: unknown;
             };
             /**
              * Nodes
-             * @description With those of DAGs inside
+             * @description Number of nodes, including those of inner DAGs.
              */
             nodes: number;
         };
         /**
          * RunRequest
-         * @description A run to be started.
+         * @description A DAG run to start.
          */
         RunRequest: {
-            /** Dag */
+            /**
+             * Dag
+             * @description Name of the DAG.
+             */
             dag: string;
             /**
              * Version
-             * @description Number or label; default: the one in use
+             * @description Version number or label. Default: the version that new runs use.
              */
             version?: string | number | null;
-            /** Params */
+            /**
+             * Params
+             * @description Parameters of the run. Those that are left out get the defaults of the definition.
+             */
             params?: {
                 [key: string]: unknown;
             };
             /** Project Id */
             project_id?: string | null;
-            /** Tenant Id */
+            /**
+             * Tenant Id
+             * @description Tenant of the run. Default: the project's tenant, else the caller's own tenant.
+             */
             tenant_id?: string | null;
             /**
              * Priority
-             * @description 1 is first
+             * @description Priority from 1 (first) to 5 (last).
              * @default 3
              */
             priority: number;
@@ -6862,7 +7457,7 @@ export interface components {
         };
         /**
          * RunSummary
-         * @description A run without its nodes.
+         * @description A DAG run, without its nodes.
          */
         RunSummary: {
             /** Run Id */
@@ -6878,7 +7473,10 @@ export interface components {
              * @enum {string}
              */
             status: "pending" | "waiting" | "queued" | "running" | "completed" | "failed" | "cancelled" | "skipped";
-            /** Progress */
+            /**
+             * Progress
+             * @description Progress in percent.
+             */
             progress: number;
             /** Error */
             error: string | null;
@@ -6886,7 +7484,10 @@ export interface components {
             tenant_id: string | null;
             /** Project Id */
             project_id: string | null;
-            /** Parent Run Id */
+            /**
+             * Parent Run Id
+             * @description Run of which this one is a node. Null if it is no node.
+             */
             parent_run_id: string | null;
             /** Created By */
             created_by: string | null;
@@ -6904,7 +7505,7 @@ export interface components {
         };
         /**
          * RunningTask
-         * @description A task that a worker runs; `seconds` since it was claimed.
+         * @description A task that a worker runs. `seconds`: time since it was claimed.
          */
         RunningTask: {
             /** Task Id */
@@ -6929,7 +7530,7 @@ export interface components {
         };
         /**
          * Scale
-         * @description Signals of one moment, over all gateways and workers.
+         * @description Signals for autoscaling, over all gateways and workers.
          */
         Scale: {
             /**
@@ -6939,34 +7540,41 @@ export interface components {
             at: string;
             /**
              * Window Seconds
-             * @description Rates are averages over this time
+             * @description Seconds over which rates are averaged.
              */
             window_seconds: number;
-            /** Signals */
+            /**
+             * Signals
+             * @description Load by tier and backend.
+             */
             signals: components["schemas"]["TierFigures"][];
             /** Pools */
             pools: components["schemas"]["PoolFigures"][];
         };
         /**
          * ScheduleDefinition
-         * @description A schedule as a client defines it.
+         * @description A schedule, as a client defines it.
          */
         ScheduleDefinition: {
-            /** Name */
+            /**
+             * Name
+             * @description Name for people. Need not be unique.
+             */
             name: string;
             /**
              * Specs
-             * @description It fires at the times of all of them; a time that several name is one
+             * @description When the schedule fires. A time that several specs contain fires once.
              */
             specs: components["schemas"]["Spec"][];
             /**
              * Timezone
+             * @description Time zone of local times (IANA name).
              * @default UTC
              */
             timezone: string;
             /**
              * Jitter Seconds
-             * @description Fires up to so much later, by chance but always the same for one time; never past the next time
+             * @description Each firing is delayed by a random time up to this many seconds, but not past the next time. The delay of one time is always the same.
              * @default 0
              */
             jitter_seconds: number;
@@ -6974,41 +7582,42 @@ export interface components {
             overlap: components["schemas"]["Overlap"];
             /**
              * Catch Up Seconds
-             * @description Times missed for longer (no gateway ran) are not made up for
+             * @description A time that was missed because no gateway ran still fires later, unless it is more than this many seconds ago.
              * @default 86400
              */
             catch_up_seconds: number;
             /**
              * Start At
-             * @description No time before this
+             * @description The schedule does not fire before this time.
              */
             start_at?: string | null;
             /**
              * End At
-             * @description No time after this
+             * @description The schedule does not fire after this time.
              */
             end_at?: string | null;
             /**
              * Remaining Runs
-             * @description Tasks it may still submit by the clock; null: any number
+             * @description How many more times the schedule fires by itself. Null: no limit.
              */
             remaining_runs?: number | null;
             /**
              * Paused
-             * @description The clock does not fire it; by hand it can be run
+             * @description The schedule does not fire by itself. It can still be run by hand.
              * @default false
              */
             paused: boolean;
             /**
              * Note
-             * @description Why it is paused, or what it is for
+             * @description Note for people, for example why the schedule is paused.
              */
             note?: string | null;
+            /** @description The task to submit. `run_at` and `deadline` are not allowed; use `delay_seconds` and `ttl_seconds`. */
             action: components["schemas"]["TaskSubmission"];
         };
         /**
          * SchedulePage
-         * @description Schedules by id; `next` is the `after` of the next page, null on the last.
+         * @description Schedules, ordered by ID. `next` is the `after` of the next page; null on the last page.
          */
         SchedulePage: {
             /** Schedules */
@@ -7018,24 +7627,28 @@ export interface components {
         };
         /**
          * ScheduleView
-         * @description A schedule as it stands.
+         * @description A schedule.
          */
         ScheduleView: {
-            /** Name */
+            /**
+             * Name
+             * @description Name for people. Need not be unique.
+             */
             name: string;
             /**
              * Specs
-             * @description It fires at the times of all of them; a time that several name is one
+             * @description When the schedule fires. A time that several specs contain fires once.
              */
             specs: components["schemas"]["Spec"][];
             /**
              * Timezone
+             * @description Time zone of local times (IANA name).
              * @default UTC
              */
             timezone: string;
             /**
              * Jitter Seconds
-             * @description Fires up to so much later, by chance but always the same for one time; never past the next time
+             * @description Each firing is delayed by a random time up to this many seconds, but not past the next time. The delay of one time is always the same.
              * @default 0
              */
             jitter_seconds: number;
@@ -7043,36 +7656,37 @@ export interface components {
             overlap: components["schemas"]["Overlap"];
             /**
              * Catch Up Seconds
-             * @description Times missed for longer (no gateway ran) are not made up for
+             * @description A time that was missed because no gateway ran still fires later, unless it is more than this many seconds ago.
              * @default 86400
              */
             catch_up_seconds: number;
             /**
              * Start At
-             * @description No time before this
+             * @description The schedule does not fire before this time.
              */
             start_at?: string | null;
             /**
              * End At
-             * @description No time after this
+             * @description The schedule does not fire after this time.
              */
             end_at?: string | null;
             /**
              * Remaining Runs
-             * @description Tasks it may still submit by the clock; null: any number
+             * @description How many more times the schedule fires by itself. Null: no limit.
              */
             remaining_runs?: number | null;
             /**
              * Paused
-             * @description The clock does not fire it; by hand it can be run
+             * @description The schedule does not fire by itself. It can still be run by hand.
              * @default false
              */
             paused: boolean;
             /**
              * Note
-             * @description Why it is paused, or what it is for
+             * @description Note for people, for example why the schedule is paused.
              */
             note?: string | null;
+            /** @description The task to submit. `run_at` and `deadline` are not allowed; use `delay_seconds` and `ttl_seconds`. */
             action: components["schemas"]["TaskSubmission"];
             /** Schedule Id */
             schedule_id: string;
@@ -7082,12 +7696,12 @@ export interface components {
             project_id: string | null;
             /**
              * User Id
-             * @description On whose behalf it submits: who wrote its action last
+             * @description User whose rights the tasks are submitted with: who last changed `action`.
              */
             user_id: string;
             /**
              * Next At
-             * @description Its next time, null when it has none or is paused
+             * @description Next time. Null if there is none, or if it is paused.
              */
             next_at: string | null;
             /**
@@ -7103,7 +7717,7 @@ export interface components {
         };
         /**
          * SecretList
-         * @description The current one first.
+         * @description Valid secrets, the current one first.
          */
         SecretList: {
             /** Secrets */
@@ -7111,7 +7725,7 @@ export interface components {
         };
         /**
          * SecretMade
-         * @description A new secret. It is shown this once.
+         * @description A new secret. This response is the only one that shows it.
          */
         SecretMade: {
             /** Tenant Id */
@@ -7126,7 +7740,7 @@ export interface components {
         };
         /**
          * SecretShown
-         * @description A valid secret, without the secret itself.
+         * @description A valid secret, without its value.
          */
         SecretShown: {
             /** Id */
@@ -7140,51 +7754,51 @@ export interface components {
             created_by: string;
             /**
              * Expires At
-             * @description null: the current one
+             * @description When the secret stops being valid. Null: it is the current one.
              */
             expires_at: string | null;
         };
         /**
          * SessionView
-         * @description Who the caller is, and what it may do.
+         * @description The caller, and what it may do.
          */
         SessionView: {
             /** User Id */
             user_id: string;
             /**
              * Is Admin
-             * @description Sees every tenant
+             * @description Whether the caller is an administrator, who sees all tenants.
              */
             is_admin: boolean;
             /**
              * Tenant Ids
-             * @description Its tenants
+             * @description Tenants of the caller.
              */
             tenant_ids: string[];
             /**
              * Only Project
-             * @description Its key is for this project alone
+             * @description Project that the caller's key is restricted to. Null: none.
              */
             only_project: string | null;
             /**
              * Permitted
-             * @description Verbs that it may use somewhere, as docs/keys.md names them
+             * @description Verbs that the caller may use for at least one of its tenants or projects. docs/access.md explains them.
              */
             permitted: string[];
             /**
              * Expires At
-             * @description When its session ends at the latest; null: it called with a key
+             * @description Latest end of the session. Null: the caller used a key.
              */
             expires_at: string | null;
             /**
              * Csrf Token
-             * @description For the header X-CSRF-Token of requests that change something; null: it called with a key
+             * @description Send this in the header `X-CSRF-Token` with each request that changes something. Null: the caller used a key.
              */
             csrf_token: string | null;
             /**
              * Now
              * Format: date-time
-             * @description The gateway's time
+             * @description Current time of the gateway.
              */
             now: string;
         };
@@ -7192,8 +7806,8 @@ export interface components {
          * SetGuardrail
          * @description Replaces the settings of one level: a tenant, a tier, or the default (if neither is given).
          *
-         *     A value that is left out is taken from the next level: tenant, tier, default. Without any, `on_regression` is
-         *     `roll_back` and nothing is limited.
+         *     A setting that is left out is taken from the next level: tenant, then tier, then default. If no level has it,
+         *     `on_regression` is `roll_back`, `dry_run` is false, `on_threshold` is `notify`, and there are no limits.
          */
         SetGuardrail: {
             /** Tenant Id */
@@ -7201,67 +7815,80 @@ export interface components {
             tier?: components["schemas"]["Tier"] | null;
             /**
              * On Regression
-             * @description What is done once tasks are proved to fail more often, or to run longer, than on Redis
+             * @description What to do after a proven regression: tasks fail more often, or run longer, than on Redis.
              */
             on_regression?: ("notify" | "hold" | "roll_back") | null;
             /**
              * Dry Run
-             * @description Only report what would be done
+             * @description Only report what would be done.
              */
             dry_run?: boolean | null;
             /**
              * On Threshold
-             * @description What is done when a limit is exceeded. A limit never causes a rollback
+             * @description What to do when a limit is exceeded. A limit never causes a rollback.
              */
             on_threshold?: ("notify" | "hold") | null;
             /**
              * Queue Age Seconds
-             * @description Limit for the age of the oldest task that has not begun
+             * @description Limit for the age of the oldest waiting task, in seconds.
              */
             queue_age_seconds?: number | null;
-            /** Dead Letters Per Minute */
+            /**
+             * Dead Letters Per Minute
+             * @description Limit for new dead letters per minute.
+             */
             dead_letters_per_minute?: number | null;
             /**
              * Worker Losses Per Minute
-             * @description Limit for attempts that lost their worker
+             * @description Limit for attempts per minute whose worker was lost.
              */
             worker_losses_per_minute?: number | null;
             /**
              * Why
-             * @description The reason, for the record
+             * @description Reason, for the audit log.
              */
             why: string;
         };
         /**
          * SetOverride
-         * @description Sets an override: a stage that outranks the flag.
+         * @description Sets an override: a stage that has precedence over the flag. Give `everything`, or one or more of `tenant_id`,
+         *     `project_id` and `task_type`.
          */
         SetOverride: {
             /**
              * Why
-             * @description The reason, for the record
+             * @description Reason, for the audit log.
              */
             why: string;
             /**
              * Based On
-             * @description The version that this change is based on. 0: there was none
+             * @description Version that the caller has seen; 0: there was none. If it has changed since, the request is answered 409.
              */
             based_on: number;
             /**
              * Force
-             * @description Change also an unknown tenant, and also if tasks would be stranded on Redis
+             * @description Make the change even if the tenant is unknown, tasks would be stranded on Redis, or a guardrail holds the tenant.
              * @default false
              */
             force: boolean;
-            /** Tenant Id */
+            /**
+             * Tenant Id
+             * @description Scope: this tenant.
+             */
             tenant_id?: string | null;
-            /** Project Id */
+            /**
+             * Project Id
+             * @description Scope: this project.
+             */
             project_id?: string | null;
-            /** Task Type */
+            /**
+             * Task Type
+             * @description Scope: this task type.
+             */
             task_type?: string | null;
             /**
              * Everything
-             * @description The default, which applies where nothing else is set. An override applies to all
+             * @description Change the default, which applies where nothing else is set. Of an override: it applies to all tasks.
              * @default false
              */
             everything: boolean;
@@ -7272,7 +7899,7 @@ export interface components {
             stage: "off" | "dualwrite" | "shadow" | "live" | "rampdown" | "complete";
             /**
              * Minutes
-             * @description How long it lasts, in minutes. Left out: until it is cleared
+             * @description Minutes until the override ends by itself. Default: it stays until it is cleared.
              */
             minutes?: number | null;
         };
@@ -7283,17 +7910,17 @@ export interface components {
         SetRollout: {
             /**
              * Why
-             * @description The reason, for the record
+             * @description Reason, for the audit log.
              */
             why: string;
             /**
              * Based On
-             * @description The version that this change is based on. 0: there was none
+             * @description Version that the caller has seen; 0: there was none. If it has changed since, the request is answered 409.
              */
             based_on: number;
             /**
              * Force
-             * @description Change also an unknown tenant, and also if tasks would be stranded on Redis
+             * @description Make the change even if the tenant is unknown, tasks would be stranded on Redis, or a guardrail holds the tenant.
              * @default false
              */
             force: boolean;
@@ -7304,45 +7931,54 @@ export interface components {
             stage: "off" | "dualwrite" | "shadow" | "live" | "rampdown" | "complete";
             /**
              * Percent
-             * @description Up to three decimals count
+             * @description Percentage, with at most three decimals.
              */
             percent: number;
             /**
              * Unit
-             * @description Whether whole tenants or single tasks move. Left out: as before, and at first by tenant
+             * @description Whether whole tenants or single tasks are moved. Default: as in the last rollout; `tenant` in the first.
              */
             unit?: ("tenant" | "task") | null;
         };
         /**
          * SetStage
-         * @description Sets a stage in the flag.
+         * @description Sets a stage in the flag. Give `everything`, or one or more of `tenant_id`, `project_id` and `task_type`.
          */
         SetStage: {
             /**
              * Why
-             * @description The reason, for the record
+             * @description Reason, for the audit log.
              */
             why: string;
             /**
              * Based On
-             * @description The version that this change is based on. 0: there was none
+             * @description Version that the caller has seen; 0: there was none. If it has changed since, the request is answered 409.
              */
             based_on: number;
             /**
              * Force
-             * @description Change also an unknown tenant, and also if tasks would be stranded on Redis
+             * @description Make the change even if the tenant is unknown, tasks would be stranded on Redis, or a guardrail holds the tenant.
              * @default false
              */
             force: boolean;
-            /** Tenant Id */
+            /**
+             * Tenant Id
+             * @description Scope: this tenant.
+             */
             tenant_id?: string | null;
-            /** Project Id */
+            /**
+             * Project Id
+             * @description Scope: this project.
+             */
             project_id?: string | null;
-            /** Task Type */
+            /**
+             * Task Type
+             * @description Scope: this task type.
+             */
             task_type?: string | null;
             /**
              * Everything
-             * @description The default, which applies where nothing else is set. An override applies to all
+             * @description Change the default, which applies where nothing else is set. Of an override: it applies to all tasks.
              * @default false
              */
             everything: boolean;
@@ -7354,18 +7990,18 @@ export interface components {
         };
         /**
          * SignalReached
-         * @description Who got a signal.
+         * @description The nodes that received a signal.
          */
         SignalReached: {
             /**
              * Nodes
-             * @description Empty: no node waits for it yet; the first such signal is kept
+             * @description Paths of the nodes. Empty if no node waits for the signal yet: the first such signal is kept until one does.
              */
             nodes: string[];
         };
         /**
          * SimulatedTier
-         * @description Waits in seconds. `fairness`: Jain's index between tenants.
+         * @description Simulated waiting times of one tier, in seconds.
          */
         SimulatedTier: {
             /** Tier */
@@ -7382,20 +8018,26 @@ export interface components {
             p95: number;
             /** P99 */
             p99: number;
-            /** Fairness */
+            /**
+             * Fairness
+             * @description Jain's fairness index between tenants.
+             */
             fairness: number;
         };
         /**
          * Skip
-         * @description Why a node is skipped.
+         * @description A request to skip a node.
          */
         Skip: {
-            /** Reason */
+            /**
+             * Reason
+             * @description Why the node is skipped.
+             */
             reason: string;
         };
         /**
          * SlowTask
-         * @description A task that will leave Redis late.
+         * @description A task that is expected to leave Redis late.
          */
         SlowTask: {
             /** Task Id */
@@ -7406,7 +8048,7 @@ export interface components {
             tenant_id: string | null;
             /**
              * State
-             * @description `foreign`: a row that others wrote
+             * @description State of the task. `foreign`: a row that was not written by the gateway.
              */
             state: string;
             /**
@@ -7414,50 +8056,59 @@ export interface components {
              * Format: date-time
              */
             created_at: string;
-            /** Why */
+            /**
+             * Why
+             * @description Why it is late, in words.
+             */
             why: string;
         };
         /**
          * Spec
-         * @description Times: exactly one of `cron`, `every_seconds`, `calendar`, `at`.
+         * @description Times at which a schedule fires. Exactly one of `cron`, `every_seconds`, `calendar` and `at` is required.
          */
         Spec: {
             /**
              * Cron
-             * @description Five fields, or six with seconds first; or @hourly, @daily, @weekly, @monthly, @yearly
+             * @description Cron expression with five fields, or with six (seconds first). `@hourly`, `@daily`, `@weekly`, `@monthly` and `@yearly` are accepted, too.
              */
             cron?: string | null;
-            /** Every Seconds */
+            /**
+             * Every Seconds
+             * @description Interval in seconds, counted from 1970-01-01T00:00Z plus `offset_seconds`, or from `anchor`.
+             */
             every_seconds?: number | null;
             /**
              * Offset Seconds
-             * @description Of an interval: shifts it from the midnight of 1970-01-01 UTC
+             * @description Shifts the times of an interval by this many seconds. Only with `every_seconds`.
              * @default 0
              */
             offset_seconds: number;
             /**
              * Anchor
-             * @description Of an interval: one of its times, in place of an offset
+             * @description A time that belongs to the interval, in place of `offset_seconds`. Only with `every_seconds`.
              */
             anchor?: string | null;
             calendar?: components["schemas"]["Calendar"] | null;
             /**
              * At
-             * @description Moments; those without an offset are local times of the time zone
+             * @description Single times. A time without a UTC offset is a local time in the time zone.
              */
             at?: string[] | null;
             /**
              * Timezone
-             * @description IANA name; left out: the schedule's
+             * @description Time zone of this spec (IANA name). Default: the schedule's time zone.
              */
             timezone?: string | null;
         };
         /**
          * Spread
-         * @description Seconds.
+         * @description A distribution of durations, in seconds.
          */
         Spread: {
-            /** Tasks */
+            /**
+             * Tasks
+             * @description Number of tasks.
+             */
             tasks: number;
             /** Median */
             median: number;
@@ -7466,13 +8117,13 @@ export interface components {
         };
         /**
          * Stage
-         * @description Where a tenant stands between the Redis queue (`off`) and Temporal (`complete`), in the order of the move.
+         * @description Migration stage, in the order of the move: from the Redis queue (`off`) to Temporal (`complete`).
          * @enum {string}
          */
         Stage: "off" | "dualwrite" | "shadow" | "live" | "rampdown" | "complete";
         /**
          * StageChange
-         * @description One change, in words: the scope and its stages before and after. An override has no version.
+         * @description A change of the flag or of an override, in words.
          */
         StageChange: {
             /**
@@ -7482,20 +8133,32 @@ export interface components {
             at: string;
             /** Who */
             who: string;
-            /** What */
+            /**
+             * What
+             * @description The scope that was changed.
+             */
             what: string;
-            /** Before */
+            /**
+             * Before
+             * @description Its stage, or percentages, before the change.
+             */
             before: string;
-            /** After */
+            /**
+             * After
+             * @description Its stage, or percentages, after the change.
+             */
             after: string;
             /** Why */
             why: string;
-            /** Version */
+            /**
+             * Version
+             * @description Version of the flag. Null for overrides.
+             */
             version: number | null;
         };
         /**
          * StageChangeMade
-         * @description The answer to a change that was made.
+         * @description The change that was made.
          */
         StageChangeMade: {
             /**
@@ -7505,40 +8168,55 @@ export interface components {
             at: string;
             /** Who */
             who: string;
-            /** What */
+            /**
+             * What
+             * @description The scope that was changed.
+             */
             what: string;
-            /** Before */
+            /**
+             * Before
+             * @description Its stage, or percentages, before the change.
+             */
             before: string;
-            /** After */
+            /**
+             * After
+             * @description Its stage, or percentages, after the change.
+             */
             after: string;
             /** Why */
             why: string;
-            /** Version */
+            /**
+             * Version
+             * @description Version of the flag. Null for overrides.
+             */
             version: number | null;
             /**
              * Warnings
-             * @description Objections that `force` overruled
+             * @description Objections that were overruled with `force`.
              */
             warnings: string[];
             /**
              * Notes
-             * @description Effects that may surprise
+             * @description Effects of the change that may be unexpected.
              */
             notes: string[];
         };
         /**
          * StageChanges
-         * @description Changes, the oldest first.
+         * @description Changes, oldest first.
          */
         StageChanges: {
             /** Changes */
             changes: components["schemas"]["StageChange"][];
-            /** Note */
+            /**
+             * Note
+             * @description What is missing from the list, and why. Null: nothing.
+             */
             note: string | null;
         };
         /**
          * StageSetting
-         * @description A stage that is set for a scope. A part of the scope that is null matches any value.
+         * @description The stage of a scope. A null field matches any value.
          */
         StageSetting: {
             /** Tenant Id */
@@ -7552,100 +8230,103 @@ export interface components {
         };
         /**
          * StagesView
-         * @description The stages as they are stored now. They are in force in every gateway within a second.
+         * @description The stages as they are stored now. All gateways use them within a second.
          */
         StagesView: {
             /**
              * Flag
-             * @description The key of the flag
+             * @description Key of the flag.
              */
             flag: string;
-            /** Owner */
+            /**
+             * Owner
+             * @description What holds the flag, in words.
+             */
             owner: string;
             /**
              * Version
-             * @description The version of the flag, for `based_on` of a change
+             * @description Version of the flag, for `based_on`.
              */
             version: number | null;
             /**
              * On
-             * @description false: all tenants get the off variation
+             * @description `false`: the flag is switched off, and its off variation applies to all tenants.
              */
             on: boolean;
             /**
              * Default
-             * @description What applies where nothing else is set: a stage, or percentages
+             * @description What applies where nothing else is set: a stage, or percentages.
              */
             default: string;
             /**
              * Settings
-             * @description The most specific scope first
+             * @description Stages set in the flag, the most specific scope first.
              */
             settings: components["schemas"]["StageSetting"][];
             /**
              * Rules
-             * @description Rules that were not made by taskgate, in words
+             * @description Rules of the flag that were not made by taskgate, in words.
              */
             rules: string[];
             /** Notes */
             notes: string[];
             /**
              * Overrides
-             * @description Stages that outrank the flag
+             * @description Overrides. They have precedence over the flag.
              */
             overrides: components["schemas"]["OverrideView"][];
             /**
              * Problems
-             * @description Problems that this gateway has with the flag
+             * @description Problems of this gateway with the flag.
              */
             problems: string[];
             /**
              * Source
-             * @description `database`, `file` or `launchdarkly`
+             * @description What holds the flag: `database`, `file` or `launchdarkly`.
              */
             source: string;
             /**
              * Problem
-             * @description Why the stored flag is not valid. The last valid one stays in force
+             * @description Why the stored flag is not valid. The last valid version stays in force. Null: it is valid.
              */
             problem: string | null;
             /**
              * Read Only
-             * @description Why the flag cannot be changed here. Overrides can
+             * @description Why the flag cannot be changed through this API (overrides can). Null: it can be changed.
              */
             read_only: string | null;
             /**
              * Stranded
-             * @description Tenants at `complete` that still have tasks on Redis
+             * @description Tenants at `complete` that still have tasks on Redis.
              */
             stranded: string[];
             last_change: components["schemas"]["StageChange"] | null;
         };
         /**
          * Start
-         * @description A start of the task; several attempts may belong to one.
+         * @description A start of the task on a backend. Several attempts may belong to it.
          */
         Start: {
             /**
              * Epoch
-             * @description The number of the start
+             * @description Number of the start.
              */
             epoch: number;
             /**
              * Attempt
-             * @description The number of the run; null: no worker has begun it
+             * @description Number of the attempt. Null: no worker has begun to run the task.
              */
             attempt: number | null;
             /** Backend */
             backend: string | null;
             /**
              * Stage
-             * @description Then; null: started before there was a ledger, or by hand
+             * @description Migration stage at that time. Null: the task was started before there was a ledger, or by hand.
              */
             stage: string | null;
             /**
              * Rule
-             * @description What decided: `override …`, `target`, `rule …`, `fallthrough`, `off`, `workflow`, `redrive`, …
+             * @description What decided: `override …`, `target`, `rule …`, `fallthrough`, `off`, `workflow`, `redrive`, ….
              */
             rule: string | null;
             /** Started At */
@@ -7654,12 +8335,12 @@ export interface components {
             ended_at: string | null;
             /** Outcome */
             outcome: string | null;
-            /** @description Null: it has expired */
+            /** @description The ledger entry of the setting that decided. Null: the entry has expired. */
             entry: components["schemas"]["LedgerEntry"] | null;
         };
         /**
          * Startup
-         * @description `started`: the process is registered, and takes part in the work of the fleet.
+         * @description `started`: the process is registered and takes part in the work of the fleet.
          */
         Startup: {
             /**
@@ -7672,7 +8353,7 @@ export interface components {
         };
         /**
          * StatusBreakdown
-         * @description Tasks created in the last 24 h, by status.
+         * @description Number of tasks created in the last 24 hours, by status.
          */
         StatusBreakdown: {
             /** Completed */
@@ -7686,26 +8367,32 @@ export interface components {
         };
         /**
          * Staying
-         * @description Tasks that run where they are.
+         * @description Tasks that are not moved.
          */
         Staying: {
             /**
              * Why
-             * @description `running`, `starting`, `legacy_worker` (one has it), `legacy_worker_before` (one had it, and its recovery pushed it again), `redrive` (wanted there), `dag`, or `stage_…`: the stage of its project or type
+             * @description Why: `running`; `starting`; `legacy_worker` (a legacy worker has it); `legacy_worker_before` (one had it, and its recovery pushed it again); `redrive` (it was asked to run there); `dag`; or `stage_…` (the stage of its project or task type).
              */
             why: string;
-            /** Tasks */
+            /**
+             * Tasks
+             * @description Number of tasks.
+             */
             tasks: number;
         };
         /**
          * Stream
-         * @description A yes/no question of which a yes is bad.
+         * @description A yes/no question where yes is bad.
+         *
+         *     `failed`: the first run failed. `retried`: a run before the last one failed. `dead`: the task failed for good.
+         *     `slower`: the run took much longer than before.
          * @enum {string}
          */
         Stream: "failed" | "retried" | "dead" | "slower";
         /**
          * TaskAccepted
-         * @description A task that was accepted.
+         * @description A task that was accepted. From now on it cannot be lost.
          */
         TaskAccepted: {
             /** Task Id */
@@ -7722,19 +8409,18 @@ export interface components {
             created_at: string;
             /**
              * Task Url
-             * @description Its status, result and stream
+             * @description Path of the task, where its status and result can be read.
              */
             task_url: string;
         };
         /**
          * TaskBatch
-         * @description Many tasks. `all`: one that is refused has them all refused; `each`: the others are accepted.
-         *
-         *     With `each`, those that a quota has room for are accepted, in their order.
+         * @description Tasks to submit together.
          */
         TaskBatch: {
             /**
              * Mode
+             * @description `all`: if one task is refused, none is accepted. `each`: valid tasks are accepted, the others are refused one by one; of tasks that exceed a quota, the first ones that fit are accepted.
              * @default all
              * @enum {string}
              */
@@ -7744,7 +8430,7 @@ export interface components {
         };
         /**
          * TaskDispatch
-         * @description Where a task was sent and how its runs ended.
+         * @description A task, and all its runs.
          */
         TaskDispatch: {
             /** Task Id */
@@ -7753,6 +8439,7 @@ export interface components {
             task_type: string;
             /**
              * Status
+             * @description Status as the legacy API shows it. A stopped task has the status `failed`; `state` tells the two apart.
              * @enum {string}
              */
             status: "pending" | "running" | "completed" | "failed" | "cancelled";
@@ -7770,6 +8457,7 @@ export interface components {
             parent_task_id: string | null;
             /**
              * State
+             * @description State in the gateway. `waiting`: not handed to a backend yet. `starting`: being handed over. `queued`: on a backend, not begun.
              * @enum {string}
              */
             state: "waiting" | "starting" | "queued" | "running" | "completed" | "failed" | "stopped";
@@ -7777,47 +8465,65 @@ export interface components {
             backend: string | null;
             /**
              * Stage
-             * @description Migration stage that chose the backend
+             * @description Migration stage under which the backend was chosen.
              */
             stage: string | null;
             /**
              * Epoch
-             * @description Starts on a backend so far
+             * @description Number of times the task was started on a backend.
              */
             epoch: number;
             /**
              * Attempt
-             * @description Runs of the handler so far
+             * @description Number of times a worker began to run the task.
              */
             attempt: number;
             /**
              * Failures
-             * @description Failed runs since the last retry by hand
+             * @description Number of failed runs since the task was submitted or last retried by hand.
              */
             failures: number;
-            /** Max Attempts */
+            /**
+             * Max Attempts
+             * @description Number of failed runs after which the task becomes a dead letter.
+             */
             max_attempts: number;
-            /** Priority */
+            /**
+             * Priority
+             * @description Priority from 1 (first) to 5 (last).
+             */
             priority: number;
             /** Queue */
             queue: string | null;
-            /** Worker Id */
+            /**
+             * Worker Id
+             * @description Worker that ran the task last.
+             */
             worker_id: string | null;
             /**
              * Created At
              * Format: date-time
              */
             created_at: string;
-            /** Not Before */
+            /**
+             * Not Before
+             * @description The task does not start before this time.
+             */
             not_before: string | null;
             /**
              * Due At
-             * @description When the gateway looks at it next, while no backend has it
+             * @description When the gateway next tries to start the task. Null unless its state is `waiting` or `starting`.
              */
             due_at: string | null;
-            /** Queued At */
+            /**
+             * Queued At
+             * @description When the task was handed to its backend.
+             */
             queued_at: string | null;
-            /** Claimed At */
+            /**
+             * Claimed At
+             * @description When a worker last began to run the task.
+             */
             claimed_at: string | null;
             /** Finished At */
             finished_at: string | null;
@@ -7833,10 +8539,10 @@ export interface components {
             unique_key: string | null;
             /**
              * Deadline
-             * @description A task that has not started by then fails
+             * @description If no worker has begun the task by this time, it fails.
              */
             deadline: string | null;
-            /** @description Pauses that it was submitted with, in seconds */
+            /** @description Pauses between runs that were set with the submission. Null: the gateway's retry policy applies. */
             retry: components["schemas"]["RetryPauses"] | null;
             callback: components["schemas"]["Callback"] | null;
             /** Schedule Id */
@@ -7845,22 +8551,28 @@ export interface components {
             dag_run_id: string | null;
             /**
              * Held
-             * @description Why it is held back
+             * @description Why the task is held although it may be due, for example `quota:running` or `paused:<pause id>`. Null: it is not held.
              */
             held: string | null;
-            /** Task Url */
+            /**
+             * Task Url
+             * @description Path of the task in the legacy API.
+             */
             task_url: string;
             /**
              * Waiting Because
-             * @description Why it does not run yet, for people; null when it runs or is over
+             * @description Why the task does not run yet, in words. Null if it runs or is over.
              */
             waiting_because: string | null;
-            /** Attempts */
+            /**
+             * Attempts
+             * @description Runs of the task, in order.
+             */
             attempts: components["schemas"]["Attempt"][];
         };
         /**
          * TaskFacts
-         * @description What the gateway knows of a task.
+         * @description A task, with all that the gateway knows of it.
          */
         TaskFacts: {
             /** Task Id */
@@ -7869,6 +8581,7 @@ export interface components {
             task_type: string;
             /**
              * Status
+             * @description Status as the legacy API shows it. A stopped task has the status `failed`; `state` tells the two apart.
              * @enum {string}
              */
             status: "pending" | "running" | "completed" | "failed" | "cancelled";
@@ -7886,6 +8599,7 @@ export interface components {
             parent_task_id: string | null;
             /**
              * State
+             * @description State in the gateway. `waiting`: not handed to a backend yet. `starting`: being handed over. `queued`: on a backend, not begun.
              * @enum {string}
              */
             state: "waiting" | "starting" | "queued" | "running" | "completed" | "failed" | "stopped";
@@ -7893,47 +8607,65 @@ export interface components {
             backend: string | null;
             /**
              * Stage
-             * @description Migration stage that chose the backend
+             * @description Migration stage under which the backend was chosen.
              */
             stage: string | null;
             /**
              * Epoch
-             * @description Starts on a backend so far
+             * @description Number of times the task was started on a backend.
              */
             epoch: number;
             /**
              * Attempt
-             * @description Runs of the handler so far
+             * @description Number of times a worker began to run the task.
              */
             attempt: number;
             /**
              * Failures
-             * @description Failed runs since the last retry by hand
+             * @description Number of failed runs since the task was submitted or last retried by hand.
              */
             failures: number;
-            /** Max Attempts */
+            /**
+             * Max Attempts
+             * @description Number of failed runs after which the task becomes a dead letter.
+             */
             max_attempts: number;
-            /** Priority */
+            /**
+             * Priority
+             * @description Priority from 1 (first) to 5 (last).
+             */
             priority: number;
             /** Queue */
             queue: string | null;
-            /** Worker Id */
+            /**
+             * Worker Id
+             * @description Worker that ran the task last.
+             */
             worker_id: string | null;
             /**
              * Created At
              * Format: date-time
              */
             created_at: string;
-            /** Not Before */
+            /**
+             * Not Before
+             * @description The task does not start before this time.
+             */
             not_before: string | null;
             /**
              * Due At
-             * @description When the gateway looks at it next, while no backend has it
+             * @description When the gateway next tries to start the task. Null unless its state is `waiting` or `starting`.
              */
             due_at: string | null;
-            /** Queued At */
+            /**
+             * Queued At
+             * @description When the task was handed to its backend.
+             */
             queued_at: string | null;
-            /** Claimed At */
+            /**
+             * Claimed At
+             * @description When a worker last began to run the task.
+             */
             claimed_at: string | null;
             /** Finished At */
             finished_at: string | null;
@@ -7949,10 +8681,10 @@ export interface components {
             unique_key: string | null;
             /**
              * Deadline
-             * @description A task that has not started by then fails
+             * @description If no worker has begun the task by this time, it fails.
              */
             deadline: string | null;
-            /** @description Pauses that it was submitted with, in seconds */
+            /** @description Pauses between runs that were set with the submission. Null: the gateway's retry policy applies. */
             retry: components["schemas"]["RetryPauses"] | null;
             callback: components["schemas"]["Callback"] | null;
             /** Schedule Id */
@@ -7961,107 +8693,123 @@ export interface components {
             dag_run_id: string | null;
             /**
              * Held
-             * @description Why it is held back
+             * @description Why the task is held although it may be due, for example `quota:running` or `paused:<pause id>`. Null: it is not held.
              */
             held: string | null;
-            /** Task Url */
+            /**
+             * Task Url
+             * @description Path of the task in the legacy API.
+             */
             task_url: string;
         };
         /**
          * TaskFlow
-         * @description Tasks of one backend; null: of those that have none yet, and those that ended without one.
+         * @description Tasks on one backend. If `backend` is null: tasks that have no backend yet, and tasks that ended without one.
          */
         TaskFlow: {
             /** Backend */
             backend: string | null;
             /**
              * Waiting
-             * @description Due and not begun
+             * @description Number of tasks that are due and have not begun, including those queued on the backend.
              */
             waiting: number;
             /**
              * Later
-             * @description For a later time
+             * @description Number of tasks that become due later.
              */
             later: number;
             /**
              * Held
-             * @description Held back by a quota or a pause
+             * @description Number of tasks that are held by a quota or a pause.
              */
             held: number;
-            /** Running */
+            /**
+             * Running
+             * @description Number of tasks that run.
+             */
             running: number;
             /**
              * Completed
-             * @description In the window, as the next two
+             * @description Number of tasks that completed in the window.
              */
             completed: number;
-            /** Failed */
+            /**
+             * Failed
+             * @description Number of tasks that failed in the window.
+             */
             failed: number;
-            /** Stopped */
+            /**
+             * Stopped
+             * @description Number of tasks that were stopped in the window.
+             */
             stopped: number;
             /**
              * Dead
-             * @description Open dead letters
+             * @description Number of open dead letters.
              */
             dead: number;
             /**
              * New Dead
-             * @description Of them, those of the window
+             * @description Number of open dead letters that failed in the window.
              */
             new_dead: number;
             /**
              * Oldest Seconds
-             * @description How long the oldest that waits is due; null: none waits
+             * @description Seconds for which the oldest waiting task has been due. Null: no task waits.
              */
             oldest_seconds: number | null;
             /**
              * Begun
-             * @description First runs of the window
+             * @description Number of first runs that began or ended in the window.
              */
             begun: number;
             /**
              * Dispatch P50 Seconds
-             * @description From due to begun, the middle one of them
+             * @description Seconds from due to begun: median of these runs.
              */
             dispatch_p50_seconds: number | null;
             /**
              * Dispatch P95 Seconds
-             * @description The 95th of a hundred
+             * @description Seconds from due to begun: 95th percentile of these runs.
              */
             dispatch_p95_seconds: number | null;
         };
         /**
          * TaskLinks
-         * @description Addresses for a browser; null: there is nothing, or the setting that says where is not set.
+         * @description Links to pages about a task in other tools. A link is null if there is no such page, or if the gateway is not
+         *     configured for the tool.
          */
         TaskLinks: {
             /** Task Id */
             task_id: string;
             /**
              * Trace
-             * @description Its trace, by `TASKGATE_TRACE_URL`
+             * @description The task's trace. Needs `TASKGATE_TRACE_URL`.
              */
             trace: string | null;
             /**
              * Temporal
-             * @description Its last start in Temporal's UI, by `TASKGATE_TEMPORAL_UI_URL`
+             * @description The last start of the task in Temporal's UI. Needs `TASKGATE_TEMPORAL_UI_URL`; null if the task is not on Temporal.
              */
             temporal: string | null;
         };
         /**
          * TaskList
-         * @description Tasks, newest first; `total` is their number in this answer.
+         * @description Tasks, newest first.
          */
         TaskList: {
             /** Tasks */
             tasks: components["schemas"]["TaskListItem"][];
-            /** Total */
+            /**
+             * Total
+             * @description Number of tasks in this response.
+             */
             total: number;
         };
         /**
          * TaskListItem
-         * @description A task, as the list of all tasks shows it.
+         * @description A task, in the format of the first task API.
          */
         TaskListItem: {
             /** Task Id */
@@ -8070,7 +8818,7 @@ export interface components {
             task_type: string;
             /**
              * Status
-             * @description `pending`, `running`, `completed`, `failed` or `cancelled`
+             * @description `pending`, `running`, `completed`, `failed` or `cancelled`.
              */
             status: string;
             /** Created At */
@@ -8079,7 +8827,10 @@ export interface components {
             started_at: string | null;
             /** Completed At */
             completed_at: string | null;
-            /** Progress */
+            /**
+             * Progress
+             * @description Progress in percent.
+             */
             progress: number;
             /** Message */
             message: string | null;
@@ -8092,19 +8843,19 @@ export interface components {
         };
         /**
          * TaskLogResponse
-         * @description A task.
+         * @description A task, in the format of the legacy API.
          */
         TaskLogResponse: {
             /** Id */
             id: string;
             /**
              * Name
-             * @description The task's type
+             * @description The task type.
              */
             name: string;
             /**
              * Status
-             * @description `Pending`, `Processing`, `Completed`, `Failed` or `Stopped`
+             * @description `Pending`, `Processing`, `Completed`, `Failed` or `Stopped`. A task that was stopped through this API is `Failed`.
              */
             status: string;
             /** Created At */
@@ -8117,14 +8868,14 @@ export interface components {
             error: string | null;
             /**
              * Worker Id
-             * @description `-` when no worker has it
+             * @description Worker that last ran the task, or `-` if there is none.
              */
             worker_id: string;
             /** Retries */
             retries: number;
             /**
              * Duration
-             * @description `-`, `850ms` under one second, or `1.2s`
+             * @description Time from start to end, as text: `850ms` below one second, else `1.2s`. `-` until the task has ended.
              */
             duration: string;
             /** Entity Id */
@@ -8133,7 +8884,7 @@ export interface components {
             entity_type: string | null;
             /**
              * Progress
-             * @description Percent
+             * @description Progress in percent.
              */
             progress: number;
             /** Result */
@@ -8145,47 +8896,47 @@ export interface components {
         };
         /**
          * TaskPage
-         * @description Tasks, newest first.
+         * @description One page of tasks, newest first.
          */
         TaskPage: {
             /** Tasks */
             tasks: components["schemas"]["TaskFacts"][];
             /**
              * Next Cursor
-             * @description Where the next page begins; null: this is the last
+             * @description Cursor of the next page. Null on the last page.
              */
             next_cursor: string | null;
-            /** @description Of the caller's tenants (of `tenant_id`), whatever else is asked for: not among the tasks above */
+            /** @description Tasks of the caller's tenants (or of `tenant_id`) that bypass the gateway. They are not among `tasks`, and the other filters do not apply to them. */
             past_gateway: components["schemas"]["PastGateway"];
         };
         /**
          * TaskPayload
-         * @description A payload with its secrets hidden.
+         * @description The payload of a task, with secrets redacted.
          */
         TaskPayload: {
             /** Task Id */
             task_id: string;
             /**
              * Payload
-             * @description A text: it is too large, or no JSON; this is its beginning
+             * @description The payload. If it is larger than 256 KiB or is not JSON: its beginning, as text.
              */
             payload: string | number | boolean | null | unknown[] | {
                 [key: string]: unknown;
             };
             /**
              * Bytes
-             * @description Of the JSON as it is stored
+             * @description Size of the whole payload, as JSON, in bytes.
              */
             bytes: number;
             /**
              * Is Cut
-             * @description The payload is larger than what is shown
+             * @description Whether `payload` holds only the beginning.
              */
             is_cut: boolean;
         };
         /**
          * TaskReason
-         * @description A reason, and what it says of this task.
+         * @description A reason, and what it says about this task.
          */
         TaskReason: {
             /** Code */
@@ -8200,7 +8951,7 @@ export interface components {
         };
         /**
          * TaskRehearsal
-         * @description What was found about one task.
+         * @description The result for one task.
          */
         TaskRehearsal: {
             /** Task Id */
@@ -8209,7 +8960,7 @@ export interface components {
             task_type: string;
             /**
              * Stage
-             * @description Under which it was started
+             * @description Migration stage under which the task was started.
              */
             stage: string;
             verdict: components["schemas"]["RehearsalVerdict"];
@@ -8223,7 +8974,7 @@ export interface components {
         };
         /**
          * TaskRehearsals
-         * @description The newest.
+         * @description Results, newest first.
          */
         TaskRehearsals: {
             /** Tasks */
@@ -8231,23 +8982,38 @@ export interface components {
         };
         /**
          * TaskSelection
-         * @description Selects the tasks of an operation: the filters of the list, labels, or ids.
+         * @description Filters that select the tasks of an operation. At least one is required. All given filters must match.
          */
         TaskSelection: {
-            /** State */
+            /**
+             * State
+             * @description One or more states. Default: all.
+             */
             state?: ("waiting" | "starting" | "queued" | "running" | "completed" | "failed" | "stopped")[];
             /**
              * Status
-             * @description Words for states; `cancelled` is `stopped`
+             * @description One or more statuses. `pending` means the states `waiting`, `starting` and `queued`; `cancelled` means `stopped`; the others mean the state of the same name. Default: all.
              */
             status?: ("pending" | "running" | "completed" | "failed" | "cancelled")[];
-            /** Type */
+            /**
+             * Type
+             * @description One or more task types. Default: all.
+             */
             type?: string[];
-            /** Backend */
+            /**
+             * Backend
+             * @description One or more backends: `redis`, `temporal`. Default: both, and tasks that have none yet.
+             */
             backend?: string[];
-            /** Stage */
+            /**
+             * Stage
+             * @description One or more migration stages under which the backend was chosen. Default: all.
+             */
             stage?: string[];
-            /** Priority */
+            /**
+             * Priority
+             * @description One or more priorities, from 1 (first) to 5 (last). Default: all.
+             */
             priority?: number[];
             /** Tenant Id */
             tenant_id?: string | null;
@@ -8271,12 +9037,12 @@ export interface components {
             worker_id?: string | null;
             /**
              * Held
-             * @description Why it is held back
+             * @description Only tasks that are held for exactly this reason, for example `quota:running` or `paused:<pause id>`.
              */
             held?: string | null;
             /**
              * Error
-             * @description Part of the error's text, whatever its case
+             * @description Only failed or stopped tasks whose error contains this text (case-insensitive).
              */
             error?: string | null;
             /** Created After */
@@ -8287,126 +9053,168 @@ export interface components {
             finished_after?: string | null;
             /** Finished Before */
             finished_before?: string | null;
-            /** Labels */
+            /**
+             * Labels
+             * @description Only tasks that have all of these labels.
+             */
             labels?: {
                 [key: string]: string;
             };
-            /** Ids */
+            /**
+             * Ids
+             * @description Only these tasks. Default: any.
+             */
             ids?: string[];
         };
         /**
          * TaskStatsResponse
-         * @description Counts of tasks.
+         * @description Statistics of the tasks that the caller may see.
          */
         TaskStatsResponse: {
             /**
              * Total
-             * @description Created in the last 24 h
+             * @description Tasks created in the last 24 hours.
              */
             total: number;
             /**
              * Pending
-             * @description Waiting now
+             * @description Tasks that are pending now.
              */
             pending: number;
             /**
              * Processing
-             * @description Running now
+             * @description Tasks that are running now.
              */
             processing: number;
             /**
              * Completed
-             * @description Created in the last 24 h, and completed
+             * @description Tasks created in the last 24 hours that have completed.
              */
             completed: number;
             /**
              * Failed
-             * @description Failed in the last hour
+             * @description Tasks that failed in the last hour.
              */
             failed: number;
             /**
              * Throughput Per Minute
-             * @description Completed in the last hour, per minute
+             * @description Tasks completed per minute, averaged over the last hour.
              */
             throughput_per_minute: number;
             /**
              * Error Rate
-             * @description Percent of the tasks created in the last 24 h that failed
+             * @description Share of the tasks created in the last 24 hours that failed, in percent.
              */
             error_rate: number;
         };
         /**
          * TaskSubmission
-         * @description A task to be run as soon as possible, or later (`delay_seconds` or `run_at`, at most a year ahead).
-         *
-         *     `group_id` is the id of a project that the caller may use, or `tenant:<tenant id>` for the tenant's own group; it
-         *     defaults to the project, else to the tenant's own group. Tasks of one group run one after the other on the Redis
-         *     queue. Only one active task of a tenant may have a `unique_key`. With `on_conflict` "return" the answer to a second
-         *     submission is that task; otherwise it is refused. A task that has not started by its `deadline`, or `ttl_seconds`
-         *     after it became due, fails and never starts.
+         * @description A task to submit. It runs as soon as possible, or at a later time (`delay_seconds` or `run_at`).
          */
         TaskSubmission: {
-            /** Type */
+            /**
+             * Type
+             * @description Task type. Decides which handler runs the task.
+             */
             type: string;
-            /** Payload */
+            /**
+             * Payload
+             * @description Input of the handler. Tenants, projects and groups that it names must be the caller's.
+             */
             payload?: {
                 [key: string]: unknown;
             };
-            /** Project Id */
+            /**
+             * Project Id
+             * @description Project that the task belongs to. Default: none.
+             */
             project_id?: string | null;
-            /** Tenant Id */
+            /**
+             * Tenant Id
+             * @description Tenant that the task belongs to. Default: the project's tenant, else the caller's own tenant.
+             */
             tenant_id?: string | null;
-            /** Group Id */
+            /**
+             * Group Id
+             * @description Group of the task: the ID of a project that the caller may use, or `tenant:<tenant id>` for the tenant's own group. Default: the project's group, else the tenant's own. On Redis, tasks of one group run one after the other.
+             */
             group_id?: string | null;
             /**
              * Priority
-             * @description 1 is first
+             * @description Priority from 1 (first) to 5 (last).
              * @default 3
              */
             priority: number;
-            /** Delay Seconds */
+            /**
+             * Delay Seconds
+             * @description Seconds until the task becomes due, at most 366 days. Cannot be combined with `run_at`. Default: due now.
+             */
             delay_seconds?: number | null;
-            /** Run At */
+            /**
+             * Run At
+             * @description Time at which the task becomes due, at most 366 days ahead. A time in the past means now.
+             */
             run_at?: string | null;
-            /** Parent Task Id */
+            /**
+             * Parent Task Id
+             * @description Parent task. The caller must be allowed to see it.
+             */
             parent_task_id?: string | null;
-            /** Unique Key */
+            /**
+             * Unique Key
+             * @description Only one active task of the tenant may have this key.
+             */
             unique_key?: string | null;
             /**
              * On Conflict
+             * @description What happens if an active task has the `unique_key`. `refuse`: status 409. `return`: status 200, and the response is the active task.
              * @default refuse
              * @enum {string}
              */
             on_conflict: "refuse" | "return";
+            /** @description Retry policy. Default: the gateway's. */
             retry?: components["schemas"]["Retry"] | null;
-            /** Deadline */
+            /**
+             * Deadline
+             * @description If no worker has begun the task by this time, it fails and never starts. Cannot be combined with `ttl_seconds`.
+             */
             deadline?: string | null;
-            /** Ttl Seconds */
+            /**
+             * Ttl Seconds
+             * @description Like `deadline`, in seconds after the task becomes due.
+             */
             ttl_seconds?: number | null;
-            /** Labels */
+            /**
+             * Labels
+             * @description Labels by which the task can be found. At most 32; a key is 1–63 of `a-z 0-9 . _ / -`, a value at most 255 characters.
+             */
             labels?: {
                 [key: string]: string;
             };
+            /** @description Webhook that is sent when the task ends. */
             callback?: components["schemas"]["Callback"] | null;
         };
         /**
          * TenantChange
-         * @description Fields that are left out do not change.
+         * @description Changes of a tenant. At least one of `tier` and `weight` is required. Fields that are left out do not change.
          */
         TenantChange: {
             /** Tier */
             tier?: ("enterprise" | "vip" | "standard") | null;
-            /** Weight */
+            /**
+             * Weight
+             * @description Share of a shared queue, compared with a tenant of weight 1.
+             */
             weight?: number | null;
             /**
              * Why
-             * @description For the audit
+             * @description Reason, for the audit log.
              */
             why?: string | null;
         };
         /**
          * TenantDetail
-         * @description A tenant, what it may do, and what it does.
+         * @description A tenant with its quotas, its pauses and its unfinished tasks.
          */
         TenantDetail: {
             /** Tenant Id */
@@ -8420,38 +9228,41 @@ export interface components {
             tier: "enterprise" | "vip" | "standard";
             /**
              * Weight
-             * @description Its share of a queue beside tenants with weight 1
+             * @description Share of a shared queue, compared with a tenant of weight 1.
              */
             weight: number;
-            /** Stage */
+            /**
+             * Stage
+             * @description Migration stage of the tenant. Its projects and task types may have others.
+             */
             stage: string;
             /** Quotas */
             quotas: components["schemas"]["QuotaUse"][];
             /**
              * Pauses
-             * @description Those that hold tasks of this tenant, or may
+             * @description Pauses that hold, or may hold, tasks of this tenant.
              */
             pauses: components["schemas"]["PauseView"][];
             /**
              * Tasks
-             * @description Unfinished, by state; each counted to 100,000 at most
+             * @description Number of unfinished tasks, by state. Each is counted up to 100,000.
              */
             tasks: {
                 [key: string]: number;
             };
             /**
              * Held
-             * @description Waiting tasks that are held, by why
+             * @description Number of waiting tasks that are held, by reason.
              */
             held: {
                 [key: string]: number;
             };
-            /** @description Not among the tasks above */
+            /** @description Tasks of the tenant that bypass the gateway. They are not among `tasks`. */
             past_gateway: components["schemas"]["PastGateway"];
         };
         /**
          * TenantPage
-         * @description Tenants by id; `next` is the `after` of the next page, null on the last.
+         * @description Tenants, ordered by ID. `next` is the `after` of the next page; null on the last page.
          */
         TenantPage: {
             /** Tenants */
@@ -8461,7 +9272,7 @@ export interface components {
         };
         /**
          * TenantView
-         * @description A tenant. `stage` is where its flag stands for tasks in general.
+         * @description A tenant.
          */
         TenantView: {
             /** Tenant Id */
@@ -8475,38 +9286,44 @@ export interface components {
             tier: "enterprise" | "vip" | "standard";
             /**
              * Weight
-             * @description Its share of a queue beside tenants with weight 1
+             * @description Share of a shared queue, compared with a tenant of weight 1.
              */
             weight: number;
-            /** Stage */
+            /**
+             * Stage
+             * @description Migration stage of the tenant. Its projects and task types may have others.
+             */
             stage: string;
         };
         /**
          * Tier
-         * @description What a tenant pays for; read from `tenants.plan`, everything unknown is standard.
+         * @description What a tenant pays for. Read from `tenants.plan`; an unknown value means `standard`.
          * @enum {string}
          */
         Tier: "enterprise" | "vip" | "standard";
         /**
          * TierFigures
-         * @description The load of one tier on one backend; backend and pool are null for tasks that are not yet routed.
+         * @description Load of one tier on one backend. `backend` and `pool` are null for tasks that are not routed yet.
          */
         TierFigures: {
             /**
              * Backlog
-             * @description Due and not running
+             * @description Number of tasks that are due and do not run.
              */
             backlog: number;
             /**
              * Oldest Seconds
-             * @description How long the oldest of them waits
+             * @description Seconds for which the oldest task of the backlog has waited.
              */
             oldest_seconds: number;
-            /** Running */
+            /**
+             * Running
+             * @description Number of tasks that run.
+             */
             running: number;
             /**
              * On Legacy Workers
-             * @description Of the running, those that legacy workers run: they take no slot
+             * @description Number of the running tasks that legacy workers run. They take no slot.
              */
             on_legacy_workers: number;
             /** Arrivals Per Second */
@@ -8515,22 +9332,22 @@ export interface components {
             completions_per_second: number;
             /**
              * Run Seconds
-             * @description Average run; null when nothing completed in the window
+             * @description Average duration of a run in the window, in seconds. Null if no run completed.
              */
             run_seconds: number | null;
             /**
              * Demand
-             * @description Backlog and running, without those on legacy workers: slots that would run all of it at once
+             * @description Number of slots that would run the backlog and the running tasks all at once. Tasks on legacy workers are not counted.
              */
             demand: number;
             /**
              * Past Gateway
-             * @description Beside them: tasks that producers pushed into Redis past the gateway
+             * @description Number of tasks that producers pushed into Redis past the gateway. They are not among the other numbers.
              */
             past_gateway: number;
             /**
              * Past Gateway At
-             * @description The youngest time that one of those names
+             * @description Latest time stamp of these tasks.
              */
             past_gateway_at: string | null;
             /** Backend */
@@ -8541,37 +9358,40 @@ export interface components {
         };
         /**
          * Topic
-         * @description What may have changed.
+         * @description Kind of resource that may have changed.
          * @enum {string}
          */
         Topic: "audit" | "callback" | "dag" | "dead_letter" | "guardrail" | "key" | "operation" | "pause" | "plan" | "quota" | "schedule" | "stage" | "tenant" | "webhook_secret" | "worker";
         /**
          * Unfreeze
-         * @description Ends a freeze; a person has looked at why so many tenants regressed at once.
+         * @description Ends a freeze, after a person has looked at why so many tenants regressed.
          */
         Unfreeze: {
             /**
              * Why
-             * @description The reason, for the record
+             * @description Reason, for the audit log.
              */
             why: string;
         };
         /**
          * Unlock
-         * @description Unlocks a tenant that was rolled back too often; a person has looked at it.
+         * @description Unlocks a tenant that was rolled back too often, after a person has looked at it.
          */
         Unlock: {
             /** Tenant Id */
             tenant_id: string;
             /**
              * Why
-             * @description The reason, for the record
+             * @description Reason, for the audit log.
              */
             why: string;
         };
         /**
          * Weight
-         * @description What a reason does to the verdict.
+         * @description How much a reason counts.
+         *
+         *     `problem`: the task would not run. `unknown`: this could not be determined. `warning`: the task would run, but
+         *     something is different.
          * @enum {string}
          */
         Weight: "problem" | "unknown" | "warning";
@@ -8588,17 +9408,20 @@ export interface components {
             state: string;
             /**
              * Stage Now
-             * @description What a start would be at now
+             * @description Stage at which the task would be started now.
              */
             stage_now: string;
-            /** Rule Now */
+            /**
+             * Rule Now
+             * @description What would decide now.
+             */
             rule_now: string;
             /** Starts */
             starts: components["schemas"]["Start"][];
         };
         /**
          * Workers
-         * @description Workers by backend, pool and host.
+         * @description Worker processes, ordered by backend, pool and host.
          */
         Workers: {
             /** Workers */
@@ -8606,7 +9429,7 @@ export interface components {
         };
         /**
          * ChangedNodes
-         * @description Nodes that changed.
+         * @description Nodes that have changed, in their current state.
          */
         ChangedNodes: {
             /** Nodes */
@@ -8614,32 +9437,35 @@ export interface components {
         };
         /**
          * ChangedTasks
-         * @description Tasks that have changed, as they are now.
+         * @description Tasks that have changed, in their current state.
          */
         ChangedTasks: {
-            /** Tasks */
+            /**
+             * Tasks
+             * @description Changed tasks that match the filters. Empty in the first event.
+             */
             tasks: components["schemas"]["TaskFacts"][];
             /**
              * Others
-             * @description Ids of the caller's tasks that have changed and are not wanted (any more)
+             * @description IDs of tasks that the caller may see, that have changed, and that do not, or no longer, match the filters.
              */
             others: string[];
         };
         /**
          * ChangedThing
-         * @description Something of this topic has changed.
+         * @description A resource of this kind has changed.
          */
         ChangedThing: {
             topic: components["schemas"]["Topic"];
             /**
              * Tenant Id
-             * @description Null: of no tenant, or of any
+             * @description Tenant that it belongs to. Null: no tenant, or any.
              */
             tenant_id: string | null;
         };
         /**
          * ChangedThings
-         * @description What kinds of things have changed; what they are now is to be read.
+         * @description Kinds of resources that have changed. Read the resources themselves for their new state.
          */
         ChangedThings: {
             /** Changed */
@@ -8647,56 +9473,59 @@ export interface components {
         };
         /**
          * MissedTasks
-         * @description More has changed than the stream tells: the list is to be read anew.
+         * @description Some changes were not sent on this stream. Read the list again.
          */
         MissedTasks: Record<string, never>;
         /**
          * StagesInForce
-         * @description The stages that one gateway routes by.
+         * @description The stages that one gateway uses for routing.
          */
         StagesInForce: {
             /**
              * Flag
-             * @description The key of the flag
+             * @description Key of the flag.
              */
             flag: string;
-            /** Owner */
+            /**
+             * Owner
+             * @description What holds the flag, in words.
+             */
             owner: string;
             /**
              * Version
-             * @description The version of the flag, for `based_on` of a change
+             * @description Version of the flag, for `based_on`.
              */
             version: number | null;
             /**
              * On
-             * @description false: all tenants get the off variation
+             * @description `false`: the flag is switched off, and its off variation applies to all tenants.
              */
             on: boolean;
             /**
              * Default
-             * @description What applies where nothing else is set: a stage, or percentages
+             * @description What applies where nothing else is set: a stage, or percentages.
              */
             default: string;
             /**
              * Settings
-             * @description The most specific scope first
+             * @description Stages set in the flag, the most specific scope first.
              */
             settings: components["schemas"]["StageSetting"][];
             /**
              * Rules
-             * @description Rules that were not made by taskgate, in words
+             * @description Rules of the flag that were not made by taskgate, in words.
              */
             rules: string[];
             /** Notes */
             notes: string[];
             /**
              * Overrides
-             * @description Stages that outrank the flag
+             * @description Overrides. They have precedence over the flag.
              */
             overrides: components["schemas"]["OverrideView"][];
             /**
              * Problems
-             * @description Problems that this gateway has with the flag
+             * @description Problems of this gateway with the flag.
              */
             problems: string[];
         };
@@ -8717,12 +9546,12 @@ export interface components {
             id: string;
             /**
              * Status
-             * @description `pending`, `processing`, `completed`, `failed` or `stopped`
+             * @description `pending`, `processing`, `completed`, `failed` or `stopped`.
              */
             status: string;
             /**
              * Progress
-             * @description Percent
+             * @description Progress in percent.
              */
             progress: number;
             /** Message */
@@ -8746,11 +9575,11 @@ export interface operations {
     create_episode: {
         parameters: {
             query?: {
-                /** @description Only changes the wording of the answer */
+                /** @description Changes only `status` and `message` of the response; the episode is always added in a task. */
                 background?: boolean;
             };
             header?: {
-                /** @description Repeating a request with the same key gives the first answer again and no second task. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -8771,7 +9600,7 @@ export interface operations {
                     "application/json": components["schemas"]["EpisodeAccepted"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -8780,7 +9609,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8789,7 +9618,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -8798,7 +9627,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -8807,10 +9636,10 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidDetail"];
                 };
             };
-            /** @description A quota is used up; `Retry-After` says when to try again */
+            /** @description A quota or another limit is exceeded; `Retry-After` says when to try again */
             429: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -8818,7 +9647,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -8827,10 +9656,10 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -8844,7 +9673,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Repeating a request with the same key gives the first answer again and no second task. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -8865,7 +9694,7 @@ export interface operations {
                     "application/json": components["schemas"]["Memory"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -8874,7 +9703,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8883,7 +9712,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -8892,7 +9721,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -8901,10 +9730,10 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidDetail"];
                 };
             };
-            /** @description A quota is used up; `Retry-After` says when to try again */
+            /** @description A quota or another limit is exceeded; `Retry-After` says when to try again */
             429: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -8912,7 +9741,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -8921,10 +9750,10 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -8952,7 +9781,7 @@ export interface operations {
                     "application/json": components["schemas"]["TaskStatsResponse"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -8961,7 +9790,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -8970,7 +9799,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -8979,7 +9808,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidDetail"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -8988,10 +9817,10 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -9019,7 +9848,7 @@ export interface operations {
                     "application/json": components["schemas"]["QueueDepthResponse"][];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9028,7 +9857,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -9037,7 +9866,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9046,7 +9875,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidDetail"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -9055,10 +9884,10 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -9086,7 +9915,7 @@ export interface operations {
                     "application/json": components["schemas"]["StatusBreakdown"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9095,7 +9924,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -9104,7 +9933,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9113,7 +9942,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidDetail"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -9122,10 +9951,10 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -9138,19 +9967,19 @@ export interface operations {
     list_recent_tasks: {
         parameters: {
             query?: {
-                /** @description In any case; `All Statuses` is no filter */
+                /** @description Return only tasks with this status (`Pending`, `Processing`, `Completed`, `Failed` or `Stopped`; case-insensitive). Default, and for `All Statuses`: all. */
                 status?: string | null;
-                /** @description `All Types` is no filter */
+                /** @description Return only tasks of this type. Default, and for `All Types`: all. */
                 task_type?: string | null;
-                /** @description Part of the task's or the worker's id */
+                /** @description Return only tasks whose ID or worker ID contains this text (case-insensitive). */
                 search?: string | null;
-                /** @description Only tasks for the entity with this id */
+                /** @description Return only tasks for the entity with this ID. */
                 entity_id?: string | null;
-                /** @description Only tasks for entities of this type */
+                /** @description Return only tasks for entities of this type. */
                 entity_type?: string | null;
-                /** @description At most so many, in one answer */
+                /** @description Maximum number of tasks to return. There is no upper limit. */
                 limit?: number;
-                /** @description Leave out so many of the first */
+                /** @description Number of items to skip. */
                 offset?: number;
             };
             header?: never;
@@ -9168,7 +9997,7 @@ export interface operations {
                     "application/json": components["schemas"]["TaskLogResponse"][];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9177,7 +10006,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -9186,7 +10015,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9195,7 +10024,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidDetail"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -9204,10 +10033,10 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -9220,9 +10049,9 @@ export interface operations {
     list_legacy_tasks: {
         parameters: {
             query?: {
-                /** @description `pending`, `running`, `completed`, `failed` or `cancelled`, in any case */
+                /** @description Return only tasks with this status: `pending`, `running`, `completed`, `failed` or `cancelled` (case-insensitive). Default: all. */
                 status?: string | null;
-                /** @description At most so many */
+                /** @description Maximum number of items to return. */
                 limit?: number;
             };
             header?: never;
@@ -9240,7 +10069,7 @@ export interface operations {
                     "application/json": components["schemas"]["TaskList"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9249,7 +10078,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -9258,7 +10087,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9267,7 +10096,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidDetail"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -9276,10 +10105,10 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -9294,7 +10123,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the task */
+                /** @description ID of the task. */
                 task_id: string;
             };
             cookie?: never;
@@ -9310,7 +10139,7 @@ export interface operations {
                     "application/json": components["schemas"]["TaskLogResponse"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9319,7 +10148,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9328,7 +10157,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -9337,7 +10166,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9346,7 +10175,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidDetail"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -9355,10 +10184,10 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -9373,7 +10202,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the task */
+                /** @description ID of the task. */
                 task_id: string;
             };
             cookie?: never;
@@ -9389,7 +10218,7 @@ export interface operations {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description Not possible in the state the task is in */
+            /** @description The state of the task does not allow this */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -9398,7 +10227,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9407,7 +10236,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9416,7 +10245,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -9425,7 +10254,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9434,7 +10263,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidDetail"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -9443,10 +10272,10 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -9461,7 +10290,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the task */
+                /** @description ID of the task. */
                 task_id: string;
             };
             cookie?: never;
@@ -9477,7 +10306,7 @@ export interface operations {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description Not possible in the state the task is in */
+            /** @description The state of the task does not allow this */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -9486,7 +10315,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9495,7 +10324,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9504,7 +10333,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -9513,7 +10342,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9522,7 +10351,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidDetail"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -9531,10 +10360,10 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -9549,7 +10378,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the task */
+                /** @description ID of the task. */
                 task_id: string;
             };
             cookie?: never;
@@ -9565,7 +10394,7 @@ export interface operations {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description Not possible in the state the task is in */
+            /** @description The state of the task does not allow this */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -9574,7 +10403,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9583,7 +10412,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9592,7 +10421,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -9601,7 +10430,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9610,7 +10439,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidDetail"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -9619,10 +10448,10 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -9637,14 +10466,14 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the task */
+                /** @description ID of the task. */
                 task_id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Events `progress`, then `completed` or `failed`; `error` for a task that does not exist */
+            /** @description `progress`: the current state, and each change. `completed` or `failed`: the end of the task; the stream ends. `error`: the task does not exist */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -9653,7 +10482,7 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9662,7 +10491,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -9671,7 +10500,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9680,7 +10509,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidDetail"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -9689,10 +10518,10 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -9706,7 +10535,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Repeating a request with the same key gives the first answer again and no second task. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -9727,7 +10556,7 @@ export interface operations {
                     "application/json": components["schemas"]["BatchAccepted"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9736,7 +10565,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9745,7 +10574,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9754,7 +10583,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9763,7 +10592,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -9772,7 +10601,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9781,10 +10610,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A quota is used up; `Retry-After` says when to try again */
+            /** @description A quota or another limit is exceeded; `Retry-After` says when to try again */
             429: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -9792,7 +10621,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -9801,10 +10630,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -9817,55 +10646,55 @@ export interface operations {
     list_tasks: {
         parameters: {
             query?: {
-                /** @description Only those in this state */
+                /** @description One or more states. Default: all. */
                 state?: ("waiting" | "starting" | "queued" | "running" | "completed" | "failed" | "stopped")[];
-                /** @description Words for states; `cancelled` is `stopped` */
+                /** @description One or more statuses. `pending` means the states `waiting`, `starting` and `queued`; `cancelled` means `stopped`; the others mean the state of the same name. Default: all. */
                 status?: ("pending" | "running" | "completed" | "failed" | "cancelled")[];
-                /** @description Only tasks of this type */
+                /** @description One or more task types. Default: all. */
                 type?: string[];
-                /** @description Only those on this backend: `redis` or `temporal` */
+                /** @description One or more backends: `redis`, `temporal`. Default: both, and tasks that have none yet. */
                 backend?: string[];
-                /** @description Only tasks that these migration stages routed */
+                /** @description One or more migration stages under which the backend was chosen. Default: all. */
                 stage?: string[];
-                /** @description Only tasks of these priorities; 1 is first */
+                /** @description One or more priorities, from 1 (first) to 5 (last). Default: all. */
                 priority?: number[];
-                /** @description Only those of this tenant */
+                /** @description Return only items of this tenant. Default: all tenants that the caller may see. */
                 tenant_id?: string | null;
-                /** @description Only those of this project */
+                /** @description Return only items of this project. Default: all projects. */
                 project_id?: string | null;
-                /** @description Only tasks of this group */
+                /** @description Return only tasks of this group. */
                 group_id?: string | null;
-                /** @description Only tasks of this user */
+                /** @description Return only tasks of this user. */
                 user_id?: string | null;
-                /** @description Only tasks for the entity with this id */
+                /** @description Return only tasks for the entity with this ID. */
                 entity_id?: string | null;
-                /** @description Only tasks that this task submitted */
+                /** @description Return only tasks whose parent is this task. */
                 parent_task_id?: string | null;
-                /** @description Only the tasks that were submitted with this unique key */
+                /** @description Return only tasks that were submitted with this unique key. */
                 unique_key?: string | null;
-                /** @description Only tasks of this schedule */
+                /** @description Return only tasks that this schedule submitted. */
                 schedule_id?: string | null;
-                /** @description Only tasks of this run of a DAG */
+                /** @description Return only tasks of this DAG run. */
                 dag_run_id?: string | null;
-                /** @description Only tasks that this worker ran last */
+                /** @description Return only tasks whose last run was on this worker. */
                 worker_id?: string | null;
-                /** @description Why it is held back */
+                /** @description Only tasks that are held for exactly this reason, for example `quota:running` or `paused:<pause id>`. */
                 held?: string | null;
-                /** @description Part of the error's text, whatever its case */
+                /** @description Only failed or stopped tasks whose error contains this text (case-insensitive). */
                 error?: string | null;
-                /** @description Only those created after this moment */
+                /** @description Return only tasks that were created at this time or later. ISO 8601 with a UTC offset. */
                 created_after?: string | null;
-                /** @description Only those created before this moment */
+                /** @description Return only tasks that were created before this time. ISO 8601 with a UTC offset. */
                 created_before?: string | null;
-                /** @description Only those that were over after this moment */
+                /** @description Return only tasks that ended at this time or later. ISO 8601 with a UTC offset. */
                 finished_after?: string | null;
-                /** @description Only those that were over before this moment */
+                /** @description Return only tasks that ended before this time. ISO 8601 with a UTC offset. */
                 finished_before?: string | null;
-                /** @description `key:value`; all of them */
+                /** @description A label, as `key:value`. Repeat the parameter for several labels: a task must have all of them. */
                 label?: string[];
-                /** @description At most so many */
+                /** @description Maximum number of items to return. */
                 limit?: number;
-                /** @description `next_cursor` of the page before */
+                /** @description The `next_cursor` value of the previous page. It is only valid with the same filters. Default: the first page. */
                 cursor?: string | null;
             };
             header?: never;
@@ -9883,7 +10712,7 @@ export interface operations {
                     "application/json": components["schemas"]["TaskPage"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9892,7 +10721,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9901,7 +10730,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -9910,7 +10739,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9919,7 +10748,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -9928,10 +10757,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -9945,7 +10774,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Repeating a request with the same key gives the first answer again and no second task. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -9957,7 +10786,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The active task that has the `unique_key` (`on_conflict` return) */
+            /** @description No task was created. The response is the active task that has the `unique_key` (`on_conflict` is `return`) */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -9975,7 +10804,7 @@ export interface operations {
                     "application/json": components["schemas"]["TaskAccepted"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9984,7 +10813,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9993,7 +10822,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10002,7 +10831,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -10011,7 +10840,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -10020,7 +10849,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10029,10 +10858,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A quota is used up; `Retry-After` says when to try again */
+            /** @description A quota or another limit is exceeded; `Retry-After` says when to try again */
             429: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -10040,7 +10869,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -10049,10 +10878,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -10065,53 +10894,53 @@ export interface operations {
     stream_tasks: {
         parameters: {
             query?: {
-                /** @description Only those in this state */
+                /** @description One or more states. Default: all. */
                 state?: ("waiting" | "starting" | "queued" | "running" | "completed" | "failed" | "stopped")[];
-                /** @description Words for states; `cancelled` is `stopped` */
+                /** @description One or more statuses. `pending` means the states `waiting`, `starting` and `queued`; `cancelled` means `stopped`; the others mean the state of the same name. Default: all. */
                 status?: ("pending" | "running" | "completed" | "failed" | "cancelled")[];
-                /** @description Only tasks of this type */
+                /** @description One or more task types. Default: all. */
                 type?: string[];
-                /** @description Only those on this backend: `redis` or `temporal` */
+                /** @description One or more backends: `redis`, `temporal`. Default: both, and tasks that have none yet. */
                 backend?: string[];
-                /** @description Only tasks that these migration stages routed */
+                /** @description One or more migration stages under which the backend was chosen. Default: all. */
                 stage?: string[];
-                /** @description Only tasks of these priorities; 1 is first */
+                /** @description One or more priorities, from 1 (first) to 5 (last). Default: all. */
                 priority?: number[];
-                /** @description Only those of this tenant */
+                /** @description Return only items of this tenant. Default: all tenants that the caller may see. */
                 tenant_id?: string | null;
-                /** @description Only those of this project */
+                /** @description Return only items of this project. Default: all projects. */
                 project_id?: string | null;
-                /** @description Only tasks of this group */
+                /** @description Return only tasks of this group. */
                 group_id?: string | null;
-                /** @description Only tasks of this user */
+                /** @description Return only tasks of this user. */
                 user_id?: string | null;
-                /** @description Only tasks for the entity with this id */
+                /** @description Return only tasks for the entity with this ID. */
                 entity_id?: string | null;
-                /** @description Only tasks that this task submitted */
+                /** @description Return only tasks whose parent is this task. */
                 parent_task_id?: string | null;
-                /** @description Only the tasks that were submitted with this unique key */
+                /** @description Return only tasks that were submitted with this unique key. */
                 unique_key?: string | null;
-                /** @description Only tasks of this schedule */
+                /** @description Return only tasks that this schedule submitted. */
                 schedule_id?: string | null;
-                /** @description Only tasks of this run of a DAG */
+                /** @description Return only tasks of this DAG run. */
                 dag_run_id?: string | null;
-                /** @description Only tasks that this worker ran last */
+                /** @description Return only tasks whose last run was on this worker. */
                 worker_id?: string | null;
-                /** @description Why it is held back */
+                /** @description Only tasks that are held for exactly this reason, for example `quota:running` or `paused:<pause id>`. */
                 held?: string | null;
-                /** @description Part of the error's text, whatever its case */
+                /** @description Only failed or stopped tasks whose error contains this text (case-insensitive). */
                 error?: string | null;
-                /** @description Only those created after this moment */
+                /** @description Return only tasks that were created at this time or later. ISO 8601 with a UTC offset. */
                 created_after?: string | null;
-                /** @description Only those created before this moment */
+                /** @description Return only tasks that were created before this time. ISO 8601 with a UTC offset. */
                 created_before?: string | null;
-                /** @description Only those that were over after this moment */
+                /** @description Return only tasks that ended at this time or later. ISO 8601 with a UTC offset. */
                 finished_after?: string | null;
-                /** @description Only those that were over before this moment */
+                /** @description Return only tasks that ended before this time. ISO 8601 with a UTC offset. */
                 finished_before?: string | null;
-                /** @description Only these tasks */
+                /** @description A task ID. Repeat the parameter for several tasks. Default: all tasks. */
                 id?: string[];
-                /** @description `key:value`; all of them */
+                /** @description A label, as `key:value`. Repeat the parameter for several labels: a task must have all of them. */
                 label?: string[];
             };
             header?: never;
@@ -10120,7 +10949,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description `tasks` at once, without any, and when some change; `missed` when to read the list anew */
+            /** @description `tasks`: at once, with no tasks in it, and each time that tasks change. `missed`: some changes were not sent; read the list again */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -10129,7 +10958,7 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10138,7 +10967,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10147,7 +10976,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -10156,7 +10985,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10165,7 +10994,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -10174,10 +11003,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -10192,7 +11021,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the task */
+                /** @description ID of the task. */
                 task_id: string;
             };
             cookie?: never;
@@ -10208,7 +11037,7 @@ export interface operations {
                     "application/json": components["schemas"]["TaskLinks"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10217,7 +11046,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10226,7 +11055,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -10235,7 +11064,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10244,7 +11073,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -10253,10 +11082,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -10271,7 +11100,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the task */
+                /** @description ID of the task. */
                 task_id: string;
             };
             cookie?: never;
@@ -10287,7 +11116,7 @@ export interface operations {
                     "application/json": components["schemas"]["TaskPayload"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10296,7 +11125,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10305,7 +11134,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -10314,7 +11143,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10323,7 +11152,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -10332,10 +11161,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -10350,7 +11179,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the task */
+                /** @description ID of the task. */
                 task_id: string;
             };
             cookie?: never;
@@ -10366,7 +11195,7 @@ export interface operations {
                     "application/json": components["schemas"]["TaskDispatch"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10375,7 +11204,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10384,7 +11213,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -10393,7 +11222,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10402,7 +11231,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -10411,10 +11240,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -10427,9 +11256,9 @@ export interface operations {
     list_operations: {
         parameters: {
             query?: {
-                /** @description Only those in this state */
+                /** @description Return only items in this state. Default: all states. */
                 state?: ("running" | "completed" | "aborted") | null;
-                /** @description At most so many */
+                /** @description Maximum number of items to return. */
                 limit?: number;
             };
             header?: never;
@@ -10447,7 +11276,7 @@ export interface operations {
                     "application/json": components["schemas"]["Operations"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10456,7 +11285,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -10465,7 +11294,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10474,7 +11303,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -10483,10 +11312,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -10509,7 +11338,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A dry run */
+            /** @description The result of a dry run */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -10527,7 +11356,7 @@ export interface operations {
                     "application/json": components["schemas"]["Operation"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10536,7 +11365,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10545,7 +11374,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -10554,7 +11383,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10563,7 +11392,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -10572,10 +11401,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -10590,7 +11419,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the operation */
+                /** @description ID of the operation. */
                 operation_id: string;
             };
             cookie?: never;
@@ -10606,7 +11435,7 @@ export interface operations {
                     "application/json": components["schemas"]["Operation"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10615,7 +11444,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10624,7 +11453,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -10633,7 +11462,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10642,7 +11471,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -10651,10 +11480,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -10669,7 +11498,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the operation */
+                /** @description ID of the operation. */
                 operation_id: string;
             };
             cookie?: never;
@@ -10685,7 +11514,7 @@ export interface operations {
                     "application/json": components["schemas"]["Operation"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10694,7 +11523,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10703,7 +11532,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -10712,7 +11541,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10721,7 +11550,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -10730,10 +11559,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -10748,7 +11577,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the task */
+                /** @description ID of the task. */
                 task_id: string;
             };
             cookie?: never;
@@ -10768,7 +11597,7 @@ export interface operations {
                     "application/json": components["schemas"]["Retimed"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10777,7 +11606,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10786,7 +11615,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -10795,7 +11624,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -10804,7 +11633,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10813,7 +11642,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -10822,10 +11651,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -10838,13 +11667,13 @@ export interface operations {
     list_schedules: {
         parameters: {
             query?: {
-                /** @description Only those of this tenant */
+                /** @description Return only items of this tenant. Default: all tenants that the caller may see. */
                 tenant_id?: string | null;
-                /** @description Only those of this project */
+                /** @description Return only items of this project. Default: all projects. */
                 project_id?: string | null;
-                /** @description The `next` of the page before; only what comes after it */
+                /** @description The `next` value of the previous page. Default: the first page. */
                 after?: string;
-                /** @description At most so many */
+                /** @description Maximum number of items to return. */
                 limit?: number;
             };
             header?: never;
@@ -10862,7 +11691,7 @@ export interface operations {
                     "application/json": components["schemas"]["SchedulePage"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10871,7 +11700,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -10880,7 +11709,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10889,7 +11718,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -10898,10 +11727,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -10915,7 +11744,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Repeating a request with the same key gives the first answer again and no second task. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -10936,7 +11765,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScheduleView"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10945,7 +11774,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10954,7 +11783,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10963,7 +11792,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -10972,7 +11801,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -10981,7 +11810,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10990,7 +11819,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -10999,10 +11828,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -11017,7 +11846,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the schedule */
+                /** @description ID of the schedule. */
                 schedule_id: string;
             };
             cookie?: never;
@@ -11033,7 +11862,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScheduleView"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11042,7 +11871,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -11051,7 +11880,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -11060,7 +11889,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11069,7 +11898,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -11078,10 +11907,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -11096,7 +11925,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the schedule */
+                /** @description ID of the schedule. */
                 schedule_id: string;
             };
             cookie?: never;
@@ -11116,7 +11945,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScheduleView"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11125,7 +11954,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11134,7 +11963,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -11143,7 +11972,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -11152,7 +11981,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -11161,7 +11990,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11170,7 +11999,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -11179,10 +12008,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -11197,7 +12026,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the schedule */
+                /** @description ID of the schedule. */
                 schedule_id: string;
             };
             cookie?: never;
@@ -11211,7 +12040,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11220,7 +12049,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -11229,7 +12058,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -11238,7 +12067,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11247,7 +12076,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -11256,10 +12085,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -11274,7 +12103,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the schedule */
+                /** @description ID of the schedule. */
                 schedule_id: string;
             };
             cookie?: never;
@@ -11296,7 +12125,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScheduleView"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11305,7 +12134,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11314,7 +12143,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -11323,7 +12152,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -11332,7 +12161,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -11341,7 +12170,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11350,7 +12179,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -11359,10 +12188,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -11377,7 +12206,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the schedule */
+                /** @description ID of the schedule. */
                 schedule_id: string;
             };
             cookie?: never;
@@ -11397,7 +12226,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScheduleView"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11406,7 +12235,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -11415,7 +12244,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -11424,7 +12253,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -11433,7 +12262,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11442,7 +12271,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -11451,10 +12280,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -11469,7 +12298,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the schedule */
+                /** @description ID of the schedule. */
                 schedule_id: string;
             };
             cookie?: never;
@@ -11489,7 +12318,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScheduleView"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11498,7 +12327,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -11507,7 +12336,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -11516,7 +12345,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -11525,7 +12354,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11534,7 +12363,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -11543,10 +12372,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -11561,7 +12390,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the schedule */
+                /** @description ID of the schedule. */
                 schedule_id: string;
             };
             cookie?: never;
@@ -11581,7 +12410,7 @@ export interface operations {
                     "application/json": components["schemas"]["Firing"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11590,7 +12419,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -11599,7 +12428,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -11608,7 +12437,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11617,7 +12446,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -11626,10 +12455,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -11644,7 +12473,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the schedule */
+                /** @description ID of the schedule. */
                 schedule_id: string;
             };
             cookie?: never;
@@ -11664,7 +12493,7 @@ export interface operations {
                     "application/json": components["schemas"]["Backfilled"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11673,7 +12502,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -11682,7 +12511,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -11691,7 +12520,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11700,7 +12529,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -11709,10 +12538,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -11725,12 +12554,12 @@ export interface operations {
     list_next_times: {
         parameters: {
             query?: {
-                /** @description How many */
+                /** @description Number of times to return. */
                 count?: number;
             };
             header?: never;
             path: {
-                /** @description Id of the schedule */
+                /** @description ID of the schedule. */
                 schedule_id: string;
             };
             cookie?: never;
@@ -11746,7 +12575,7 @@ export interface operations {
                     "application/json": components["schemas"]["NextTimes"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11755,7 +12584,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -11764,7 +12593,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -11773,7 +12602,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11782,7 +12611,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -11791,10 +12620,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -11807,14 +12636,14 @@ export interface operations {
     get_schedule_history: {
         parameters: {
             query?: {
-                /** @description The last `nominal_at` of the page before */
+                /** @description Return only firings before this time. */
                 before?: string | null;
-                /** @description At most so many */
+                /** @description Maximum number of items to return. */
                 limit?: number;
             };
             header?: never;
             path: {
-                /** @description Id of the schedule */
+                /** @description ID of the schedule. */
                 schedule_id: string;
             };
             cookie?: never;
@@ -11830,7 +12659,7 @@ export interface operations {
                     "application/json": components["schemas"]["History"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11839,7 +12668,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -11848,7 +12677,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -11857,7 +12686,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11866,7 +12695,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -11875,10 +12704,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -11891,13 +12720,13 @@ export interface operations {
     rebuild_communities: {
         parameters: {
             query?: {
-                /** @description `true`: answer at once; `false`: at the end */
+                /** @description `true`: answer as soon as the task is accepted. `false`: answer when it has ended. */
                 background?: boolean;
-                /** @description The graph of this project; left out, of all of the caller's tenant */
+                /** @description Work on the graph of this project only. Default: all graphs of the caller's tenant; for administrators, the whole graph. */
                 project_id?: string | null;
             };
             header?: {
-                /** @description Repeating a request with the same key gives the first answer again and no second task. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -11914,7 +12743,7 @@ export interface operations {
                     "application/json": components["schemas"]["RebuildAnswer"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11923,7 +12752,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11932,7 +12761,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -11941,7 +12770,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11950,10 +12779,10 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidDetail"];
                 };
             };
-            /** @description A quota is used up; `Retry-After` says when to try again */
+            /** @description A quota or another limit is exceeded; `Retry-After` says when to try again */
             429: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -11961,7 +12790,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -11970,7 +12799,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The task, or a server that is needed here, failed */
+            /** @description The task failed, or a server that the gateway depends on failed */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -11979,10 +12808,10 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -11990,7 +12819,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description It took too long */
+            /** @description Timeout: the operation did not finish in time */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -12004,11 +12833,11 @@ export interface operations {
     refresh_graph: {
         parameters: {
             query?: {
-                /** @description The graph of this project; left out, of all of the caller's tenant */
+                /** @description Work on the graph of this project only. Default: all graphs of the caller's tenant; for administrators, the whole graph. */
                 project_id?: string | null;
             };
             header?: {
-                /** @description Repeating a request with the same key gives the first answer again and no second task. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -12029,7 +12858,7 @@ export interface operations {
                     "application/json": components["schemas"]["RefreshQueued"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12038,7 +12867,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12047,7 +12876,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -12056,7 +12885,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12065,10 +12894,10 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidDetail"];
                 };
             };
-            /** @description A quota is used up; `Retry-After` says when to try again */
+            /** @description A quota or another limit is exceeded; `Retry-After` says when to try again */
             429: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -12076,7 +12905,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -12085,10 +12914,10 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -12101,11 +12930,11 @@ export interface operations {
     deduplicate_entities: {
         parameters: {
             query?: {
-                /** @description The graph of this project; left out, of all of the caller's tenant */
+                /** @description Work on the graph of this project only. Default: all graphs of the caller's tenant; for administrators, the whole graph. */
                 project_id?: string | null;
             };
             header?: {
-                /** @description Repeating a request with the same key gives the first answer again and no second task. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -12126,7 +12955,7 @@ export interface operations {
                     "application/json": components["schemas"]["DuplicatesFound"] | components["schemas"]["DeduplicationQueued"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12135,7 +12964,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12144,7 +12973,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -12153,7 +12982,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12162,10 +12991,10 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidDetail"];
                 };
             };
-            /** @description A quota is used up; `Retry-After` says when to try again */
+            /** @description A quota or another limit is exceeded; `Retry-After` says when to try again */
             429: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -12173,7 +13002,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -12182,10 +13011,10 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -12198,11 +13027,11 @@ export interface operations {
     optimize_graph: {
         parameters: {
             query?: {
-                /** @description The graph of this project; left out, of all of the caller's tenant */
+                /** @description Work on the graph of this project only. Default: all graphs of the caller's tenant; for administrators, the whole graph. */
                 project_id?: string | null;
             };
             header?: {
-                /** @description Repeating a request with the same key gives the first answer again and no second task. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -12223,7 +13052,7 @@ export interface operations {
                     "application/json": components["schemas"]["Optimized"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12232,7 +13061,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12241,7 +13070,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -12250,7 +13079,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12259,10 +13088,10 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidDetail"];
                 };
             };
-            /** @description A quota is used up; `Retry-After` says when to try again */
+            /** @description A quota or another limit is exceeded; `Retry-After` says when to try again */
             429: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -12270,7 +13099,7 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -12279,10 +13108,10 @@ export interface operations {
                     "application/json": components["schemas"]["Detail"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -12310,7 +13139,7 @@ export interface operations {
                     "application/json": components["schemas"]["OverviewPicture"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12319,7 +13148,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12328,7 +13157,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -12337,7 +13166,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12346,7 +13175,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -12355,10 +13184,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -12371,17 +13200,17 @@ export interface operations {
     list_workers: {
         parameters: {
             query?: {
-                /** @description Which processes */
+                /** @description Kind of processes to return. */
                 kind?: "worker" | "gateway" | "all";
-                /** @description Only those of pool A, B, C or redis */
+                /** @description Return only processes of this pool: `A`, `B`, `C` or `redis`. Default: all. */
                 pool?: string | null;
-                /** @description Only those on this backend: `redis` or `temporal` */
+                /** @description Return only items on this backend: `redis` or `temporal`. Default: both. */
                 backend?: string | null;
-                /** @description Also those that ended or were lost within a day */
+                /** @description Return processes that ended or were lost within the last day, too. */
                 gone?: boolean;
-                /** @description At most so many */
+                /** @description Maximum number of items to return. */
                 limit?: number;
-                /** @description Leave out so many of the first */
+                /** @description Number of items to skip. */
                 offset?: number;
             };
             header?: never;
@@ -12399,7 +13228,7 @@ export interface operations {
                     "application/json": components["schemas"]["Workers"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12408,7 +13237,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12417,7 +13246,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -12426,7 +13255,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12435,7 +13264,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -12444,10 +13273,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -12462,7 +13291,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the process */
+                /** @description ID of the worker or gateway process. */
                 process_id: string;
             };
             cookie?: never;
@@ -12478,7 +13307,7 @@ export interface operations {
                     "application/json": components["schemas"]["BusyMember"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12487,7 +13316,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12496,7 +13325,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -12505,7 +13334,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -12514,7 +13343,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12523,7 +13352,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -12532,10 +13361,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -12550,7 +13379,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the process */
+                /** @description ID of the worker or gateway process. */
                 process_id: string;
             };
             cookie?: never;
@@ -12570,7 +13399,7 @@ export interface operations {
                     "application/json": components["schemas"]["Member"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12579,7 +13408,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12588,7 +13417,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -12597,7 +13426,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -12606,7 +13435,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -12615,7 +13444,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12624,7 +13453,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -12633,10 +13462,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -12664,7 +13493,7 @@ export interface operations {
                     "application/json": components["schemas"]["Scale"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12673,7 +13502,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12682,7 +13511,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -12691,7 +13520,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12700,7 +13529,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -12709,10 +13538,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -12725,35 +13554,35 @@ export interface operations {
     list_dead_letters: {
         parameters: {
             query?: {
-                /** @description At most so many */
+                /** @description Maximum number of items to return. */
                 limit?: number;
-                /** @description The `next_cursor` of the page before; left out, the first page */
+                /** @description The `next_cursor` value of the previous page. Default: the first page. */
                 cursor?: string | null;
-                /** @description Only those of this tenant */
+                /** @description Return only items of this tenant. Default: all tenants that the caller may see. */
                 tenant_id?: string | null;
-                /** @description Only those of this project */
+                /** @description Return only items of this project. Default: all projects. */
                 project_id?: string | null;
-                /** @description Only tasks of this type */
+                /** @description Return only items of this task type. */
                 type?: string | null;
-                /** @description Only those on this backend: `redis` or `temporal` */
+                /** @description Return only items on this backend: `redis` or `temporal`. Default: both. */
                 backend?: string | null;
-                /** @description `task`, or `payload`: what is no task */
+                /** @description Return only tasks (`task`), or only payloads that are not valid tasks (`payload`). Default: both. */
                 kind?: ("task" | "payload") | null;
-                /** @description Only those that failed for good for this reason */
+                /** @description Return only dead letters with this reason. Default: all. */
                 reason?: ("attempts_exhausted" | "not_retryable" | "refused" | "expired" | "ended_elsewhere" | "not_a_task") | null;
-                /** @description A part of the error's text, whatever its case */
+                /** @description Return only dead letters whose error contains this text (case-insensitive). */
                 error?: string | null;
-                /** @description Only those whose last error is of this exception class */
+                /** @description Return only dead letters whose last error is of this exception class. */
                 error_type?: string | null;
-                /** @description Only those whose error has no type */
+                /** @description Return only dead letters whose error has no type. */
                 untyped?: boolean;
-                /** @description Only those that failed for good after this moment */
+                /** @description Return only dead letters that failed at this time or later. ISO 8601 with a UTC offset. */
                 died_after?: string | null;
-                /** @description Only those that failed for good before this moment */
+                /** @description Return only dead letters that failed before this time. ISO 8601 with a UTC offset. */
                 died_before?: string | null;
-                /** @description `name:value`, any number of times */
+                /** @description A label, as `key:value`. Repeat the parameter for several labels: a task must have all of them. */
                 label?: string[] | null;
-                /** @description Only those in this state */
+                /** @description Return only items in this state. Default: all states. */
                 state?: "open" | "redriven" | "dismissed";
             };
             header?: never;
@@ -12771,7 +13600,7 @@ export interface operations {
                     "application/json": components["schemas"]["DeadLetterPage"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12780,7 +13609,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -12789,7 +13618,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12798,7 +13627,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -12807,10 +13636,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -12823,33 +13652,33 @@ export interface operations {
     group_dead_letters: {
         parameters: {
             query?: {
-                /** @description At most so many */
+                /** @description Maximum number of items to return. */
                 limit?: number;
-                /** @description Only those of this tenant */
+                /** @description Return only items of this tenant. Default: all tenants that the caller may see. */
                 tenant_id?: string | null;
-                /** @description Only those of this project */
+                /** @description Return only items of this project. Default: all projects. */
                 project_id?: string | null;
-                /** @description Only tasks of this type */
+                /** @description Return only items of this task type. */
                 type?: string | null;
-                /** @description Only those on this backend: `redis` or `temporal` */
+                /** @description Return only items on this backend: `redis` or `temporal`. Default: both. */
                 backend?: string | null;
-                /** @description `task`, or `payload`: what is no task */
+                /** @description Return only tasks (`task`), or only payloads that are not valid tasks (`payload`). Default: both. */
                 kind?: ("task" | "payload") | null;
-                /** @description Only those that failed for good for this reason */
+                /** @description Return only dead letters with this reason. Default: all. */
                 reason?: ("attempts_exhausted" | "not_retryable" | "refused" | "expired" | "ended_elsewhere" | "not_a_task") | null;
-                /** @description A part of the error's text, whatever its case */
+                /** @description Return only dead letters whose error contains this text (case-insensitive). */
                 error?: string | null;
-                /** @description Only those whose last error is of this exception class */
+                /** @description Return only dead letters whose last error is of this exception class. */
                 error_type?: string | null;
-                /** @description Only those whose error has no type */
+                /** @description Return only dead letters whose error has no type. */
                 untyped?: boolean;
-                /** @description Only those that failed for good after this moment */
+                /** @description Return only dead letters that failed at this time or later. ISO 8601 with a UTC offset. */
                 died_after?: string | null;
-                /** @description Only those that failed for good before this moment */
+                /** @description Return only dead letters that failed before this time. ISO 8601 with a UTC offset. */
                 died_before?: string | null;
-                /** @description `name:value`, any number of times */
+                /** @description A label, as `key:value`. Repeat the parameter for several labels: a task must have all of them. */
                 label?: string[] | null;
-                /** @description Only those in this state */
+                /** @description Return only items in this state. Default: all states. */
                 state?: "open" | "redriven" | "dismissed";
             };
             header?: never;
@@ -12867,7 +13696,7 @@ export interface operations {
                     "application/json": components["schemas"]["DeadLetterGroups"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12876,7 +13705,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -12885,7 +13714,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12894,7 +13723,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -12903,10 +13732,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -12947,7 +13776,7 @@ export interface operations {
                     "application/json": components["schemas"]["Operation"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12956,7 +13785,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -12965,7 +13794,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -12974,7 +13803,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12983,7 +13812,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -12992,10 +13821,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -13027,7 +13856,7 @@ export interface operations {
                     "application/json": components["schemas"]["RemovalReport"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13036,7 +13865,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -13045,7 +13874,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13054,7 +13883,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -13063,10 +13892,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -13098,7 +13927,7 @@ export interface operations {
                     "application/json": components["schemas"]["RemovalReport"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13107,7 +13936,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -13116,7 +13945,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13125,7 +13954,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -13134,10 +13963,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -13152,7 +13981,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the dead letter */
+                /** @description ID of the dead letter. */
                 id: string;
             };
             cookie?: never;
@@ -13168,7 +13997,7 @@ export interface operations {
                     "application/json": components["schemas"]["DeadLetterDetail"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13177,7 +14006,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -13186,7 +14015,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -13195,7 +14024,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13204,7 +14033,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -13213,10 +14042,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -13231,7 +14060,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the dead letter */
+                /** @description ID of the dead letter. */
                 id: string;
             };
             cookie?: never;
@@ -13245,7 +14074,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13254,7 +14083,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -13263,7 +14092,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -13272,7 +14101,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13281,7 +14110,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -13290,10 +14119,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -13308,7 +14137,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the dead letter */
+                /** @description ID of the dead letter. */
                 id: string;
             };
             cookie?: never;
@@ -13328,7 +14157,7 @@ export interface operations {
                     "application/json": components["schemas"]["Accepted"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13337,7 +14166,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -13346,7 +14175,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -13355,7 +14184,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -13364,7 +14193,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -13373,7 +14202,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13382,7 +14211,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -13391,10 +14220,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -13409,7 +14238,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the dead letter */
+                /** @description ID of the dead letter. */
                 id: string;
             };
             cookie?: never;
@@ -13427,7 +14256,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13436,7 +14265,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -13445,7 +14274,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -13454,7 +14283,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13463,7 +14292,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -13472,10 +14301,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -13488,7 +14317,7 @@ export interface operations {
     get_drain: {
         parameters: {
             query?: {
-                /** @description Of this tenant; left out: of everybody */
+                /** @description Report on this tenant only. Default: all tenants. */
                 tenant_id?: string | null;
             };
             header?: never;
@@ -13506,7 +14335,7 @@ export interface operations {
                     "application/json": components["schemas"]["DrainReport"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13515,7 +14344,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -13524,7 +14353,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -13533,7 +14362,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -13542,7 +14371,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13551,7 +14380,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -13560,10 +14389,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -13576,7 +14405,7 @@ export interface operations {
     stream_drain: {
         parameters: {
             query?: {
-                /** @description Of this tenant; left out: of everybody */
+                /** @description Report on this tenant only. Default: all tenants. */
                 tenant_id?: string | null;
             };
             header?: never;
@@ -13585,7 +14414,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description `drain`, at once and after each change */
+            /** @description `drain`: the report, at once and after each change */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -13594,7 +14423,7 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13603,7 +14432,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -13612,7 +14441,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -13621,7 +14450,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -13630,7 +14459,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13639,7 +14468,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -13648,10 +14477,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -13681,7 +14510,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13690,7 +14519,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -13699,7 +14528,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13708,7 +14537,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -13717,10 +14546,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -13733,9 +14562,9 @@ export interface operations {
     validate_dag: {
         parameters: {
             query?: {
-                /** @description Default: the caller's own tenant */
+                /** @description Tenant whose DAGs are meant. Default: the caller's own tenant. */
                 tenant_id?: string | null;
-                /** @description Do not ask whether there are handlers for the task types */
+                /** @description Accept task types for which no worker has a handler, too. */
                 any_types?: boolean;
             };
             header?: never;
@@ -13773,7 +14602,7 @@ export interface operations {
                     "application/json": components["schemas"]["DagCheck"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13782,7 +14611,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -13791,7 +14620,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -13800,7 +14629,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13809,7 +14638,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -13818,10 +14647,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -13834,7 +14663,7 @@ export interface operations {
     list_dags: {
         parameters: {
             query?: {
-                /** @description Default: the caller's own tenant */
+                /** @description Tenant whose DAGs are meant. Default: the caller's own tenant. */
                 tenant_id?: string | null;
             };
             header?: never;
@@ -13852,7 +14681,7 @@ export interface operations {
                     "application/json": components["schemas"]["DagList"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13861,7 +14690,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -13870,7 +14699,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -13879,7 +14708,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13888,7 +14717,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -13897,10 +14726,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -13913,14 +14742,14 @@ export interface operations {
     get_dag: {
         parameters: {
             query?: {
-                /** @description Default: the caller's own tenant */
+                /** @description Tenant whose DAGs are meant. Default: the caller's own tenant. */
                 tenant_id?: string | null;
-                /** @description Number or label; default: the one new runs use */
+                /** @description Version number or label. Default: the version that new runs use. */
                 version?: string | null;
             };
             header?: never;
             path: {
-                /** @description Name of the DAG */
+                /** @description Name of the DAG. */
                 name: string;
             };
             cookie?: never;
@@ -13936,7 +14765,7 @@ export interface operations {
                     "application/json": components["schemas"]["DagDocument"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13945,7 +14774,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -13954,7 +14783,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -13963,7 +14792,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -13972,7 +14801,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13981,7 +14810,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -13990,10 +14819,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -14006,18 +14835,18 @@ export interface operations {
     apply_dag: {
         parameters: {
             query?: {
-                /** @description Default: the caller's own tenant */
+                /** @description Tenant whose DAGs are meant. Default: the caller's own tenant. */
                 tenant_id?: string | null;
-                /** @description A name for the new version */
+                /** @description Label of the new version, by which it can be named later. */
                 label?: string | null;
-                /** @description Do not ask whether there are handlers for the task types */
+                /** @description Accept task types for which no worker has a handler, too. */
                 any_types?: boolean;
-                /** @description The version in use, which it was made from; 0: none */
+                /** @description Number of the version that the definition is based on; 0: there is none yet. If another version is in use, the request is refused. Default: no check. */
                 base?: number | null;
             };
             header?: never;
             path: {
-                /** @description Name of the DAG */
+                /** @description Name of the DAG. */
                 name: string;
             };
             cookie?: never;
@@ -14053,7 +14882,7 @@ export interface operations {
                     "application/json": components["schemas"]["DagDocument"];
                 };
             };
-            /** @description A new version */
+            /** @description A new version was created */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -14062,7 +14891,7 @@ export interface operations {
                     "application/json": components["schemas"]["DagDocument"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14071,7 +14900,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -14080,7 +14909,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -14089,7 +14918,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -14098,7 +14927,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14107,7 +14936,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -14116,10 +14945,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -14132,12 +14961,12 @@ export interface operations {
     retire_dag: {
         parameters: {
             query?: {
-                /** @description Default: the caller's own tenant */
+                /** @description Tenant whose DAGs are meant. Default: the caller's own tenant. */
                 tenant_id?: string | null;
             };
             header?: never;
             path: {
-                /** @description Name of the DAG */
+                /** @description Name of the DAG. */
                 name: string;
             };
             cookie?: never;
@@ -14151,7 +14980,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14160,7 +14989,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -14169,7 +14998,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -14178,7 +15007,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -14187,7 +15016,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14196,7 +15025,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -14205,10 +15034,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -14221,12 +15050,12 @@ export interface operations {
     list_dag_versions: {
         parameters: {
             query?: {
-                /** @description Default: the caller's own tenant */
+                /** @description Tenant whose DAGs are meant. Default: the caller's own tenant. */
                 tenant_id?: string | null;
             };
             header?: never;
             path: {
-                /** @description Name of the DAG */
+                /** @description Name of the DAG. */
                 name: string;
             };
             cookie?: never;
@@ -14242,7 +15071,7 @@ export interface operations {
                     "application/json": components["schemas"]["DagVersions"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14251,7 +15080,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -14260,7 +15089,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -14269,7 +15098,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -14278,7 +15107,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14287,7 +15116,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -14296,10 +15125,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -14312,16 +15141,16 @@ export interface operations {
     compare_dag_versions: {
         parameters: {
             query: {
-                /** @description Number or label */
+                /** @description Version number or label. */
                 before: string;
-                /** @description Default: the caller's own tenant */
+                /** @description Tenant whose DAGs are meant. Default: the caller's own tenant. */
                 tenant_id?: string | null;
-                /** @description Number or label; default: the one new runs use */
+                /** @description Version number or label. Default: the version that new runs use. */
                 after?: string | null;
             };
             header?: never;
             path: {
-                /** @description Name of the DAG */
+                /** @description Name of the DAG. */
                 name: string;
             };
             cookie?: never;
@@ -14337,7 +15166,7 @@ export interface operations {
                     "application/json": components["schemas"]["DagDifference"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14346,7 +15175,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -14355,7 +15184,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -14364,7 +15193,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -14373,7 +15202,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14382,7 +15211,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -14391,10 +15220,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -14407,12 +15236,12 @@ export interface operations {
     roll_back_dag: {
         parameters: {
             query?: {
-                /** @description Default: the caller's own tenant */
+                /** @description Tenant whose DAGs are meant. Default: the caller's own tenant. */
                 tenant_id?: string | null;
             };
             header?: never;
             path: {
-                /** @description Name of the DAG */
+                /** @description Name of the DAG. */
                 name: string;
             };
             cookie?: never;
@@ -14432,7 +15261,7 @@ export interface operations {
                     "application/json": components["schemas"]["DagDocument"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14441,7 +15270,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -14450,7 +15279,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -14459,7 +15288,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -14468,7 +15297,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14477,7 +15306,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -14486,10 +15315,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -14504,14 +15333,14 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the run */
+                /** @description ID of the DAG run. */
                 run_id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description `state` once; `nodes` and `run` as they change; `end` */
+            /** @description `state`: the whole run, once. `nodes`, `run`: each time that nodes or the run change. `end`: the run is over; the stream ends */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -14520,7 +15349,7 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14529,7 +15358,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -14538,7 +15367,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -14547,7 +15376,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14556,7 +15385,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -14565,10 +15394,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -14581,15 +15410,15 @@ export interface operations {
     list_runs: {
         parameters: {
             query?: {
-                /** @description Only runs of the DAG of this name */
+                /** @description Return only runs of the DAG with this name. */
                 dag?: string | null;
-                /** @description Only those with this status */
+                /** @description Return only items with this status. Default: all. */
                 status?: ("pending" | "running" | "completed" | "failed" | "cancelled") | null;
-                /** @description Also runs that are nodes of others */
+                /** @description Return runs that are nodes of other runs, too. */
                 inside?: boolean;
-                /** @description At most so many */
+                /** @description Maximum number of items to return. */
                 limit?: number;
-                /** @description The `next_cursor` of the page before; left out, the first page */
+                /** @description The `next_cursor` value of the previous page. Default: the first page. */
                 cursor?: string | null;
             };
             header?: never;
@@ -14607,7 +15436,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunList"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14616,7 +15445,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -14625,7 +15454,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14634,7 +15463,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -14643,10 +15472,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -14660,7 +15489,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Repeating a request with the same key gives the first answer again and no second task. */
+                /** @description Makes the request safe to repeat: a repeated request with the same key gets the first answer and creates nothing a second time. Remembered for `TASKGATE_IDEMPOTENCY_HOURS`. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -14681,7 +15510,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunAccepted"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14690,7 +15519,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -14699,7 +15528,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -14708,7 +15537,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -14717,7 +15546,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -14726,7 +15555,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14735,7 +15564,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -14744,10 +15573,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -14779,7 +15608,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunPreview"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14788,7 +15617,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -14797,7 +15626,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -14806,7 +15635,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -14815,7 +15644,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -14824,7 +15653,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14833,7 +15662,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -14842,10 +15671,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -14858,12 +15687,12 @@ export interface operations {
     get_run: {
         parameters: {
             query?: {
-                /** @description false: a fan-out is one node with counts */
+                /** @description Whether each item of a fan-out is returned as a node. `false`: a fan-out is one node with counts. */
                 items?: boolean;
             };
             header?: never;
             path: {
-                /** @description Id of the run */
+                /** @description ID of the DAG run. */
                 run_id: string;
             };
             cookie?: never;
@@ -14879,7 +15708,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunDocument"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14888,7 +15717,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -14897,7 +15726,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -14906,7 +15735,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14915,7 +15744,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -14924,10 +15753,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -14942,7 +15771,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the run */
+                /** @description ID of the DAG run. */
                 run_id: string;
             };
             cookie?: never;
@@ -14958,7 +15787,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunSummary"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14967,7 +15796,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -14976,7 +15805,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -14985,7 +15814,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -14994,7 +15823,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15003,7 +15832,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -15012,10 +15841,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -15030,7 +15859,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the run */
+                /** @description ID of the DAG run. */
                 run_id: string;
             };
             cookie?: never;
@@ -15046,7 +15875,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunSummary"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15055,7 +15884,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -15064,7 +15893,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -15073,7 +15902,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -15082,7 +15911,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15091,7 +15920,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -15100,10 +15929,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -15118,9 +15947,9 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the run */
+                /** @description ID of the DAG run. */
                 run_id: string;
-                /** @description `fetch`, or `fetch[3]` of a fan-out */
+                /** @description Path of the node, such as `fetch`; of one item of a fan-out, such as `fetch[3]`. */
                 path: string;
             };
             cookie?: never;
@@ -15140,7 +15969,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunSummary"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15149,7 +15978,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -15158,7 +15987,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -15167,7 +15996,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -15176,7 +16005,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15185,7 +16014,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -15194,10 +16023,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -15212,9 +16041,9 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the run */
+                /** @description ID of the DAG run. */
                 run_id: string;
-                /** @description `fetch`, or `fetch[3]` of a fan-out */
+                /** @description Path of the node, such as `fetch`; of one item of a fan-out, such as `fetch[3]`. */
                 path: string;
             };
             cookie?: never;
@@ -15234,7 +16063,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunSummary"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15243,7 +16072,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -15252,7 +16081,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -15261,7 +16090,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -15270,7 +16099,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15279,7 +16108,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -15288,10 +16117,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -15306,9 +16135,9 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the run */
+                /** @description ID of the DAG run. */
                 run_id: string;
-                /** @description Name of the signal */
+                /** @description Name of the signal. */
                 name: string;
             };
             cookie?: never;
@@ -15330,7 +16159,7 @@ export interface operations {
                     "application/json": components["schemas"]["SignalReached"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15339,7 +16168,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -15348,7 +16177,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -15357,7 +16186,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -15366,7 +16195,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15375,7 +16204,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -15384,10 +16213,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -15402,9 +16231,9 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the run */
+                /** @description ID of the DAG run. */
                 run_id: string;
-                /** @description `fetch`, or `fetch[3]` of a fan-out */
+                /** @description Path of the node, such as `fetch`; of one item of a fan-out, such as `fetch[3]`. */
                 path: string;
             };
             cookie?: never;
@@ -15420,7 +16249,7 @@ export interface operations {
                     "application/json": components["schemas"]["NodeResult"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15429,7 +16258,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -15438,7 +16267,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -15447,7 +16276,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15456,7 +16285,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -15465,10 +16294,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -15481,17 +16310,17 @@ export interface operations {
     list_callbacks: {
         parameters: {
             query?: {
-                /** @description Only those of this tenant */
+                /** @description Return only items of this tenant. Default: all tenants that the caller may see. */
                 tenant_id?: string | null;
-                /** @description Only those of this task */
+                /** @description Return only items of this task. */
                 task_id?: string | null;
-                /** @description Only those in this state */
+                /** @description Return only items in this state. Default: all states. */
                 state?: ("pending" | "delivered" | "dead") | null;
-                /** @description Only those for this end of a task */
+                /** @description Return only callbacks for this event. */
                 event?: components["schemas"]["CallbackEvent"] | null;
-                /** @description At most so many */
+                /** @description Maximum number of items to return. */
                 limit?: number;
-                /** @description The `next_cursor` of the page before; left out, the first page */
+                /** @description The `next_cursor` value of the previous page. Default: the first page. */
                 cursor?: string | null;
             };
             header?: never;
@@ -15509,7 +16338,7 @@ export interface operations {
                     "application/json": components["schemas"]["CallbackPage"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15518,7 +16347,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -15527,7 +16356,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15536,7 +16365,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -15545,10 +16374,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -15580,7 +16409,7 @@ export interface operations {
                     "application/json": components["schemas"]["ResendReport"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15589,7 +16418,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -15598,7 +16427,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15607,7 +16436,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -15616,10 +16445,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -15634,7 +16463,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the callback, the `webhook-id` of what is sent */
+                /** @description ID of the callback. It is also the `webhook-id` of the requests that are sent. */
                 id: string;
             };
             cookie?: never;
@@ -15650,7 +16479,7 @@ export interface operations {
                     "application/json": components["schemas"]["CallbackDetail"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15659,7 +16488,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -15668,7 +16497,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -15677,7 +16506,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15686,7 +16515,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -15695,10 +16524,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -15713,7 +16542,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the callback, the `webhook-id` of what is sent */
+                /** @description ID of the callback. It is also the `webhook-id` of the requests that are sent. */
                 id: string;
             };
             cookie?: never;
@@ -15727,7 +16556,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15736,7 +16565,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -15745,7 +16574,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -15754,7 +16583,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -15763,7 +16592,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15772,7 +16601,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -15781,10 +16610,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -15799,7 +16628,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the tenant */
+                /** @description ID of the tenant. */
                 id: string;
             };
             cookie?: never;
@@ -15815,7 +16644,7 @@ export interface operations {
                     "application/json": components["schemas"]["SecretList"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15824,7 +16653,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -15833,7 +16662,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -15842,7 +16671,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -15851,7 +16680,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15860,7 +16689,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -15869,10 +16698,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -15887,7 +16716,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the tenant */
+                /** @description ID of the tenant. */
                 id: string;
             };
             cookie?: never;
@@ -15907,7 +16736,7 @@ export interface operations {
                     "application/json": components["schemas"]["SecretMade"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15916,7 +16745,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -15925,7 +16754,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -15934,7 +16763,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -15943,7 +16772,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15952,7 +16781,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -15961,10 +16790,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -15977,9 +16806,9 @@ export interface operations {
     list_tenants: {
         parameters: {
             query?: {
-                /** @description The `next` of the page before; only what comes after it */
+                /** @description The `next` value of the previous page. Default: the first page. */
                 after?: string;
-                /** @description At most so many */
+                /** @description Maximum number of items to return. */
                 limit?: number;
             };
             header?: never;
@@ -15997,7 +16826,7 @@ export interface operations {
                     "application/json": components["schemas"]["TenantPage"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16006,7 +16835,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -16015,7 +16844,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16024,7 +16853,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -16033,10 +16862,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -16051,7 +16880,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the tenant */
+                /** @description ID of the tenant. */
                 tenant_id: string;
             };
             cookie?: never;
@@ -16067,7 +16896,7 @@ export interface operations {
                     "application/json": components["schemas"]["TenantDetail"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16076,7 +16905,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -16085,7 +16914,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -16094,7 +16923,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16103,7 +16932,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -16112,10 +16941,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -16130,7 +16959,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the tenant */
+                /** @description ID of the tenant. */
                 tenant_id: string;
             };
             cookie?: never;
@@ -16150,7 +16979,7 @@ export interface operations {
                     "application/json": components["schemas"]["TenantDetail"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16159,7 +16988,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -16168,7 +16997,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -16177,7 +17006,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -16186,7 +17015,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16195,7 +17024,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -16204,10 +17033,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -16222,7 +17051,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the tenant */
+                /** @description ID of the tenant. */
                 tenant_id: string;
             };
             cookie?: never;
@@ -16238,7 +17067,7 @@ export interface operations {
                     "application/json": components["schemas"]["QuotaList"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16247,7 +17076,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -16256,7 +17085,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -16265,7 +17094,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16274,7 +17103,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -16283,10 +17112,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -16299,12 +17128,12 @@ export interface operations {
     set_quota: {
         parameters: {
             query?: {
-                /** @description Of this project; left out: of the whole tenant */
+                /** @description Project whose quota is meant. Default: the quota of the tenant. */
                 project_id?: string | null;
             };
             header?: never;
             path: {
-                /** @description Id of the tenant */
+                /** @description ID of the tenant. */
                 tenant_id: string;
             };
             cookie?: never;
@@ -16324,7 +17153,7 @@ export interface operations {
                     "application/json": components["schemas"]["QuotaList"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16333,7 +17162,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -16342,7 +17171,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -16351,7 +17180,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -16360,7 +17189,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16369,7 +17198,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -16378,10 +17207,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -16394,14 +17223,14 @@ export interface operations {
     clear_quota: {
         parameters: {
             query?: {
-                /** @description Of this project; left out: of the whole tenant */
+                /** @description Project whose quota is meant. Default: the quota of the tenant. */
                 project_id?: string | null;
-                /** @description For the audit */
+                /** @description Reason, for the audit log. */
                 why?: string | null;
             };
             header?: never;
             path: {
-                /** @description Id of the tenant */
+                /** @description ID of the tenant. */
                 tenant_id: string;
             };
             cookie?: never;
@@ -16415,7 +17244,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16424,7 +17253,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -16433,7 +17262,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -16442,7 +17271,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -16451,7 +17280,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16460,7 +17289,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -16469,10 +17298,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -16500,7 +17329,7 @@ export interface operations {
                     "application/json": components["schemas"]["PauseList"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16509,7 +17338,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -16518,7 +17347,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16527,7 +17356,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -16536,10 +17365,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -16562,7 +17391,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It was paused already */
+            /** @description The same tasks were paused before; the response is that pause */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -16580,7 +17409,7 @@ export interface operations {
                     "application/json": components["schemas"]["PauseView"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16589,7 +17418,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -16598,7 +17427,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -16607,7 +17436,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -16616,7 +17445,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16625,7 +17454,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -16634,10 +17463,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -16650,12 +17479,12 @@ export interface operations {
     remove_pause: {
         parameters: {
             query?: {
-                /** @description For the audit */
+                /** @description Reason, for the audit log. */
                 why?: string | null;
             };
             header?: never;
             path: {
-                /** @description Id of the pause */
+                /** @description ID of the pause. */
                 pause_id: string;
             };
             cookie?: never;
@@ -16669,7 +17498,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16678,7 +17507,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -16687,7 +17516,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -16696,7 +17525,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -16705,7 +17534,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16714,7 +17543,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -16723,10 +17552,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -16739,13 +17568,13 @@ export interface operations {
     list_keys: {
         parameters: {
             query?: {
-                /** @description Only those for this tenant */
+                /** @description Return only keys for this tenant. */
                 tenant_id?: string | null;
-                /** @description Only those of this user */
+                /** @description Return only keys of this user. */
                 user_id?: string | null;
-                /** @description The `next` of the page before; only what comes after it */
+                /** @description The `next` value of the previous page. Default: the first page. */
                 after?: string;
-                /** @description At most so many */
+                /** @description Maximum number of items to return. */
                 limit?: number;
             };
             header?: never;
@@ -16763,7 +17592,7 @@ export interface operations {
                     "application/json": components["schemas"]["KeyPage"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16772,7 +17601,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -16781,7 +17610,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -16790,7 +17619,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16799,7 +17628,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -16808,10 +17637,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -16843,7 +17672,7 @@ export interface operations {
                     "application/json": components["schemas"]["MadeKey"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16852,7 +17681,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -16861,7 +17690,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -16870,7 +17699,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16879,7 +17708,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -16888,10 +17717,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -16906,7 +17735,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the key */
+                /** @description ID of the API key. */
                 key_id: string;
             };
             cookie?: never;
@@ -16922,7 +17751,7 @@ export interface operations {
                     "application/json": components["schemas"]["KeyView"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16931,7 +17760,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -16940,7 +17769,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -16949,7 +17778,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -16958,7 +17787,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16967,7 +17796,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -16976,10 +17805,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -16992,12 +17821,12 @@ export interface operations {
     revoke_key: {
         parameters: {
             query?: {
-                /** @description For the record */
+                /** @description Reason, for the audit log. */
                 why?: string | null;
             };
             header?: never;
             path: {
-                /** @description Id of the key */
+                /** @description ID of the API key. */
                 key_id: string;
             };
             cookie?: never;
@@ -17013,7 +17842,7 @@ export interface operations {
                     "application/json": components["schemas"]["KeyView"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17022,7 +17851,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -17031,7 +17860,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -17040,7 +17869,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -17049,7 +17878,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17058,7 +17887,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -17067,10 +17896,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -17085,7 +17914,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the key */
+                /** @description ID of the API key. */
                 key_id: string;
             };
             cookie?: never;
@@ -17105,7 +17934,7 @@ export interface operations {
                     "application/json": components["schemas"]["MadeKey"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17114,7 +17943,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -17123,7 +17952,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -17132,7 +17961,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -17141,7 +17970,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -17150,7 +17979,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17159,7 +17988,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -17168,10 +17997,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -17199,7 +18028,7 @@ export interface operations {
                     "application/json": components["schemas"]["SessionView"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17208,7 +18037,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -17217,7 +18046,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17226,7 +18055,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -17235,10 +18064,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -17266,7 +18095,7 @@ export interface operations {
                     "application/json": components["schemas"]["SessionView"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17275,7 +18104,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -17284,7 +18113,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -17293,7 +18122,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -17302,7 +18131,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17311,7 +18140,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -17320,10 +18149,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -17336,7 +18165,7 @@ export interface operations {
     sign_out: {
         parameters: {
             query?: {
-                /** @description All sessions of the user, not only this one */
+                /** @description End all sessions of the user, not only this one. */
                 everywhere?: boolean;
             };
             header?: never;
@@ -17352,7 +18181,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17361,7 +18190,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -17370,7 +18199,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17379,7 +18208,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -17388,10 +18217,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -17404,19 +18233,19 @@ export interface operations {
     list_audit_entries: {
         parameters: {
             query?: {
-                /** @description At most so many */
+                /** @description Maximum number of items to return. */
                 limit?: number;
-                /** @description The `next_cursor` of the page before; left out, the first page */
+                /** @description The `next_cursor` value of the previous page. Default: the first page. */
                 cursor?: string | null;
-                /** @description Actions that begin so: `key.` is all about keys */
+                /** @description Return only entries whose action begins with this text, for example `key.` for everything about keys. */
                 action?: string | null;
-                /** @description By this user */
+                /** @description Return only changes by this user. */
                 who?: string | null;
-                /** @description About this, as `tenant:acme` */
+                /** @description Return only changes of this subject, for example `tenant:acme`. */
                 subject?: string | null;
-                /** @description At this time or later; ISO 8601 with offset */
+                /** @description Return only entries from this time on. ISO 8601 with a UTC offset. */
                 since?: string | null;
-                /** @description Before this time; ISO 8601 with offset */
+                /** @description Return only entries before this time. ISO 8601 with a UTC offset. */
                 before?: string | null;
             };
             header?: never;
@@ -17434,7 +18263,7 @@ export interface operations {
                     "application/json": components["schemas"]["AuditPage"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17443,7 +18272,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -17452,7 +18281,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -17461,7 +18290,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17470,7 +18299,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -17479,10 +18308,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -17495,21 +18324,21 @@ export interface operations {
     list_audit_events: {
         parameters: {
             query?: {
-                /** @description At most so many */
+                /** @description Maximum number of items to return. */
                 limit?: number;
-                /** @description The `next_cursor` of the page before; left out, the first page */
+                /** @description The `next_cursor` value of the previous page. Default: the first page. */
                 cursor?: string | null;
-                /** @description Only what came after the event with this id */
+                /** @description Return only events after the event with this ID. */
                 after?: number | null;
-                /** @description Actions that begin so: `key.` is all about keys */
+                /** @description Return only entries whose action begins with this text, for example `key.` for everything about keys. */
                 action?: string | null;
-                /** @description By this user */
+                /** @description Return only changes by this user. */
                 who?: string | null;
-                /** @description About this, as `tenant:acme` */
+                /** @description Return only changes of this subject, for example `tenant:acme`. */
                 subject?: string | null;
-                /** @description At this time or later; ISO 8601 with offset */
+                /** @description Return only entries from this time on. ISO 8601 with a UTC offset. */
                 since?: string | null;
-                /** @description Before this time; ISO 8601 with offset */
+                /** @description Return only entries before this time. ISO 8601 with a UTC offset. */
                 before?: string | null;
             };
             header?: never;
@@ -17527,7 +18356,7 @@ export interface operations {
                     "application/json": components["schemas"]["AuditEvents"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17536,7 +18365,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -17545,7 +18374,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -17554,7 +18383,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17563,7 +18392,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -17572,10 +18401,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -17588,9 +18417,9 @@ export interface operations {
     stream_news: {
         parameters: {
             query?: {
-                /** @description Of these topics; none: of all that the caller may look at */
+                /** @description A topic. Repeat the parameter for several topics. Default: all topics that the caller may see. */
                 topic?: components["schemas"]["Topic"][];
-                /** @description Only what may concern this tenant */
+                /** @description Report only changes that may concern this tenant. */
                 tenant_id?: string | null;
             };
             header?: never;
@@ -17599,7 +18428,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description `news` at once, without any, and when something changes; `missed` when to read all anew */
+            /** @description `news`: at once, with no changes in it, and each time that something changes. `missed`: some changes were not sent; read everything again */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -17608,7 +18437,7 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17617,7 +18446,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -17626,7 +18455,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -17635,7 +18464,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17644,7 +18473,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -17653,10 +18482,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -17684,7 +18513,7 @@ export interface operations {
                     "application/json": components["schemas"]["StagesView"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17693,7 +18522,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -17702,7 +18531,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -17711,7 +18540,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17720,7 +18549,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -17729,10 +18558,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -17764,7 +18593,7 @@ export interface operations {
                     "application/json": components["schemas"]["StageChangeMade"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17773,7 +18602,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -17782,7 +18611,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -17791,7 +18620,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -17800,7 +18629,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17809,7 +18638,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -17818,10 +18647,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -17834,17 +18663,17 @@ export interface operations {
     unset_stage: {
         parameters: {
             query: {
-                /** @description The reason, for the record */
+                /** @description Reason, for the audit log. */
                 why: string;
-                /** @description The version that this change is based on. 0: there was none */
+                /** @description Version that the caller has seen; 0: there was none. If it has changed since, the request is answered 409. */
                 based_on: number;
-                /** @description Change also an unknown tenant, and also if tasks would be stranded on Redis */
+                /** @description Make the change even if the tenant is unknown, tasks would be stranded on Redis, or a guardrail holds the tenant. */
                 force?: boolean;
-                /** @description Only those of this tenant */
+                /** @description Scope: this tenant. */
                 tenant_id?: string | null;
-                /** @description Only those of this project */
+                /** @description Scope: this project. */
                 project_id?: string | null;
-                /** @description Only those for tasks of this type */
+                /** @description Scope: this task type. */
                 task_type?: string | null;
             };
             header?: never;
@@ -17862,7 +18691,7 @@ export interface operations {
                     "application/json": components["schemas"]["StageChangeMade"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17871,7 +18700,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -17880,7 +18709,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -17889,7 +18718,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -17898,7 +18727,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17907,7 +18736,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -17916,10 +18745,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -17951,7 +18780,7 @@ export interface operations {
                     "application/json": components["schemas"]["StageChangeMade"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17960,7 +18789,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -17969,7 +18798,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -17978,7 +18807,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -17987,7 +18816,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17996,7 +18825,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -18005,10 +18834,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -18021,7 +18850,7 @@ export interface operations {
     list_changes: {
         parameters: {
             query?: {
-                /** @description At most so many */
+                /** @description Maximum number of items to return. */
                 limit?: number;
             };
             header?: never;
@@ -18039,7 +18868,7 @@ export interface operations {
                     "application/json": components["schemas"]["StageChanges"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -18048,7 +18877,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -18057,7 +18886,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -18066,7 +18895,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -18075,7 +18904,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -18084,10 +18913,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -18115,7 +18944,7 @@ export interface operations {
                     "application/json": components["schemas"]["FlagDocument"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -18124,7 +18953,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -18133,7 +18962,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -18142,7 +18971,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -18151,7 +18980,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -18160,7 +18989,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -18169,10 +18998,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -18204,7 +19033,7 @@ export interface operations {
                     "application/json": components["schemas"]["StageChangeMade"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -18213,7 +19042,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -18222,7 +19051,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -18231,7 +19060,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -18240,7 +19069,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -18249,7 +19078,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -18258,10 +19087,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -18293,7 +19122,7 @@ export interface operations {
                     "application/json": components["schemas"]["OverrideMade"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -18302,7 +19131,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -18311,7 +19140,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -18320,7 +19149,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -18329,7 +19158,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -18338,7 +19167,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -18347,10 +19176,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -18363,17 +19192,17 @@ export interface operations {
     clear_override: {
         parameters: {
             query: {
-                /** @description The reason, for the record */
+                /** @description Reason, for the audit log. */
                 why: string;
-                /** @description The version that this change is based on. 0: there was none */
+                /** @description Version that the caller has seen; 0: there was none. If it has changed since, the request is answered 409. */
                 based_on: number;
-                /** @description Only those of this tenant */
+                /** @description Scope: this tenant. */
                 tenant_id?: string | null;
-                /** @description Only those of this project */
+                /** @description Scope: this project. */
                 project_id?: string | null;
-                /** @description Only those for tasks of this type */
+                /** @description Scope: this task type. */
                 task_type?: string | null;
-                /** @description The default, which applies where nothing else is set. An override applies to all */
+                /** @description Change the default, which applies where nothing else is set. Of an override: it applies to all tasks. */
                 everything?: boolean;
             };
             header?: never;
@@ -18389,7 +19218,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -18398,7 +19227,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -18407,7 +19236,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -18416,7 +19245,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -18425,7 +19254,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -18434,7 +19263,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -18443,10 +19272,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -18465,7 +19294,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description `stages` at once, and after each change; `guardrail` when one acts or tells something */
+            /** @description `stages`: the stages in force, at once and after each change. `guardrail`: a guardrail acted or reported something */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -18474,7 +19303,7 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -18483,7 +19312,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -18492,7 +19321,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -18501,7 +19330,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -18510,7 +19339,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -18519,10 +19348,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -18550,7 +19379,7 @@ export interface operations {
                     "application/json": components["schemas"]["LegacyUses"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -18559,7 +19388,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -18568,7 +19397,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -18577,7 +19406,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -18586,7 +19415,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -18595,10 +19424,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -18613,7 +19442,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the task */
+                /** @description ID of the task. */
                 task_id: string;
             };
             cookie?: never;
@@ -18629,7 +19458,7 @@ export interface operations {
                     "application/json": components["schemas"]["Why"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -18638,7 +19467,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -18647,7 +19476,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -18656,7 +19485,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -18665,7 +19494,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -18674,7 +19503,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -18683,10 +19512,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -18699,13 +19528,13 @@ export interface operations {
     list_flips: {
         parameters: {
             query?: {
-                /** @description Those that may concern this tenant */
+                /** @description Return only changes that may concern this tenant. Default: all. */
                 tenant_id?: string | null;
-                /** @description ISO 8601 with offset */
+                /** @description Return only changes from this time on. ISO 8601 with a UTC offset. */
                 since?: string | null;
-                /** @description At most so many */
+                /** @description Maximum number of items to return. */
                 limit?: number;
-                /** @description The `next_cursor` of the page before; left out, the first page */
+                /** @description The `next_cursor` value of the previous page. Default: the first page. */
                 cursor?: string | null;
             };
             header?: never;
@@ -18723,7 +19552,7 @@ export interface operations {
                     "application/json": components["schemas"]["Flips"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -18732,7 +19561,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -18741,7 +19570,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -18750,7 +19579,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -18759,7 +19588,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -18768,7 +19597,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -18777,10 +19606,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -18808,7 +19637,7 @@ export interface operations {
                     "application/json": components["schemas"]["LedgerVerdict"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -18817,7 +19646,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -18826,7 +19655,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -18835,7 +19664,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -18844,7 +19673,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -18853,10 +19682,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -18869,9 +19698,9 @@ export interface operations {
     get_parity: {
         parameters: {
             query: {
-                /** @description Of this tenant */
+                /** @description The tenant. */
                 tenant_id: string;
-                /** @description Compare from this time on; left out: from its last move */
+                /** @description Compare from this time on. Default: from the tenant's last move. */
                 since?: string | null;
             };
             header?: never;
@@ -18889,7 +19718,7 @@ export interface operations {
                     "application/json": components["schemas"]["ParityReport"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -18898,7 +19727,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -18907,7 +19736,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -18916,7 +19745,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -18925,7 +19754,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -18934,7 +19763,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -18943,10 +19772,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -18959,7 +19788,7 @@ export interface operations {
     stream_parity: {
         parameters: {
             query: {
-                /** @description Of this tenant */
+                /** @description The tenant. */
                 tenant_id: string;
             };
             header?: never;
@@ -18968,7 +19797,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description `parity`, at once and after each change */
+            /** @description `parity`: the report, at once and after each change */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -18977,7 +19806,7 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -18986,7 +19815,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -18995,7 +19824,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -19004,7 +19833,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -19013,7 +19842,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -19022,7 +19851,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -19031,10 +19860,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -19066,7 +19895,7 @@ export interface operations {
                     "application/json": components["schemas"]["GateAnswer"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -19075,7 +19904,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -19084,7 +19913,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -19093,7 +19922,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -19102,7 +19931,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -19111,7 +19940,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -19120,7 +19949,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -19129,7 +19958,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A part is not installed where the gateway runs; `detail` names it */
+            /** @description An optional component is not installed on the gateway; `detail` names it */
             501: {
                 headers: {
                     [name: string]: unknown;
@@ -19138,10 +19967,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -19154,9 +19983,9 @@ export interface operations {
     get_rampdown: {
         parameters: {
             query: {
-                /** @description Of this tenant */
+                /** @description The tenant. */
                 tenant_id: string;
-                /** @description As if the tenant's stage were `rampdown` */
+                /** @description Report as if the tenant were at stage `rampdown`. */
                 dry_run?: boolean;
             };
             header?: never;
@@ -19174,7 +20003,7 @@ export interface operations {
                     "application/json": components["schemas"]["Rampdown"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -19183,7 +20012,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -19192,7 +20021,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -19201,7 +20030,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -19210,7 +20039,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -19219,7 +20048,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -19228,10 +20057,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -19244,7 +20073,7 @@ export interface operations {
     get_guardrails: {
         parameters: {
             query?: {
-                /** @description Only the guardrail of this tenant, also if it is `resting` */
+                /** @description Return only the guardrail of this tenant, even if it is `resting`. Default: all that are not `resting`. */
                 tenant_id?: string | null;
             };
             header?: never;
@@ -19262,7 +20091,7 @@ export interface operations {
                     "application/json": components["schemas"]["Guardrails"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -19271,7 +20100,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -19280,7 +20109,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -19289,7 +20118,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -19298,7 +20127,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -19307,7 +20136,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -19316,10 +20145,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -19351,7 +20180,7 @@ export interface operations {
                     "application/json": components["schemas"]["Guardrails"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -19360,7 +20189,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -19369,7 +20198,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -19378,7 +20207,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -19387,7 +20216,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -19396,7 +20225,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -19405,10 +20234,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -19440,7 +20269,7 @@ export interface operations {
                     "application/json": components["schemas"]["Guardrails"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -19449,7 +20278,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -19458,7 +20287,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -19467,7 +20296,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -19476,7 +20305,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -19485,7 +20314,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -19494,7 +20323,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -19503,10 +20332,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -19538,7 +20367,7 @@ export interface operations {
                     "application/json": components["schemas"]["Guardrails"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -19547,7 +20376,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -19556,7 +20385,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -19565,7 +20394,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -19574,7 +20403,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -19583,7 +20412,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -19592,10 +20421,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -19608,11 +20437,11 @@ export interface operations {
     list_guardrail_events: {
         parameters: {
             query?: {
-                /** @description Events of this tenant, and those of all tenants */
+                /** @description Return only events of this tenant, and events that concern all tenants. Default: all events. */
                 tenant_id?: string | null;
-                /** @description `next_cursor` of the page before */
+                /** @description The `next_cursor` value of the previous page. Default: the first page. */
                 cursor?: string | null;
-                /** @description At most so many */
+                /** @description Maximum number of items to return. */
                 limit?: number;
             };
             header?: never;
@@ -19630,7 +20459,7 @@ export interface operations {
                     "application/json": components["schemas"]["GuardrailHistory"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -19639,7 +20468,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -19648,7 +20477,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -19657,7 +20486,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -19666,7 +20495,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -19675,7 +20504,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -19684,10 +20513,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -19700,9 +20529,9 @@ export interface operations {
     get_rehearsals: {
         parameters: {
             query?: {
-                /** @description Of this tenant only, whether it rehearses or not */
+                /** @description Return only this tenant, whether it rehearses or not. Default: all tenants that rehearse, or did so in this time. */
                 tenant_id?: string | null;
-                /** @description Of the last so many hours, about */
+                /** @description Use the results of about the last this many hours. */
                 hours?: number;
             };
             header?: never;
@@ -19720,7 +20549,7 @@ export interface operations {
                     "application/json": components["schemas"]["Rehearsals"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -19729,7 +20558,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -19738,7 +20567,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -19747,7 +20576,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -19756,7 +20585,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -19765,7 +20594,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -19774,10 +20603,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -19790,13 +20619,13 @@ export interface operations {
     get_rehearsed_tasks: {
         parameters: {
             query: {
-                /** @description Of this tenant */
+                /** @description The tenant. */
                 tenant_id: string;
-                /** @description With this verdict */
+                /** @description Return only tasks with this verdict. Default: all. */
                 verdict?: ("ready" | "not_ready" | "unknown") | null;
-                /** @description With this reason, by its code */
+                /** @description Return only tasks with the reason of this code. Default: all. */
                 reason?: string | null;
-                /** @description At most so many */
+                /** @description Maximum number of items to return. */
                 limit?: number;
             };
             header?: never;
@@ -19814,7 +20643,7 @@ export interface operations {
                     "application/json": components["schemas"]["TaskRehearsals"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -19823,7 +20652,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -19832,7 +20661,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -19841,7 +20670,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -19850,7 +20679,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -19859,7 +20688,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -19868,10 +20697,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -19884,9 +20713,9 @@ export interface operations {
     get_probes: {
         parameters: {
             query: {
-                /** @description Of this tenant */
+                /** @description The tenant. */
                 tenant_id: string;
-                /** @description Of the last so many hours, about */
+                /** @description Use the results of about the last this many hours. */
                 hours?: number;
             };
             header?: never;
@@ -19904,7 +20733,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProbedTasks"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -19913,7 +20742,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -19922,7 +20751,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -19931,7 +20760,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -19940,7 +20769,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -19949,7 +20778,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -19958,10 +20787,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -19989,7 +20818,7 @@ export interface operations {
                     "application/json": components["schemas"]["Plans"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -19998,7 +20827,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -20007,7 +20836,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -20016,7 +20845,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -20025,7 +20854,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -20034,10 +20863,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -20067,7 +20896,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -20076,7 +20905,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -20085,7 +20914,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -20094,7 +20923,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -20103,7 +20932,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -20112,10 +20941,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -20153,7 +20982,7 @@ export interface operations {
                     "application/json": components["schemas"]["PlanCheck"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -20162,7 +20991,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -20171,7 +21000,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -20180,7 +21009,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -20189,7 +21018,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -20198,10 +21027,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -20216,7 +21045,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Name of the plan */
+                /** @description Name of the plan. */
                 name: string;
             };
             cookie?: never;
@@ -20232,7 +21061,7 @@ export interface operations {
                     "application/json": components["schemas"]["Plan"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -20241,7 +21070,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -20250,7 +21079,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -20259,7 +21088,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -20268,7 +21097,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -20277,7 +21106,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -20286,10 +21115,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -20302,12 +21131,12 @@ export interface operations {
     put_plan: {
         parameters: {
             query?: {
-                /** @description Version that was seen; 0: none; left out: any */
+                /** @description Version that the caller has seen; 0: there was none. If it has changed since, the request is answered 409. Default: no check. */
                 based_on?: number | null;
             };
             header?: never;
             path: {
-                /** @description Name of the plan */
+                /** @description Name of the plan. */
                 name: string;
             };
             cookie?: never;
@@ -20333,7 +21162,7 @@ export interface operations {
                     "application/json": components["schemas"]["Plan"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -20342,7 +21171,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -20351,7 +21180,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -20360,7 +21189,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -20369,7 +21198,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -20378,7 +21207,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -20387,10 +21216,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -20405,7 +21234,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Name of the plan */
+                /** @description Name of the plan. */
                 name: string;
             };
             cookie?: never;
@@ -20425,7 +21254,7 @@ export interface operations {
                     "application/json": components["schemas"]["Plan"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -20434,7 +21263,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -20443,7 +21272,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -20452,7 +21281,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -20461,7 +21290,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -20470,7 +21299,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -20479,7 +21308,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -20488,10 +21317,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -20523,7 +21352,7 @@ export interface operations {
                     "application/json": components["schemas"]["Preview"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -20532,7 +21361,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -20541,7 +21370,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or the caller may not see it */
+            /** @description The resource does not exist, or the caller may not see it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -20550,7 +21379,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -20559,7 +21388,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -20568,7 +21397,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -20577,10 +21406,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A quota is used up; `Retry-After` says when to try again */
+            /** @description A quota or another limit is exceeded; `Retry-After` says when to try again */
             429: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -20588,7 +21417,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -20597,10 +21426,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -20613,7 +21442,7 @@ export interface operations {
     dry_run_plan: {
         parameters: {
             query?: {
-                /** @description The tasks that came in the last so many hours */
+                /** @description Use the tasks that were created in the last this many hours. */
                 hours?: number;
             };
             header?: never;
@@ -20641,7 +21470,7 @@ export interface operations {
                     "application/json": components["schemas"]["Preview"];
                 };
             };
-            /** @description No key, or not a valid one */
+            /** @description The API key is missing or not valid */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -20650,7 +21479,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller has no access to what it names */
+            /** @description The caller may not access this resource */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -20659,7 +21488,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible as things stand, e.g. an active task has this `unique_key` */
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -20668,7 +21497,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is larger than the limit */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -20677,7 +21506,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request is not valid, or its Idempotency-Key was used with another one */
+            /** @description The request is not valid, or its `Idempotency-Key` was already used with another request */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -20686,10 +21515,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A quota is used up; `Retry-After` says when to try again */
+            /** @description A quota or another limit is exceeded; `Retry-After` says when to try again */
             429: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -20697,7 +21526,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description An unexpected error in the gateway; `error_id` in the answer finds it in the gateway's log */
+            /** @description Unexpected error in the gateway; `error_id` identifies it in the gateway's log */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -20706,10 +21535,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A server that is needed here is away; `Retry-After` says when to try again */
+            /** @description A server that the gateway depends on is unavailable; `Retry-After` says when to try again */
             503: {
                 headers: {
-                    /** @description Whole seconds */
+                    /** @description Seconds to wait before trying again */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -20757,7 +21586,7 @@ export interface operations {
                     "application/json": components["schemas"]["Startup"];
                 };
             };
-            /** @description It has not reached its database since it began */
+            /** @description The process has not reached its database yet */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -20786,7 +21615,7 @@ export interface operations {
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
-            /** @description The database is away, or the gateway ends */
+            /** @description The database is unavailable, or the gateway is shutting down */
             503: {
                 headers: {
                     [name: string]: unknown;

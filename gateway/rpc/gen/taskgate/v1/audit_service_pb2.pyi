@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class AuditEntry(_message.Message):
-    """An administrative change, a bulk action, or a change of routing."""
+    """An entry of the audit log: an administrative change, a bulk action, or a change of routing."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -41,40 +41,40 @@ class AuditEntry(_message.Message):
     KEY_ID_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
     id: _builtins.int
-    """Its number; there is none missing."""
+    """Number of the entry. Numbers have no gaps."""
     action: _builtins.str
-    """What was done: `key.revoke`, `quota.set`; `flip`: of routing; `plan`: a step of a plan."""
+    """What was done: `key.revoke`, `quota.set`, …; `flip`: a change of routing; `plan`: a step of a plan."""
     subject: _builtins.str
-    """To what: `tenant:acme`."""
+    """What was changed, for example `tenant:acme`."""
     who: _builtins.str
-    """By whom; absent: nobody is named."""
+    """User who made the change. Absent: unknown."""
     why: _builtins.str
-    """Why."""
+    """Reason for the change."""
     source: _builtins.str
-    """`http`, `grpc`, `command`, `gateway`; of a flip, what held the flag."""
+    """How it was made: `http`, `grpc`, `command` or `gateway`. Of a flip: what holds the flag."""
     request_id: _builtins.str
-    """Id of the request."""
+    """ID of the request."""
     address: _builtins.str
-    """Of the client."""
+    """Address of the client."""
     key_id: _builtins.str
-    """Of the key."""
+    """API key that was used."""
     hash: _builtins.str
-    """SHA-256 over the entry and the hash of the one before."""
+    """SHA-256 over the entry and the hash of the previous entry."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
-        """When."""
+        """Time of the change."""
 
     @_builtins.property
     def before(self) -> _struct_pb2.Struct:
-        """What was there before; absent: nothing, or it is not told."""
+        """State before the change. Absent: there was none, or it is not recorded."""
 
     @_builtins.property
     def after(self) -> _struct_pb2.Struct:
-        """What is there since."""
+        """State after the change. Absent: there is none, or it is not recorded."""
 
     @_builtins.property
     def detail(self) -> _struct_pb2.Struct:
-        """What else there is to say."""
+        """Further facts, depending on the action."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ Global___AuditEntry: _TypeAlias = AuditEntry  # noqa: Y015
 
 @_typing.final
 class AuditFilter(_message.Message):
-    """Which entries; absent: any."""
+    """Filters for entries. All given filters must match."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -133,18 +133,18 @@ class AuditFilter(_message.Message):
     SINCE_FIELD_NUMBER: _builtins.int
     BEFORE_FIELD_NUMBER: _builtins.int
     action: _builtins.str
-    """Actions that begin so."""
+    """Only entries whose action begins with this text, for example `key.`."""
     who: _builtins.str
-    """By this user."""
+    """Only changes by this user."""
     subject: _builtins.str
-    """About this."""
+    """Only changes of this subject, for example `tenant:acme`."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
-        """At this time or later."""
+        """Only entries from this time on."""
 
     @_builtins.property
     def before(self) -> _timestamp_pb2.Timestamp:
-        """Before this time."""
+        """Only entries before this time."""
 
     def __init__(
         self,
@@ -176,7 +176,7 @@ Global___AuditFilter: _TypeAlias = AuditFilter  # noqa: Y015
 
 @_typing.final
 class ListAuditEntriesRequest(_message.Message):
-    """Asks for a page of entries."""
+    """Request of `ListAuditEntries`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -184,12 +184,12 @@ class ListAuditEntriesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many, up to 1000; 0: 100."""
+    """Maximum number of items to return, at most 1000. Default (0): 100."""
     page_token: _builtins.str
-    """`next_page_token` of the page before; empty: the first page."""
+    """The `next_page_token` of the previous page. Default: the first page."""
     @_builtins.property
     def filter(self) -> Global___AuditFilter:
-        """Which ones."""
+        """Entries to return. Default: all."""
 
     def __init__(
         self,
@@ -215,7 +215,7 @@ class ListAuditEntriesResponse(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty: this was the last one."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditEntry]:
         """The entries."""
@@ -236,7 +236,7 @@ Global___ListAuditEntriesResponse: _TypeAlias = ListAuditEntriesResponse  # noqa
 
 @_typing.final
 class ListAuditEventsRequest(_message.Message):
-    """Asks for a page of events."""
+    """Request of `ListAuditEvents`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -245,14 +245,14 @@ class ListAuditEventsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many, up to 1000; 0: 100."""
+    """Maximum number of items to return, at most 1000. Default (0): 100."""
     page_token: _builtins.str
-    """`next_page_token` of the page before; empty: from the beginning."""
+    """The `next_page_token` of the previous page. Default: the oldest event."""
     after: _builtins.int
-    """Only what came after the event with this id."""
+    """Only events after the event with this ID."""
     @_builtins.property
     def filter(self) -> Global___AuditFilter:
-        """Which ones."""
+        """Events to return. Default: all."""
 
     def __init__(
         self,
@@ -279,7 +279,7 @@ class ListAuditEventsResponse(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Gives what comes after these, also later; empty: there is none yet."""
+    """Continues after these events, also at a later time. Empty: there are no events yet."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
         """CloudEvents in their JSON format."""

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AuditServiceStub:
-    """Who changed what, and why. For administrators; for others PERMISSION_DENIED.
+    """Read the audit log: who changed what, and why. For administrators; other callers get PERMISSION_DENIED.
     """
 
     def __init__(self, channel):
@@ -48,18 +48,18 @@ class AuditServiceStub:
 
 
 class AuditServiceServicer:
-    """Who changed what, and why. For administrators; for others PERMISSION_DENIED.
+    """Read the audit log: who changed what, and why. For administrators; other callers get PERMISSION_DENIED.
     """
 
     def ListAuditEntries(self, request, context):
-        """Every change on record, newest first, page by page.
+        """Lists the entries of the audit log, newest first, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAuditEvents(self, request, context):
-        """The same for export: CloudEvents with OCSF API Activity, in the order of the record.
+        """Exports the audit log as CloudEvents with OCSF API Activity, oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +87,7 @@ def add_AuditServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuditService:
-    """Who changed what, and why. For administrators; for others PERMISSION_DENIED.
+    """Read the audit log: who changed what, and why. For administrators; other callers get PERMISSION_DENIED.
     """
 
     @staticmethod

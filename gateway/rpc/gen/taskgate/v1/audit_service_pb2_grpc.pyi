@@ -27,29 +27,29 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AuditServiceStub:
-    """Who changed what, and why. For administrators; for others PERMISSION_DENIED."""
+    """Read the audit log: who changed what, and why. For administrators; other callers get PERMISSION_DENIED."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AuditServiceAsyncStub: ...
     ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.ListAuditEntriesRequest, _audit_service_pb2.ListAuditEntriesResponse]
-    """Every change on record, newest first, page by page."""
+    """Lists the entries of the audit log, newest first, page by page."""
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.ListAuditEventsRequest, _audit_service_pb2.ListAuditEventsResponse]
-    """The same for export: CloudEvents with OCSF API Activity, in the order of the record."""
+    """Exports the audit log as CloudEvents with OCSF API Activity, oldest first."""
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
-    """Who changed what, and why. For administrators; for others PERMISSION_DENIED."""
+    """Read the audit log: who changed what, and why. For administrators; other callers get PERMISSION_DENIED."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAuditEntries: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.ListAuditEntriesRequest, _audit_service_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
-    """Every change on record, newest first, page by page."""
+    """Lists the entries of the audit log, newest first, page by page."""
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.ListAuditEventsRequest, _audit_service_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
-    """The same for export: CloudEvents with OCSF API Activity, in the order of the record."""
+    """Exports the audit log as CloudEvents with OCSF API Activity, oldest first."""
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Who changed what, and why. For administrators; for others PERMISSION_DENIED."""
+    """Read the audit log: who changed what, and why. For administrators; other callers get PERMISSION_DENIED."""
 
     @_abc_1.abstractmethod
     def ListAuditEntries(
@@ -57,7 +57,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_service_pb2.ListAuditEntriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_audit_service_pb2.ListAuditEntriesResponse, _abc.Awaitable[_audit_service_pb2.ListAuditEntriesResponse]]:
-        """Every change on record, newest first, page by page."""
+        """Lists the entries of the audit log, newest first, page by page."""
 
     @_abc_1.abstractmethod
     def ListAuditEvents(
@@ -65,6 +65,6 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_service_pb2.ListAuditEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_audit_service_pb2.ListAuditEventsResponse, _abc.Awaitable[_audit_service_pb2.ListAuditEventsResponse]]:
-        """The same for export: CloudEvents with OCSF API Activity, in the order of the record."""
+        """Exports the audit log as CloudEvents with OCSF API Activity, oldest first."""
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

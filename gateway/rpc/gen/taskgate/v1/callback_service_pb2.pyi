@@ -30,30 +30,30 @@ class _CallbackState:
 class _CallbackStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CallbackState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CALLBACK_STATE_UNSPECIFIED: _CallbackState.ValueType  # 0
-    """Not a state that this version knows; in a request: any."""
+    """A state that this version does not know. In a request: all states."""
     CALLBACK_STATE_PENDING: _CallbackState.ValueType  # 1
-    """It is to be sent, perhaps again."""
+    """It is not delivered yet."""
     CALLBACK_STATE_DELIVERED: _CallbackState.ValueType  # 2
-    """Its receiver has it."""
+    """The receiver answered 2xx."""
     CALLBACK_STATE_DEAD: _CallbackState.ValueType  # 3
     """It was given up."""
 
 class CallbackState(_CallbackState, metaclass=_CallbackStateEnumTypeWrapper):
-    """Where a callback stands."""
+    """State of a callback."""
 
 CALLBACK_STATE_UNSPECIFIED: CallbackState.ValueType  # 0
-"""Not a state that this version knows; in a request: any."""
+"""A state that this version does not know. In a request: all states."""
 CALLBACK_STATE_PENDING: CallbackState.ValueType  # 1
-"""It is to be sent, perhaps again."""
+"""It is not delivered yet."""
 CALLBACK_STATE_DELIVERED: CallbackState.ValueType  # 2
-"""Its receiver has it."""
+"""The receiver answered 2xx."""
 CALLBACK_STATE_DEAD: CallbackState.ValueType  # 3
 """It was given up."""
 Global___CallbackState: _TypeAlias = CallbackState  # noqa: Y015
 
 @_typing.final
 class CallbackDelivery(_message.Message):
-    """One end of one task, for one receiver."""
+    """A callback: the webhook for one end of one task."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -71,19 +71,19 @@ class CallbackDelivery(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     ENDED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The `webhook-id` of every attempt."""
+    """ID of the callback, and `webhook-id` of each attempt."""
     task_id: _builtins.str
     """The task."""
     tenant_id: _builtins.str
-    """The tenant it belongs to."""
+    """Tenant that it belongs to."""
     event: _task_pb2.CallbackEvent.ValueType
-    """The end."""
+    """How the task ended."""
     url: _builtins.str
     """Where it is sent."""
     state: Global___CallbackState.ValueType
-    """Where it stands."""
+    """Its state."""
     attempts: _builtins.int
-    """Attempts so far."""
+    """Number of attempts to send it."""
     status: _builtins.int
     """HTTP status of the last answer."""
     error: _builtins.str
@@ -94,11 +94,11 @@ class CallbackDelivery(_message.Message):
 
     @_builtins.property
     def due_at(self) -> _timestamp_pb2.Timestamp:
-        """The next attempt."""
+        """Time of the next attempt."""
 
     @_builtins.property
     def tried_at(self) -> _timestamp_pb2.Timestamp:
-        """The last attempt."""
+        """Time of the last attempt."""
 
     @_builtins.property
     def ended_at(self) -> _timestamp_pb2.Timestamp:
@@ -142,7 +142,7 @@ Global___CallbackDelivery: _TypeAlias = CallbackDelivery  # noqa: Y015
 
 @_typing.final
 class ListCallbacksRequest(_message.Message):
-    """Asks for a page of callbacks. All filters must hold."""
+    """Request of `ListCallbacks`. All given filters must match."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -153,17 +153,17 @@ class ListCallbacksRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     EVENT_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many, up to 200; 0: 50."""
+    """Maximum number of items to return, at most 200. Default (0): 50."""
     page_token: _builtins.str
-    """`next_page_token` of the page before, with the same filters; empty: the first page."""
+    """The `next_page_token` of the previous page, which must have had the same filters. Default: the first page."""
     tenant_id: _builtins.str
-    """Of this tenant."""
+    """Only callbacks of this tenant. Default: all tenants that the caller may see."""
     task_id: _builtins.str
-    """Of this task."""
+    """Only callbacks of this task."""
     state: Global___CallbackState.ValueType
-    """In this state; unspecified: any."""
+    """Only items in this state. Default: all."""
     event: _task_pb2.CallbackEvent.ValueType
-    """For this end; unspecified: any."""
+    """Only callbacks for this end of a task. Default: all."""
     def __init__(
         self,
         *,
@@ -198,10 +198,10 @@ class ListCallbacksResponse(_message.Message):
     CALLBACKS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty: this was the last one."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def callbacks(self) -> _containers.RepeatedCompositeFieldContainer[Global___CallbackDelivery]:
-        """Newest first."""
+        """Items, newest first."""
 
     def __init__(
         self,
@@ -219,7 +219,7 @@ Global___ListCallbacksResponse: _TypeAlias = ListCallbacksResponse  # noqa: Y015
 
 @_typing.final
 class GetCallbackRequest(_message.Message):
-    """Asks for a callback."""
+    """Request of `GetCallback`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -253,7 +253,7 @@ class GetCallbackResponse(_message.Message):
 
     @_builtins.property
     def body(self) -> _struct_pb2.Struct:
-        """What is sent."""
+        """The body that is sent."""
 
     def __init__(
         self,
@@ -271,7 +271,7 @@ Global___GetCallbackResponse: _TypeAlias = GetCallbackResponse  # noqa: Y015
 
 @_typing.final
 class ResendCallbackRequest(_message.Message):
-    """Asks to send a callback again."""
+    """Request of `ResendCallback`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -310,7 +310,7 @@ Global___ResendCallbackResponse: _TypeAlias = ResendCallbackResponse  # noqa: Y0
 
 @_typing.final
 class ResendCallbacksRequest(_message.Message):
-    """Asks to send again what was given up. All filters must hold."""
+    """Request of `ResendCallbacks`. All given filters must match."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -320,16 +320,18 @@ class ResendCallbacksRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     GIVEN_UP_BEFORE_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Of this tenant."""
+    """Only callbacks of this tenant."""
     task_id: _builtins.str
-    """Of this task."""
+    """Only callbacks of this task."""
     event: _task_pb2.CallbackEvent.ValueType
-    """For this end; unspecified: any."""
+    """Only callbacks for this end of a task. Default: all."""
     limit: _builtins.int
-    """At most this many, up to 1000; absent: 500."""
+    """Maximum number of items in this step, at most 1000. Default: 500."""
     @_builtins.property
     def given_up_before(self) -> _timestamp_pb2.Timestamp:
-        """Given up before; absent: now. For the next step what the answer to the first one says."""
+        """Only callbacks that were given up before this time. Default: now. From the second step on: the value of the first
+        response.
+        """
 
     def __init__(
         self,
@@ -361,17 +363,17 @@ Global___ResendCallbacksRequest: _TypeAlias = ResendCallbacksRequest  # noqa: Y0
 
 @_typing.final
 class ResendCallbacksResponse(_message.Message):
-    """What was given up is sent again."""
+    """The result of one step."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RESENT_FIELD_NUMBER: _builtins.int
     GIVEN_UP_BEFORE_FIELD_NUMBER: _builtins.int
     resent: _builtins.int
-    """How many."""
+    """Number of callbacks that are sent again."""
     @_builtins.property
     def given_up_before(self) -> _timestamp_pb2.Timestamp:
-        """Give it with the next step: what is given up from then on stays."""
+        """Send this value with the next step, so that callbacks that are given up meanwhile are not sent again."""
 
     def __init__(
         self,
@@ -389,7 +391,7 @@ Global___ResendCallbacksResponse: _TypeAlias = ResendCallbacksResponse  # noqa: 
 
 @_typing.final
 class RotateWebhookSecretRequest(_message.Message):
-    """Asks for a new secret."""
+    """Request of `RotateWebhookSecret`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -399,7 +401,7 @@ class RotateWebhookSecretRequest(_message.Message):
     """The tenant."""
     @_builtins.property
     def overlap(self) -> _duration_pb2.Duration:
-        """How long the secret before stays valid, at most 30 days; absent: a day."""
+        """How long the previous secret stays valid, at most 30 days. Default: a day."""
 
     def __init__(
         self,
@@ -417,7 +419,7 @@ Global___RotateWebhookSecretRequest: _TypeAlias = RotateWebhookSecretRequest  # 
 
 @_typing.final
 class RotateWebhookSecretResponse(_message.Message):
-    """A new secret. It is shown this once."""
+    """A new secret. This response is the only one that shows it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -445,7 +447,7 @@ Global___RotateWebhookSecretResponse: _TypeAlias = RotateWebhookSecretResponse  
 
 @_typing.final
 class ListWebhookSecretsRequest(_message.Message):
-    """Asks for the valid secrets."""
+    """Request of `ListWebhookSecrets`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -467,7 +469,7 @@ Global___ListWebhookSecretsRequest: _TypeAlias = ListWebhookSecretsRequest  # no
 
 @_typing.final
 class WebhookSecret(_message.Message):
-    """A valid secret, without the secret itself."""
+    """A valid secret, without its value."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -476,16 +478,16 @@ class WebhookSecret(_message.Message):
     CREATED_BY_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.int
-    """Its number."""
+    """Number of the secret."""
     created_by: _builtins.str
-    """By whom."""
+    """Who created it."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
 
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """When it ends; absent: the current one."""
+        """When it stops being valid. Absent: it is the current one."""
 
     def __init__(
         self,
@@ -512,7 +514,7 @@ class ListWebhookSecretsResponse(_message.Message):
     SECRETS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___WebhookSecret]:
-        """The current one first."""
+        """Valid secrets, the current one first."""
 
     def __init__(
         self,

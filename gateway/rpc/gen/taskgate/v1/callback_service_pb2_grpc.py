@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class CallbackServiceStub:
-    """Callbacks: what was and is to be sent to whoever asked for a task's end, and the secrets it is signed with. A caller
-    sees those of its tenants.
+    """Callbacks: webhooks that are sent when a task ends, and the secrets that sign them. A caller sees those of its
+    tenants.
     """
 
     def __init__(self, channel):
@@ -69,49 +69,49 @@ class CallbackServiceStub:
 
 
 class CallbackServiceServicer:
-    """Callbacks: what was and is to be sent to whoever asked for a task's end, and the secrets it is signed with. A caller
-    sees those of its tenants.
+    """Callbacks: webhooks that are sent when a task ends, and the secrets that sign them. A caller sees those of its
+    tenants.
     """
 
     def ListCallbacks(self, request, context):
-        """Callbacks, newest first, page by page.
+        """Lists callbacks, newest first, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCallback(self, request, context):
-        """One callback with the body that is sent.
+        """Returns a callback and the body that is sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResendCallback(self, request, context):
-        """Sends one again that was given up or delivered, under the same `webhook-id`.
+        """Sends a callback again that was delivered or given up, with the same `webhook-id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResendCallbacks(self, request, context):
-        """Sends again what was given up, so many of it, the newest first; ask until `resent` is 0, with the `given_up_before` of
-        the first answer.
+        """Sends callbacks that were given up again, newest first, one page at a time. Repeat with the `given_up_before` of
+        the first response until `resent` is 0.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RotateWebhookSecret(self, request, context):
-        """Makes a new secret for a tenant. Until the overlap is over, callbacks carry a signature by each of the two. For
-        owners and administrators of the tenant.
+        """Creates a new secret for a tenant. During the overlap, callbacks are signed with both secrets. For owners and
+        admins of the tenant.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListWebhookSecrets(self, request, context):
-        """The tenant's valid secrets, without the secrets themselves. For owners and administrators of the tenant.
+        """Lists the valid secrets of a tenant, without their values. For owners and admins of the tenant.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,8 +159,8 @@ def add_CallbackServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CallbackService:
-    """Callbacks: what was and is to be sent to whoever asked for a task's end, and the secrets it is signed with. A caller
-    sees those of its tenants.
+    """Callbacks: webhooks that are sent when a task ends, and the secrets that sign them. A caller sees those of its
+    tenants.
     """
 
     @staticmethod

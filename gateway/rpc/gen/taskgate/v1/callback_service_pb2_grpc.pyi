@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class CallbackServiceStub:
-    """Callbacks: what was and is to be sent to whoever asked for a task's end, and the secrets it is signed with. A caller
-    sees those of its tenants.
+    """Callbacks: webhooks that are sent when a task ends, and the secrets that sign them. A caller sees those of its
+    tenants.
     """
 
     @_typing.overload
@@ -36,49 +36,49 @@ class CallbackServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CallbackServiceAsyncStub: ...
     ListCallbacks: _grpc.UnaryUnaryMultiCallable[_callback_service_pb2.ListCallbacksRequest, _callback_service_pb2.ListCallbacksResponse]
-    """Callbacks, newest first, page by page."""
+    """Lists callbacks, newest first, page by page."""
     GetCallback: _grpc.UnaryUnaryMultiCallable[_callback_service_pb2.GetCallbackRequest, _callback_service_pb2.GetCallbackResponse]
-    """One callback with the body that is sent."""
+    """Returns a callback and the body that is sent."""
     ResendCallback: _grpc.UnaryUnaryMultiCallable[_callback_service_pb2.ResendCallbackRequest, _callback_service_pb2.ResendCallbackResponse]
-    """Sends one again that was given up or delivered, under the same `webhook-id`."""
+    """Sends a callback again that was delivered or given up, with the same `webhook-id`."""
     ResendCallbacks: _grpc.UnaryUnaryMultiCallable[_callback_service_pb2.ResendCallbacksRequest, _callback_service_pb2.ResendCallbacksResponse]
-    """Sends again what was given up, so many of it, the newest first; ask until `resent` is 0, with the `given_up_before` of
-    the first answer.
+    """Sends callbacks that were given up again, newest first, one page at a time. Repeat with the `given_up_before` of
+    the first response until `resent` is 0.
     """
     RotateWebhookSecret: _grpc.UnaryUnaryMultiCallable[_callback_service_pb2.RotateWebhookSecretRequest, _callback_service_pb2.RotateWebhookSecretResponse]
-    """Makes a new secret for a tenant. Until the overlap is over, callbacks carry a signature by each of the two. For
-    owners and administrators of the tenant.
+    """Creates a new secret for a tenant. During the overlap, callbacks are signed with both secrets. For owners and
+    admins of the tenant.
     """
     ListWebhookSecrets: _grpc.UnaryUnaryMultiCallable[_callback_service_pb2.ListWebhookSecretsRequest, _callback_service_pb2.ListWebhookSecretsResponse]
-    """The tenant's valid secrets, without the secrets themselves. For owners and administrators of the tenant."""
+    """Lists the valid secrets of a tenant, without their values. For owners and admins of the tenant."""
 
 @_typing.type_check_only
 class CallbackServiceAsyncStub(CallbackServiceStub):
-    """Callbacks: what was and is to be sent to whoever asked for a task's end, and the secrets it is signed with. A caller
-    sees those of its tenants.
+    """Callbacks: webhooks that are sent when a task ends, and the secrets that sign them. A caller sees those of its
+    tenants.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListCallbacks: _aio.UnaryUnaryMultiCallable[_callback_service_pb2.ListCallbacksRequest, _callback_service_pb2.ListCallbacksResponse]  # type: ignore[assignment]
-    """Callbacks, newest first, page by page."""
+    """Lists callbacks, newest first, page by page."""
     GetCallback: _aio.UnaryUnaryMultiCallable[_callback_service_pb2.GetCallbackRequest, _callback_service_pb2.GetCallbackResponse]  # type: ignore[assignment]
-    """One callback with the body that is sent."""
+    """Returns a callback and the body that is sent."""
     ResendCallback: _aio.UnaryUnaryMultiCallable[_callback_service_pb2.ResendCallbackRequest, _callback_service_pb2.ResendCallbackResponse]  # type: ignore[assignment]
-    """Sends one again that was given up or delivered, under the same `webhook-id`."""
+    """Sends a callback again that was delivered or given up, with the same `webhook-id`."""
     ResendCallbacks: _aio.UnaryUnaryMultiCallable[_callback_service_pb2.ResendCallbacksRequest, _callback_service_pb2.ResendCallbacksResponse]  # type: ignore[assignment]
-    """Sends again what was given up, so many of it, the newest first; ask until `resent` is 0, with the `given_up_before` of
-    the first answer.
+    """Sends callbacks that were given up again, newest first, one page at a time. Repeat with the `given_up_before` of
+    the first response until `resent` is 0.
     """
     RotateWebhookSecret: _aio.UnaryUnaryMultiCallable[_callback_service_pb2.RotateWebhookSecretRequest, _callback_service_pb2.RotateWebhookSecretResponse]  # type: ignore[assignment]
-    """Makes a new secret for a tenant. Until the overlap is over, callbacks carry a signature by each of the two. For
-    owners and administrators of the tenant.
+    """Creates a new secret for a tenant. During the overlap, callbacks are signed with both secrets. For owners and
+    admins of the tenant.
     """
     ListWebhookSecrets: _aio.UnaryUnaryMultiCallable[_callback_service_pb2.ListWebhookSecretsRequest, _callback_service_pb2.ListWebhookSecretsResponse]  # type: ignore[assignment]
-    """The tenant's valid secrets, without the secrets themselves. For owners and administrators of the tenant."""
+    """Lists the valid secrets of a tenant, without their values. For owners and admins of the tenant."""
 
 class CallbackServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Callbacks: what was and is to be sent to whoever asked for a task's end, and the secrets it is signed with. A caller
-    sees those of its tenants.
+    """Callbacks: webhooks that are sent when a task ends, and the secrets that sign them. A caller sees those of its
+    tenants.
     """
 
     @_abc_1.abstractmethod
@@ -87,7 +87,7 @@ class CallbackServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _callback_service_pb2.ListCallbacksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_callback_service_pb2.ListCallbacksResponse, _abc.Awaitable[_callback_service_pb2.ListCallbacksResponse]]:
-        """Callbacks, newest first, page by page."""
+        """Lists callbacks, newest first, page by page."""
 
     @_abc_1.abstractmethod
     def GetCallback(
@@ -95,7 +95,7 @@ class CallbackServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _callback_service_pb2.GetCallbackRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_callback_service_pb2.GetCallbackResponse, _abc.Awaitable[_callback_service_pb2.GetCallbackResponse]]:
-        """One callback with the body that is sent."""
+        """Returns a callback and the body that is sent."""
 
     @_abc_1.abstractmethod
     def ResendCallback(
@@ -103,7 +103,7 @@ class CallbackServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _callback_service_pb2.ResendCallbackRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_callback_service_pb2.ResendCallbackResponse, _abc.Awaitable[_callback_service_pb2.ResendCallbackResponse]]:
-        """Sends one again that was given up or delivered, under the same `webhook-id`."""
+        """Sends a callback again that was delivered or given up, with the same `webhook-id`."""
 
     @_abc_1.abstractmethod
     def ResendCallbacks(
@@ -111,8 +111,8 @@ class CallbackServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _callback_service_pb2.ResendCallbacksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_callback_service_pb2.ResendCallbacksResponse, _abc.Awaitable[_callback_service_pb2.ResendCallbacksResponse]]:
-        """Sends again what was given up, so many of it, the newest first; ask until `resent` is 0, with the `given_up_before` of
-        the first answer.
+        """Sends callbacks that were given up again, newest first, one page at a time. Repeat with the `given_up_before` of
+        the first response until `resent` is 0.
         """
 
     @_abc_1.abstractmethod
@@ -121,8 +121,8 @@ class CallbackServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _callback_service_pb2.RotateWebhookSecretRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_callback_service_pb2.RotateWebhookSecretResponse, _abc.Awaitable[_callback_service_pb2.RotateWebhookSecretResponse]]:
-        """Makes a new secret for a tenant. Until the overlap is over, callbacks carry a signature by each of the two. For
-        owners and administrators of the tenant.
+        """Creates a new secret for a tenant. During the overlap, callbacks are signed with both secrets. For owners and
+        admins of the tenant.
         """
 
     @_abc_1.abstractmethod
@@ -131,6 +131,6 @@ class CallbackServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _callback_service_pb2.ListWebhookSecretsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_callback_service_pb2.ListWebhookSecretsResponse, _abc.Awaitable[_callback_service_pb2.ListWebhookSecretsResponse]]:
-        """The tenant's valid secrets, without the secrets themselves. For owners and administrators of the tenant."""
+        """Lists the valid secrets of a tenant, without their values. For owners and admins of the tenant."""
 
 def add_CallbackServiceServicer_to_server(servicer: CallbackServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

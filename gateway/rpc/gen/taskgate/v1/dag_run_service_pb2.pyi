@@ -28,50 +28,50 @@ class _DagStatus:
 class _DagStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DagStatus.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     DAG_STATUS_UNSPECIFIED: _DagStatus.ValueType  # 0
-    """Not a status that this version knows."""
+    """A status that this version does not know."""
     DAG_STATUS_PENDING: _DagStatus.ValueType  # 1
     """Not reached, or not started."""
     DAG_STATUS_WAITING: _DagStatus.ValueType  # 2
-    """It waits for an approval or a signal."""
+    """It waits for an approval or a signal, or is held by a quota or a pause."""
     DAG_STATUS_QUEUED: _DagStatus.ValueType  # 3
     """Its task waits for a worker."""
     DAG_STATUS_RUNNING: _DagStatus.ValueType  # 4
     """It runs."""
     DAG_STATUS_COMPLETED: _DagStatus.ValueType  # 5
-    """It is done."""
+    """It has completed."""
     DAG_STATUS_FAILED: _DagStatus.ValueType  # 6
     """It failed."""
     DAG_STATUS_CANCELLED: _DagStatus.ValueType  # 7
-    """It was stopped."""
+    """It was cancelled."""
     DAG_STATUS_SKIPPED: _DagStatus.ValueType  # 8
-    """It was left out."""
+    """It was skipped."""
 
 class DagStatus(_DagStatus, metaclass=_DagStatusEnumTypeWrapper):
-    """Where a run or a node stands."""
+    """Status of a run or a node."""
 
 DAG_STATUS_UNSPECIFIED: DagStatus.ValueType  # 0
-"""Not a status that this version knows."""
+"""A status that this version does not know."""
 DAG_STATUS_PENDING: DagStatus.ValueType  # 1
 """Not reached, or not started."""
 DAG_STATUS_WAITING: DagStatus.ValueType  # 2
-"""It waits for an approval or a signal."""
+"""It waits for an approval or a signal, or is held by a quota or a pause."""
 DAG_STATUS_QUEUED: DagStatus.ValueType  # 3
 """Its task waits for a worker."""
 DAG_STATUS_RUNNING: DagStatus.ValueType  # 4
 """It runs."""
 DAG_STATUS_COMPLETED: DagStatus.ValueType  # 5
-"""It is done."""
+"""It has completed."""
 DAG_STATUS_FAILED: DagStatus.ValueType  # 6
 """It failed."""
 DAG_STATUS_CANCELLED: DagStatus.ValueType  # 7
-"""It was stopped."""
+"""It was cancelled."""
 DAG_STATUS_SKIPPED: DagStatus.ValueType  # 8
-"""It was left out."""
+"""It was skipped."""
 Global___DagStatus: _TypeAlias = DagStatus  # noqa: Y015
 
 @_typing.final
 class DagRun(_message.Message):
-    """A run without its nodes."""
+    """A DAG run, without its nodes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -90,25 +90,25 @@ class DagRun(_message.Message):
     STARTED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """Its id."""
+    """ID of the run."""
     dag: _builtins.str
     """The DAG."""
     version: _builtins.int
-    """The version of the DAG."""
+    """Version of the DAG."""
     built_in: _builtins.bool
-    """The DAG is one of the gateway's own."""
+    """Whether the DAG is built in."""
     status: Global___DagStatus.ValueType
-    """Where it stands."""
+    """Status of the run."""
     progress: _builtins.int
-    """Percent done."""
+    """Progress in percent."""
     error: _builtins.str
     """Why it failed."""
     tenant_id: _builtins.str
-    """The tenant it belongs to."""
+    """Tenant that it belongs to."""
     project_id: _builtins.str
-    """The project it belongs to."""
+    """Project that it belongs to."""
     parent_run_id: _builtins.str
-    """Of a run that is a node: the run around it."""
+    """Run of which this one is a node. Absent if it is no node."""
     created_by: _builtins.str
     """Who started it."""
     @_builtins.property
@@ -193,38 +193,38 @@ class DagNode(_message.Message):
     FINISHED_AT_FIELD_NUMBER: _builtins.int
     WORKER_ID_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Its name; of an item, with its position: `fetch[3]`."""
+    """Path in the run, such as `fetch`, or `fetch[3]` for an item."""
     node: _builtins.str
-    """The node of the definition."""
+    """Name of the node in the definition."""
     kind: _builtins.str
-    """What it is: `task`, `dag`, `approval` or `signal`."""
+    """Kind of node: `task`, `dag`, `approval` or `signal`."""
     type: _builtins.str
-    """The type of its task, or the DAG."""
+    """Task type, or name of the inner DAG."""
     status: Global___DagStatus.ValueType
-    """Where it stands."""
+    """Status of the node."""
     waits_for: _builtins.str
-    """Why it waits."""
+    """Why the node is held: an approval, a signal, a quota or a pause. Absent: it is not held."""
     decided_by: _builtins.str
-    """Who skipped it, or who failed it."""
+    """Who decided that the node was skipped (`condition`, `upstream`, `user:…`) or refused (`gateway`)."""
     reason: _builtins.str
-    """Why."""
+    """Reason for that decision."""
     task_id: _builtins.str
     """Its task."""
     run_id: _builtins.str
-    """Of a DAG inside: its own run."""
+    """Run of the inner DAG. Absent if the node is not a DAG."""
     attempt: _builtins.int
-    """Its attempt."""
+    """Number of times a worker began to run its task."""
     progress: _builtins.int
-    """Percent done."""
+    """Progress in percent."""
     message: _builtins.str
-    """What its handler said last."""
+    """Last message of its handler."""
     error: _builtins.str
     """Why it failed."""
     worker_id: _builtins.str
-    """The worker that runs it or ran it last."""
+    """Worker that runs it, or that ran it last."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was reached."""
+        """When the run reached it."""
 
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
@@ -301,7 +301,7 @@ Global___DagNode: _TypeAlias = DagNode  # noqa: Y015
 
 @_typing.final
 class StartDagRunRequest(_message.Message):
-    """Asks to start a run."""
+    """Request of `StartDagRun`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -334,24 +334,24 @@ class StartDagRunRequest(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     dag: _builtins.str
-    """The DAG."""
+    """Name of the DAG."""
     version: _builtins.str
-    """Number or label of the version; absent: the one in use."""
+    """Version number or label. Default: the version that new runs use."""
     project_id: _builtins.str
-    """The project it belongs to."""
+    """Project that it belongs to."""
     tenant_id: _builtins.str
-    """The tenant it belongs to; absent: the project's, else the caller's own."""
+    """Tenant that it belongs to. Default: the project's tenant, else the caller's own."""
     priority: _builtins.int
-    """From 1 (first) to 5 (last); absent: 3."""
+    """Priority from 1 (first) to 5 (last). Default: 3."""
     idempotency_key: _builtins.str
     """As in `SubmitRequest`."""
     @_builtins.property
     def params(self) -> _struct_pb2.Struct:
-        """Its parameters."""
+        """Parameters of the run. Those that are left out get the defaults of the definition."""
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """As of a task."""
+        """Labels, as in `NewTask`."""
 
     def __init__(
         self,
@@ -402,11 +402,11 @@ class StartDagRunResponse(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """Its id."""
+    """ID of the run."""
     version: _builtins.int
     """The version of the DAG that it runs."""
     replayed: _builtins.bool
-    """This is the answer to an earlier request with the same idempotency key; nothing was started now."""
+    """Whether this is the answer to an earlier request with the same idempotency key. Nothing was started now."""
     def __init__(
         self,
         *,
@@ -424,7 +424,7 @@ Global___StartDagRunResponse: _TypeAlias = StartDagRunResponse  # noqa: Y015
 
 @_typing.final
 class PreviewDagRunRequest(_message.Message):
-    """Asks what a run would be."""
+    """Request of `PreviewDagRun`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -456,22 +456,22 @@ class PreviewDagRunRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     dag: _builtins.str
-    """The DAG."""
+    """Name of the DAG."""
     version: _builtins.str
-    """Number or label of the version; absent: the one in use."""
+    """Version number or label. Default: the version that new runs use."""
     project_id: _builtins.str
-    """The project it would belong to."""
+    """Project that it would belong to."""
     tenant_id: _builtins.str
-    """The tenant it would belong to; absent: the project's, else the caller's own."""
+    """Tenant that it would belong to. Default: the project's tenant, else the caller's own."""
     priority: _builtins.int
-    """From 1 (first) to 5 (last); absent: 3."""
+    """Priority from 1 (first) to 5 (last). Default: 3."""
     @_builtins.property
     def params(self) -> _struct_pb2.Struct:
-        """Its parameters."""
+        """Parameters of the run. Those that are left out get the defaults of the definition."""
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """As of a task."""
+        """Labels, as in `NewTask`."""
 
     def __init__(
         self,
@@ -509,7 +509,7 @@ Global___PreviewDagRunRequest: _TypeAlias = PreviewDagRunRequest  # noqa: Y015
 
 @_typing.final
 class PreviewDagRunResponse(_message.Message):
-    """What a run would be; nothing was started."""
+    """What a run would be. Nothing was started."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -522,10 +522,10 @@ class PreviewDagRunResponse(_message.Message):
     version: _builtins.int
     """Its version."""
     nodes: _builtins.int
-    """Its nodes, with those of DAGs inside."""
+    """Number of nodes, including those of inner DAGs."""
     @_builtins.property
     def params(self) -> _struct_pb2.Struct:
-        """The parameters, with defaults."""
+        """Parameters of the run, including defaults."""
 
     def __init__(
         self,
@@ -545,7 +545,7 @@ Global___PreviewDagRunResponse: _TypeAlias = PreviewDagRunResponse  # noqa: Y015
 
 @_typing.final
 class GetDagRunRequest(_message.Message):
-    """Asks for the state of a run."""
+    """Request of `GetDagRun`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -554,7 +554,7 @@ class GetDagRunRequest(_message.Message):
     run_id: _builtins.str
     """The run."""
     without_items: _builtins.bool
-    """A fan-out is one node, without its items."""
+    """Return each fan-out as one node, without its items."""
     def __init__(
         self,
         *,
@@ -585,15 +585,15 @@ class GetDagRunResponse(_message.Message):
 
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___DagNode]:
-        """Its nodes, those that were not reached among them."""
+        """Nodes of the run, including those that it has not reached."""
 
     @_builtins.property
     def params(self) -> _struct_pb2.Struct:
-        """Its parameters."""
+        """Parameters of the run."""
 
     @_builtins.property
     def result(self) -> _struct_pb2.Value:
-        """Its outputs, once it is completed."""
+        """Outputs of the run, once it has completed."""
 
     def __init__(
         self,
@@ -613,7 +613,7 @@ Global___GetDagRunResponse: _TypeAlias = GetDagRunResponse  # noqa: Y015
 
 @_typing.final
 class CancelDagRunRequest(_message.Message):
-    """Asks to stop a run."""
+    """Request of `CancelDagRun`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -635,14 +635,14 @@ Global___CancelDagRunRequest: _TypeAlias = CancelDagRunRequest  # noqa: Y015
 
 @_typing.final
 class CancelDagRunResponse(_message.Message):
-    """A run is being stopped."""
+    """The run is being cancelled."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RUN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def run(self) -> Global___DagRun:
-        """The run as it is now."""
+        """The run in its current state."""
 
     def __init__(
         self,
@@ -659,7 +659,7 @@ Global___CancelDagRunResponse: _TypeAlias = CancelDagRunResponse  # noqa: Y015
 
 @_typing.final
 class RetryDagRunRequest(_message.Message):
-    """Asks to go on with a run."""
+    """Request of `RetryDagRun`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -681,14 +681,14 @@ Global___RetryDagRunRequest: _TypeAlias = RetryDagRunRequest  # noqa: Y015
 
 @_typing.final
 class RetryDagRunResponse(_message.Message):
-    """A run goes on."""
+    """The run continues."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RUN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def run(self) -> Global___DagRun:
-        """The run as it is now."""
+        """The run in its current state."""
 
     def __init__(
         self,
@@ -705,7 +705,7 @@ Global___RetryDagRunResponse: _TypeAlias = RetryDagRunResponse  # noqa: Y015
 
 @_typing.final
 class WatchDagRunRequest(_message.Message):
-    """Asks to follow a run."""
+    """Request of `WatchDagRun`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -727,7 +727,7 @@ Global___WatchDagRunRequest: _TypeAlias = WatchDagRunRequest  # noqa: Y015
 
 @_typing.final
 class WatchDagRunResponse(_message.Message):
-    """What changed of a run; the first answer holds all of it."""
+    """What has changed in a run. The first response holds everything."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -735,11 +735,11 @@ class WatchDagRunResponse(_message.Message):
     NODES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def run(self) -> Global___DagRun:
-        """The run, when it changed."""
+        """The run, if it has changed."""
 
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___DagNode]:
-        """Nodes that changed."""
+        """Nodes that have changed."""
 
     def __init__(
         self,
@@ -757,7 +757,7 @@ Global___WatchDagRunResponse: _TypeAlias = WatchDagRunResponse  # noqa: Y015
 
 @_typing.final
 class ListDagRunsRequest(_message.Message):
-    """Asks for a page of runs. All filters must hold."""
+    """Request of `ListDagRuns`. All given filters must match."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -767,15 +767,15 @@ class ListDagRunsRequest(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     INSIDE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many, up to 500; 0: 50."""
+    """Maximum number of items to return, at most 500. Default (0): 50."""
     page_token: _builtins.str
-    """`next_page_token` of the page before, with the same filters; empty: the first page."""
+    """The `next_page_token` of the previous page, which must have had the same filters. Default: the first page."""
     dag: _builtins.str
-    """Of this DAG."""
+    """Only runs of the DAG with this name."""
     status: Global___DagStatus.ValueType
-    """With this status: pending, running, completed, failed or cancelled; unspecified: any."""
+    """Only runs with this status: PENDING, RUNNING, COMPLETED, FAILED or CANCELLED. Default: all."""
     inside: _builtins.bool
-    """Also runs that are nodes of others."""
+    """Return runs that are nodes of other runs, too."""
     def __init__(
         self,
         *,
@@ -804,10 +804,10 @@ class ListDagRunsResponse(_message.Message):
     RUNS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty: this was the last one."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___DagRun]:
-        """Newest first."""
+        """Items, newest first."""
 
     def __init__(
         self,
@@ -825,7 +825,7 @@ Global___ListDagRunsResponse: _TypeAlias = ListDagRunsResponse  # noqa: Y015
 
 @_typing.final
 class ApproveDagNodeRequest(_message.Message):
-    """Answers an approval; the first answer counts."""
+    """Request of `ApproveDagNode`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -836,11 +836,11 @@ class ApproveDagNodeRequest(_message.Message):
     run_id: _builtins.str
     """The run."""
     path: _builtins.str
-    """The node: `check`, or `check[3]` of a fan-out."""
+    """Path of the node, such as `check`; of one item of a fan-out, such as `check[3]`."""
     approved: _builtins.bool
-    """Approved or rejected; required."""
+    """Required. `true`: approve; `false`: reject, and the node fails."""
     comment: _builtins.str
-    """Why, up to 4000 characters."""
+    """Comment, at most 4000 characters."""
     def __init__(
         self,
         *,
@@ -873,7 +873,7 @@ class ApproveDagNodeResponse(_message.Message):
     RUN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def run(self) -> Global___DagRun:
-        """The run as it is now."""
+        """The run in its current state."""
 
     def __init__(
         self,
@@ -890,7 +890,7 @@ Global___ApproveDagNodeResponse: _TypeAlias = ApproveDagNodeResponse  # noqa: Y0
 
 @_typing.final
 class SkipDagNodeRequest(_message.Message):
-    """Asks to skip a node."""
+    """Request of `SkipDagNode`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -900,9 +900,9 @@ class SkipDagNodeRequest(_message.Message):
     run_id: _builtins.str
     """The run."""
     path: _builtins.str
-    """The node: `fetch`, or `fetch[3]` of a fan-out."""
+    """Path of the node, such as `fetch`; of one item of a fan-out, such as `fetch[3]`."""
     reason: _builtins.str
-    """Why, 1 to 4000 characters."""
+    """Why the node is skipped: 1 to 4000 characters."""
     def __init__(
         self,
         *,
@@ -927,7 +927,7 @@ class SkipDagNodeResponse(_message.Message):
     RUN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def run(self) -> Global___DagRun:
-        """The run as it is now."""
+        """The run in its current state."""
 
     def __init__(
         self,
@@ -944,7 +944,7 @@ Global___SkipDagNodeResponse: _TypeAlias = SkipDagNodeResponse  # noqa: Y015
 
 @_typing.final
 class SendDagSignalRequest(_message.Message):
-    """A signal for a run."""
+    """Request of `SendDagSignal`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -954,10 +954,10 @@ class SendDagSignalRequest(_message.Message):
     run_id: _builtins.str
     """The run."""
     name: _builtins.str
-    """The signal."""
+    """Name of the signal."""
     @_builtins.property
     def payload(self) -> _struct_pb2.Value:
-        """What it brings."""
+        """Payload of the signal."""
 
     def __init__(
         self,
@@ -983,7 +983,9 @@ class SendDagSignalResponse(_message.Message):
     NODES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Who got it. None: no node waits for it yet; the first such signal is kept."""
+        """Paths of the nodes that received it. Empty if no node waits for the signal yet: the first such signal is kept until
+        one does.
+        """
 
     def __init__(
         self,
@@ -1000,7 +1002,7 @@ Global___SendDagSignalResponse: _TypeAlias = SendDagSignalResponse  # noqa: Y015
 
 @_typing.final
 class GetDagNodeResultRequest(_message.Message):
-    """Asks for the result of a node."""
+    """Request of `GetDagNodeResult`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1009,7 +1011,7 @@ class GetDagNodeResultRequest(_message.Message):
     run_id: _builtins.str
     """The run."""
     path: _builtins.str
-    """The node: `fetch`, or `fetch[3]` of a fan-out."""
+    """Path of the node, such as `fetch`; of one item of a fan-out, such as `fetch[3]`."""
     def __init__(
         self,
         *,
@@ -1036,10 +1038,10 @@ class GetDagNodeResultResponse(_message.Message):
     task_id: _builtins.str
     """Its task."""
     status: _builtins.str
-    """Where it stands, as over HTTP."""
+    """Status of the node, as in the HTTP API."""
     @_builtins.property
     def result(self) -> _struct_pb2.Value:
-        """The result; of a fan-out a list."""
+        """The result. Of a fan-out: a list."""
 
     def __init__(
         self,

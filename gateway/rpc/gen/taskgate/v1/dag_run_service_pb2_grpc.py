@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class DagRunServiceStub:
-    """Runs of DAGs. A run is a task, too, with the same id. A caller sees those of its tenants.
+    """Start, follow and steer DAG runs. A run is also a task, with the same ID. A caller sees the runs of its tenants.
     """
 
     def __init__(self, channel):
@@ -93,82 +93,83 @@ class DagRunServiceStub:
 
 
 class DagRunServiceServicer:
-    """Runs of DAGs. A run is a task, too, with the same id. A caller sees those of its tenants.
+    """Start, follow and steer DAG runs. A run is also a task, with the same ID. A caller sees the runs of its tenants.
     """
 
     def StartDagRun(self, request, context):
-        """Starts a run. FAILED_PRECONDITION: the tenant's tasks go to a backend that cannot run DAGs.
+        """Starts a DAG run. FAILED_PRECONDITION: the tenant's tasks go to a backend that cannot run DAGs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PreviewDagRun(self, request, context):
-        """Everything that starting a run checks, without starting it.
+        """Makes all checks that starting a run makes, without starting it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetDagRun(self, request, context):
-        """The state of a run: its nodes, what chose its branches, attempts, times.
+        """Returns the state of a run: nodes, values of conditions, attempts and times.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelDagRun(self, request, context):
-        """Stops a run and everything open in it.
+        """Cancels a run and all its nodes that are not over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetryDagRun(self, request, context):
-        """Goes on where a failed or cancelled run ended; what was completed is kept.
+        """Continues a failed or cancelled run with the same version. Completed nodes keep their results.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDagRuns(self, request, context):
-        """Runs, newest first, page by page.
+        """Lists runs, newest first, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApproveDagNode(self, request, context):
-        """Approves or rejects. FAILED_PRECONDITION: somebody answered already, or nothing waits.
+        """Answers an approval: approve or reject. FAILED_PRECONDITION: it was answered before, or the node does not wait for
+        an approval.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SkipDagNode(self, request, context):
-        """Has a node count as done without a result. In a failed run, a retry goes on from there.
+        """Skips a node: it counts as done, without a result. In a failed run, a retry then continues after it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SendDagSignal(self, request, context):
-        """Sends a signal; its payload is the result of the node that waits for it.
+        """Sends a signal to a run. The payload becomes the result of the node that waits for the signal.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetDagNodeResult(self, request, context):
-        """The result of a node, of any size.
+        """Returns the full result of a node, an item, or a whole fan-out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchDagRun(self, request, context):
-        """The state of a run, then what changes of it, to its end. A stream that breaks off is continued by a further call,
-        on any gateway, which begins with the present state.
+        """Follows a run: returns its current state, and then each change, until it ends. If a stream breaks off, call again
+        on any gateway; the new stream begins with the current state.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -241,7 +242,7 @@ def add_DagRunServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DagRunService:
-    """Runs of DAGs. A run is a task, too, with the same id. A caller sees those of its tenants.
+    """Start, follow and steer DAG runs. A run is also a task, with the same ID. A caller sees the runs of its tenants.
     """
 
     @staticmethod

@@ -27,69 +27,73 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DagRunServiceStub:
-    """Runs of DAGs. A run is a task, too, with the same id. A caller sees those of its tenants."""
+    """Start, follow and steer DAG runs. A run is also a task, with the same ID. A caller sees the runs of its tenants."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DagRunServiceAsyncStub: ...
     StartDagRun: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.StartDagRunRequest, _dag_run_service_pb2.StartDagRunResponse]
-    """Starts a run. FAILED_PRECONDITION: the tenant's tasks go to a backend that cannot run DAGs."""
+    """Starts a DAG run. FAILED_PRECONDITION: the tenant's tasks go to a backend that cannot run DAGs."""
     PreviewDagRun: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.PreviewDagRunRequest, _dag_run_service_pb2.PreviewDagRunResponse]
-    """Everything that starting a run checks, without starting it."""
+    """Makes all checks that starting a run makes, without starting it."""
     GetDagRun: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.GetDagRunRequest, _dag_run_service_pb2.GetDagRunResponse]
-    """The state of a run: its nodes, what chose its branches, attempts, times."""
+    """Returns the state of a run: nodes, values of conditions, attempts and times."""
     CancelDagRun: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.CancelDagRunRequest, _dag_run_service_pb2.CancelDagRunResponse]
-    """Stops a run and everything open in it."""
+    """Cancels a run and all its nodes that are not over."""
     RetryDagRun: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.RetryDagRunRequest, _dag_run_service_pb2.RetryDagRunResponse]
-    """Goes on where a failed or cancelled run ended; what was completed is kept."""
+    """Continues a failed or cancelled run with the same version. Completed nodes keep their results."""
     ListDagRuns: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.ListDagRunsRequest, _dag_run_service_pb2.ListDagRunsResponse]
-    """Runs, newest first, page by page."""
+    """Lists runs, newest first, page by page."""
     ApproveDagNode: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.ApproveDagNodeRequest, _dag_run_service_pb2.ApproveDagNodeResponse]
-    """Approves or rejects. FAILED_PRECONDITION: somebody answered already, or nothing waits."""
+    """Answers an approval: approve or reject. FAILED_PRECONDITION: it was answered before, or the node does not wait for
+    an approval.
+    """
     SkipDagNode: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.SkipDagNodeRequest, _dag_run_service_pb2.SkipDagNodeResponse]
-    """Has a node count as done without a result. In a failed run, a retry goes on from there."""
+    """Skips a node: it counts as done, without a result. In a failed run, a retry then continues after it."""
     SendDagSignal: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.SendDagSignalRequest, _dag_run_service_pb2.SendDagSignalResponse]
-    """Sends a signal; its payload is the result of the node that waits for it."""
+    """Sends a signal to a run. The payload becomes the result of the node that waits for the signal."""
     GetDagNodeResult: _grpc.UnaryUnaryMultiCallable[_dag_run_service_pb2.GetDagNodeResultRequest, _dag_run_service_pb2.GetDagNodeResultResponse]
-    """The result of a node, of any size."""
+    """Returns the full result of a node, an item, or a whole fan-out."""
     WatchDagRun: _grpc.UnaryStreamMultiCallable[_dag_run_service_pb2.WatchDagRunRequest, _dag_run_service_pb2.WatchDagRunResponse]
-    """The state of a run, then what changes of it, to its end. A stream that breaks off is continued by a further call,
-    on any gateway, which begins with the present state.
+    """Follows a run: returns its current state, and then each change, until it ends. If a stream breaks off, call again
+    on any gateway; the new stream begins with the current state.
     """
 
 @_typing.type_check_only
 class DagRunServiceAsyncStub(DagRunServiceStub):
-    """Runs of DAGs. A run is a task, too, with the same id. A caller sees those of its tenants."""
+    """Start, follow and steer DAG runs. A run is also a task, with the same ID. A caller sees the runs of its tenants."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     StartDagRun: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.StartDagRunRequest, _dag_run_service_pb2.StartDagRunResponse]  # type: ignore[assignment]
-    """Starts a run. FAILED_PRECONDITION: the tenant's tasks go to a backend that cannot run DAGs."""
+    """Starts a DAG run. FAILED_PRECONDITION: the tenant's tasks go to a backend that cannot run DAGs."""
     PreviewDagRun: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.PreviewDagRunRequest, _dag_run_service_pb2.PreviewDagRunResponse]  # type: ignore[assignment]
-    """Everything that starting a run checks, without starting it."""
+    """Makes all checks that starting a run makes, without starting it."""
     GetDagRun: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.GetDagRunRequest, _dag_run_service_pb2.GetDagRunResponse]  # type: ignore[assignment]
-    """The state of a run: its nodes, what chose its branches, attempts, times."""
+    """Returns the state of a run: nodes, values of conditions, attempts and times."""
     CancelDagRun: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.CancelDagRunRequest, _dag_run_service_pb2.CancelDagRunResponse]  # type: ignore[assignment]
-    """Stops a run and everything open in it."""
+    """Cancels a run and all its nodes that are not over."""
     RetryDagRun: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.RetryDagRunRequest, _dag_run_service_pb2.RetryDagRunResponse]  # type: ignore[assignment]
-    """Goes on where a failed or cancelled run ended; what was completed is kept."""
+    """Continues a failed or cancelled run with the same version. Completed nodes keep their results."""
     ListDagRuns: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.ListDagRunsRequest, _dag_run_service_pb2.ListDagRunsResponse]  # type: ignore[assignment]
-    """Runs, newest first, page by page."""
+    """Lists runs, newest first, page by page."""
     ApproveDagNode: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.ApproveDagNodeRequest, _dag_run_service_pb2.ApproveDagNodeResponse]  # type: ignore[assignment]
-    """Approves or rejects. FAILED_PRECONDITION: somebody answered already, or nothing waits."""
+    """Answers an approval: approve or reject. FAILED_PRECONDITION: it was answered before, or the node does not wait for
+    an approval.
+    """
     SkipDagNode: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.SkipDagNodeRequest, _dag_run_service_pb2.SkipDagNodeResponse]  # type: ignore[assignment]
-    """Has a node count as done without a result. In a failed run, a retry goes on from there."""
+    """Skips a node: it counts as done, without a result. In a failed run, a retry then continues after it."""
     SendDagSignal: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.SendDagSignalRequest, _dag_run_service_pb2.SendDagSignalResponse]  # type: ignore[assignment]
-    """Sends a signal; its payload is the result of the node that waits for it."""
+    """Sends a signal to a run. The payload becomes the result of the node that waits for the signal."""
     GetDagNodeResult: _aio.UnaryUnaryMultiCallable[_dag_run_service_pb2.GetDagNodeResultRequest, _dag_run_service_pb2.GetDagNodeResultResponse]  # type: ignore[assignment]
-    """The result of a node, of any size."""
+    """Returns the full result of a node, an item, or a whole fan-out."""
     WatchDagRun: _aio.UnaryStreamMultiCallable[_dag_run_service_pb2.WatchDagRunRequest, _dag_run_service_pb2.WatchDagRunResponse]  # type: ignore[assignment]
-    """The state of a run, then what changes of it, to its end. A stream that breaks off is continued by a further call,
-    on any gateway, which begins with the present state.
+    """Follows a run: returns its current state, and then each change, until it ends. If a stream breaks off, call again
+    on any gateway; the new stream begins with the current state.
     """
 
 class DagRunServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Runs of DAGs. A run is a task, too, with the same id. A caller sees those of its tenants."""
+    """Start, follow and steer DAG runs. A run is also a task, with the same ID. A caller sees the runs of its tenants."""
 
     @_abc_1.abstractmethod
     def StartDagRun(
@@ -97,7 +101,7 @@ class DagRunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_run_service_pb2.StartDagRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dag_run_service_pb2.StartDagRunResponse, _abc.Awaitable[_dag_run_service_pb2.StartDagRunResponse]]:
-        """Starts a run. FAILED_PRECONDITION: the tenant's tasks go to a backend that cannot run DAGs."""
+        """Starts a DAG run. FAILED_PRECONDITION: the tenant's tasks go to a backend that cannot run DAGs."""
 
     @_abc_1.abstractmethod
     def PreviewDagRun(
@@ -105,7 +109,7 @@ class DagRunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_run_service_pb2.PreviewDagRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dag_run_service_pb2.PreviewDagRunResponse, _abc.Awaitable[_dag_run_service_pb2.PreviewDagRunResponse]]:
-        """Everything that starting a run checks, without starting it."""
+        """Makes all checks that starting a run makes, without starting it."""
 
     @_abc_1.abstractmethod
     def GetDagRun(
@@ -113,7 +117,7 @@ class DagRunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_run_service_pb2.GetDagRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dag_run_service_pb2.GetDagRunResponse, _abc.Awaitable[_dag_run_service_pb2.GetDagRunResponse]]:
-        """The state of a run: its nodes, what chose its branches, attempts, times."""
+        """Returns the state of a run: nodes, values of conditions, attempts and times."""
 
     @_abc_1.abstractmethod
     def CancelDagRun(
@@ -121,7 +125,7 @@ class DagRunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_run_service_pb2.CancelDagRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dag_run_service_pb2.CancelDagRunResponse, _abc.Awaitable[_dag_run_service_pb2.CancelDagRunResponse]]:
-        """Stops a run and everything open in it."""
+        """Cancels a run and all its nodes that are not over."""
 
     @_abc_1.abstractmethod
     def RetryDagRun(
@@ -129,7 +133,7 @@ class DagRunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_run_service_pb2.RetryDagRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dag_run_service_pb2.RetryDagRunResponse, _abc.Awaitable[_dag_run_service_pb2.RetryDagRunResponse]]:
-        """Goes on where a failed or cancelled run ended; what was completed is kept."""
+        """Continues a failed or cancelled run with the same version. Completed nodes keep their results."""
 
     @_abc_1.abstractmethod
     def ListDagRuns(
@@ -137,7 +141,7 @@ class DagRunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_run_service_pb2.ListDagRunsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dag_run_service_pb2.ListDagRunsResponse, _abc.Awaitable[_dag_run_service_pb2.ListDagRunsResponse]]:
-        """Runs, newest first, page by page."""
+        """Lists runs, newest first, page by page."""
 
     @_abc_1.abstractmethod
     def ApproveDagNode(
@@ -145,7 +149,9 @@ class DagRunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_run_service_pb2.ApproveDagNodeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dag_run_service_pb2.ApproveDagNodeResponse, _abc.Awaitable[_dag_run_service_pb2.ApproveDagNodeResponse]]:
-        """Approves or rejects. FAILED_PRECONDITION: somebody answered already, or nothing waits."""
+        """Answers an approval: approve or reject. FAILED_PRECONDITION: it was answered before, or the node does not wait for
+        an approval.
+        """
 
     @_abc_1.abstractmethod
     def SkipDagNode(
@@ -153,7 +159,7 @@ class DagRunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_run_service_pb2.SkipDagNodeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dag_run_service_pb2.SkipDagNodeResponse, _abc.Awaitable[_dag_run_service_pb2.SkipDagNodeResponse]]:
-        """Has a node count as done without a result. In a failed run, a retry goes on from there."""
+        """Skips a node: it counts as done, without a result. In a failed run, a retry then continues after it."""
 
     @_abc_1.abstractmethod
     def SendDagSignal(
@@ -161,7 +167,7 @@ class DagRunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_run_service_pb2.SendDagSignalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dag_run_service_pb2.SendDagSignalResponse, _abc.Awaitable[_dag_run_service_pb2.SendDagSignalResponse]]:
-        """Sends a signal; its payload is the result of the node that waits for it."""
+        """Sends a signal to a run. The payload becomes the result of the node that waits for the signal."""
 
     @_abc_1.abstractmethod
     def GetDagNodeResult(
@@ -169,7 +175,7 @@ class DagRunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_run_service_pb2.GetDagNodeResultRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dag_run_service_pb2.GetDagNodeResultResponse, _abc.Awaitable[_dag_run_service_pb2.GetDagNodeResultResponse]]:
-        """The result of a node, of any size."""
+        """Returns the full result of a node, an item, or a whole fan-out."""
 
     @_abc_1.abstractmethod
     def WatchDagRun(
@@ -177,8 +183,8 @@ class DagRunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_run_service_pb2.WatchDagRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dag_run_service_pb2.WatchDagRunResponse], _abc.AsyncIterator[_dag_run_service_pb2.WatchDagRunResponse]]:
-        """The state of a run, then what changes of it, to its end. A stream that breaks off is continued by a further call,
-        on any gateway, which begins with the present state.
+        """Follows a run: returns its current state, and then each change, until it ends. If a stream breaks off, call again
+        on any gateway; the new stream begins with the current state.
         """
 
 def add_DagRunServiceServicer_to_server(servicer: DagRunServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

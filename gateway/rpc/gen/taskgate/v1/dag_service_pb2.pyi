@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class DagDocument(_message.Message):
-    """A definition."""
+    """A DAG definition."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -52,7 +52,7 @@ Global___DagDocument: _TypeAlias = DagDocument  # noqa: Y015
 
 @_typing.final
 class DagFault(_message.Message):
-    """One thing that is wrong with a definition."""
+    """One error in a definition."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -62,15 +62,15 @@ class DagFault(_message.Message):
     LINE_FIELD_NUMBER: _builtins.int
     COLUMN_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """A stable word for it."""
+    """Stable identifier of the kind of error."""
     place: _builtins.str
-    """Where: a JSON pointer."""
+    """Where it is, as a JSON pointer."""
     message: _builtins.str
     """What is wrong, and what to do."""
     line: _builtins.int
-    """Of a text: the line, from 1."""
+    """Line, from 1. Only for text."""
     column: _builtins.int
-    """Of a text: the column, from 1."""
+    """Column, from 1. Only for text."""
     def __init__(
         self,
         *,
@@ -97,7 +97,7 @@ Global___DagFault: _TypeAlias = DagFault  # noqa: Y015
 
 @_typing.final
 class DagNeeds(_message.Message):
-    """What a node waits for."""
+    """The nodes that a node waits for."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -121,7 +121,7 @@ Global___DagNeeds: _TypeAlias = DagNeeds  # noqa: Y015
 
 @_typing.final
 class DagSummary(_message.Message):
-    """A DAG, or a version of it."""
+    """A DAG, or one version of it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -142,19 +142,19 @@ class DagSummary(_message.Message):
     version: _builtins.int
     """Its version."""
     latest: _builtins.int
-    """Of a DAG: its newest version."""
+    """Newest version. Only of a DAG."""
     label: _builtins.str
     """The version's label."""
     description: _builtins.str
-    """What it is for."""
+    """Description of the DAG."""
     digest: _builtins.str
-    """A digest of the definition."""
+    """Digest of the definition: the same for the same definition."""
     nodes: _builtins.int
-    """How many nodes it has."""
+    """Number of nodes, including those of inner DAGs."""
     built_in: _builtins.bool
-    """It is one of the gateway's own."""
+    """Whether the DAG is built in."""
     is_current: _builtins.bool
-    """Of a version: new runs use it."""
+    """Whether new runs use this version. Only of a version."""
     created_by: _builtins.str
     """Who made it."""
     @_builtins.property
@@ -163,7 +163,7 @@ class DagSummary(_message.Message):
 
     @_builtins.property
     def changed_at(self) -> _timestamp_pb2.Timestamp:
-        """Of a DAG: when another version was chosen last."""
+        """When the version that new runs use was last changed. Only of a DAG."""
 
     def __init__(
         self,
@@ -214,7 +214,7 @@ Global___DagSummary: _TypeAlias = DagSummary  # noqa: Y015
 
 @_typing.final
 class Dag(_message.Message):
-    """One version of a DAG, with what was worked out of it."""
+    """One version of a DAG."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -278,15 +278,15 @@ class Dag(_message.Message):
     label: _builtins.str
     """The version's label."""
     built_in: _builtins.bool
-    """It is one of the gateway's own."""
+    """Whether the DAG is built in."""
     digest: _builtins.str
-    """A digest of the definition."""
+    """Digest of the definition: the same for the same definition."""
     created_by: _builtins.str
     """Who made it."""
     source: _builtins.str
-    """The text that it was made from."""
+    """The text that was applied."""
     nodes: _builtins.int
-    """How many nodes it has, with those of DAGs inside."""
+    """Number of nodes, including those of inner DAGs."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -297,11 +297,11 @@ class Dag(_message.Message):
 
     @_builtins.property
     def needs(self) -> _containers.MessageMap[_builtins.str, Global___DagNeeds]:
-        """What each node waits for."""
+        """For each node, the nodes that it waits for."""
 
     @_builtins.property
     def subs(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Nodes that are DAGs: name@version."""
+        """For each node that runs an inner DAG, that DAG as `name@version`."""
 
     def __init__(
         self,
@@ -340,7 +340,7 @@ Global___Dag: _TypeAlias = Dag  # noqa: Y015
 
 @_typing.final
 class DagChange(_message.Message):
-    """One place that differs."""
+    """One difference between two versions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -351,14 +351,14 @@ class DagChange(_message.Message):
     op: _builtins.str
     """`add`, `remove` or `replace`."""
     place: _builtins.str
-    """Where: a JSON pointer."""
+    """Where it is, as a JSON pointer."""
     @_builtins.property
     def before(self) -> _struct_pb2.Value:
-        """What stood there."""
+        """Value in the first version."""
 
     @_builtins.property
     def after(self) -> _struct_pb2.Value:
-        """What stands there now."""
+        """Value in the second version."""
 
     def __init__(
         self,
@@ -378,7 +378,7 @@ Global___DagChange: _TypeAlias = DagChange  # noqa: Y015
 
 @_typing.final
 class GetDagSchemaRequest(_message.Message):
-    """Asks for the JSON Schema of a definition."""
+    """Request of `GetDagSchema`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -417,7 +417,7 @@ Global___GetDagSchemaResponse: _TypeAlias = GetDagSchemaResponse  # noqa: Y015
 
 @_typing.final
 class ValidateDagRequest(_message.Message):
-    """Asks what is wrong with a definition."""
+    """Request of `ValidateDag`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -425,9 +425,9 @@ class ValidateDagRequest(_message.Message):
     TENANT_ID_FIELD_NUMBER: _builtins.int
     ANY_TYPES_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """The tenant; absent: the caller's own."""
+    """The tenant. Default: the caller's own."""
     any_types: _builtins.bool
-    """Do not ask whether there are handlers for the task types."""
+    """Accept task types for which no worker has a handler, too."""
     @_builtins.property
     def document(self) -> Global___DagDocument:
         """The definition."""
@@ -451,7 +451,7 @@ Global___ValidateDagRequest: _TypeAlias = ValidateDagRequest  # noqa: Y015
 
 @_typing.final
 class ValidateDagResponse(_message.Message):
-    """What is wrong with a definition."""
+    """The result of a check."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -481,16 +481,16 @@ class ValidateDagResponse(_message.Message):
     NODES_FIELD_NUMBER: _builtins.int
     NEEDS_FIELD_NUMBER: _builtins.int
     valid: _builtins.bool
-    """Nothing is."""
+    """Whether the definition is valid."""
     nodes: _builtins.int
-    """How many nodes it has, with those of DAGs inside."""
+    """Number of nodes, including those of inner DAGs."""
     @_builtins.property
     def faults(self) -> _containers.RepeatedCompositeFieldContainer[Global___DagFault]:
-        """All that is."""
+        """All errors."""
 
     @_builtins.property
     def needs(self) -> _containers.MessageMap[_builtins.str, Global___DagNeeds]:
-        """What each node waits for."""
+        """For each node, the nodes that it waits for."""
 
     def __init__(
         self,
@@ -512,7 +512,7 @@ Global___ValidateDagResponse: _TypeAlias = ValidateDagResponse  # noqa: Y015
 
 @_typing.final
 class ApplyDagRequest(_message.Message):
-    """Asks to use a definition."""
+    """Request of `ApplyDag`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -525,13 +525,15 @@ class ApplyDagRequest(_message.Message):
     name: _builtins.str
     """The name of the DAG."""
     tenant_id: _builtins.str
-    """The tenant; absent: the caller's own."""
+    """The tenant. Default: the caller's own."""
     label: _builtins.str
-    """A label for the version."""
+    """Label of the new version, by which it can be named later."""
     any_types: _builtins.bool
-    """Do not ask whether there are handlers for the task types."""
+    """Accept task types for which no worker has a handler, too."""
     base: _builtins.int
-    """The version in use, which it was made from (0: none); another one is in use: `dag_changed`. Absent: any."""
+    """Number of the version that the definition is based on; 0: there is none yet. If another version is in use, the call
+    fails with the reason `dag_changed`. Default: no check.
+    """
     @_builtins.property
     def document(self) -> Global___DagDocument:
         """The definition."""
@@ -567,14 +569,14 @@ Global___ApplyDagRequest: _TypeAlias = ApplyDagRequest  # noqa: Y015
 
 @_typing.final
 class ApplyDagResponse(_message.Message):
-    """New runs use the definition."""
+    """The version that new runs use now."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DAG_FIELD_NUMBER: _builtins.int
     IS_NEW_FIELD_NUMBER: _builtins.int
     is_new: _builtins.bool
-    """It was made now."""
+    """Whether this call created the version."""
     @_builtins.property
     def dag(self) -> Global___Dag:
         """The version."""
@@ -595,13 +597,13 @@ Global___ApplyDagResponse: _TypeAlias = ApplyDagResponse  # noqa: Y015
 
 @_typing.final
 class ListDagsRequest(_message.Message):
-    """Asks for the DAGs of a tenant."""
+    """Request of `ListDags`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """The tenant; absent: the caller's own."""
+    """The tenant. Default: the caller's own."""
     def __init__(
         self,
         *,
@@ -627,11 +629,11 @@ class ListDagsResponse(_message.Message):
     TASK_TYPES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def dags(self) -> _containers.RepeatedCompositeFieldContainer[Global___DagSummary]:
-        """With the built-in ones."""
+        """The DAGs of the tenant, and the built-in ones."""
 
     @_builtins.property
     def task_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What a node may be: some worker has, or lately had, a handler for it."""
+        """Task types that a node may use: those for which a worker of the last 30 days had a handler."""
 
     def __init__(
         self,
@@ -649,7 +651,7 @@ Global___ListDagsResponse: _TypeAlias = ListDagsResponse  # noqa: Y015
 
 @_typing.final
 class GetDagRequest(_message.Message):
-    """Asks for a version of a DAG."""
+    """Request of `GetDag`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -659,9 +661,9 @@ class GetDagRequest(_message.Message):
     name: _builtins.str
     """The DAG."""
     tenant_id: _builtins.str
-    """The tenant; absent: the caller's own."""
+    """The tenant. Default: the caller's own."""
     version: _builtins.str
-    """Number or label; absent: the one that new runs use."""
+    """Version number or label. Default: the version that new runs use."""
     def __init__(
         self,
         *,
@@ -710,7 +712,7 @@ Global___GetDagResponse: _TypeAlias = GetDagResponse  # noqa: Y015
 
 @_typing.final
 class RetireDagRequest(_message.Message):
-    """Asks to take a DAG out."""
+    """Request of `RetireDag`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -719,7 +721,7 @@ class RetireDagRequest(_message.Message):
     name: _builtins.str
     """The DAG."""
     tenant_id: _builtins.str
-    """The tenant; absent: the caller's own."""
+    """The tenant. Default: the caller's own."""
     def __init__(
         self,
         *,
@@ -755,7 +757,7 @@ Global___RetireDagResponse: _TypeAlias = RetireDagResponse  # noqa: Y015
 
 @_typing.final
 class ListDagVersionsRequest(_message.Message):
-    """Asks for the versions of a DAG."""
+    """Request of `ListDagVersions`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -764,7 +766,7 @@ class ListDagVersionsRequest(_message.Message):
     name: _builtins.str
     """The DAG."""
     tenant_id: _builtins.str
-    """The tenant; absent: the caller's own."""
+    """The tenant. Default: the caller's own."""
     def __init__(
         self,
         *,
@@ -790,7 +792,7 @@ class ListDagVersionsResponse(_message.Message):
     VERSIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___DagSummary]:
-        """Newest first."""
+        """Versions, newest first."""
 
     def __init__(
         self,
@@ -807,7 +809,7 @@ Global___ListDagVersionsResponse: _TypeAlias = ListDagVersionsResponse  # noqa: 
 
 @_typing.final
 class CompareDagVersionsRequest(_message.Message):
-    """Asks what changed between two versions."""
+    """Request of `CompareDagVersions`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -818,11 +820,11 @@ class CompareDagVersionsRequest(_message.Message):
     name: _builtins.str
     """The DAG."""
     tenant_id: _builtins.str
-    """The tenant; absent: the caller's own."""
+    """The tenant. Default: the caller's own."""
     before: _builtins.str
-    """Number or label."""
+    """Version number or label."""
     after: _builtins.str
-    """Number or label; absent: the one that new runs use."""
+    """Version number or label. Default: the version that new runs use."""
     def __init__(
         self,
         *,
@@ -848,7 +850,7 @@ Global___CompareDagVersionsRequest: _TypeAlias = CompareDagVersionsRequest  # no
 
 @_typing.final
 class CompareDagVersionsResponse(_message.Message):
-    """What changed between two versions."""
+    """The differences between two versions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -856,12 +858,12 @@ class CompareDagVersionsResponse(_message.Message):
     AFTER_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
     before: _builtins.int
-    """The number of the one."""
+    """Number of the first version."""
     after: _builtins.int
-    """The number of the other."""
+    """Number of the second version."""
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___DagChange]:
-        """The places that differ."""
+        """The differences."""
 
     def __init__(
         self,
@@ -880,7 +882,7 @@ Global___CompareDagVersionsResponse: _TypeAlias = CompareDagVersionsResponse  # 
 
 @_typing.final
 class RollBackDagRequest(_message.Message):
-    """Asks to use an earlier version again."""
+    """Request of `RollBackDag`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -890,9 +892,9 @@ class RollBackDagRequest(_message.Message):
     name: _builtins.str
     """The DAG."""
     tenant_id: _builtins.str
-    """The tenant; absent: the caller's own."""
+    """The tenant. Default: the caller's own."""
     version: _builtins.str
-    """Number or label."""
+    """Version number or label."""
     def __init__(
         self,
         *,

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class DagServiceStub:
-    """Definitions of DAGs and their versions. They belong to a tenant: the one that is named, else the caller's own.
+    """Validate, store and compare versions of DAG definitions. They belong to a tenant: by default the caller's own.
     """
 
     def __init__(self, channel):
@@ -83,68 +83,68 @@ class DagServiceStub:
 
 
 class DagServiceServicer:
-    """Definitions of DAGs and their versions. They belong to a tenant: the one that is named, else the caller's own.
+    """Validate, store and compare versions of DAG definitions. They belong to a tenant: by default the caller's own.
     """
 
     def GetDagSchema(self, request, context):
-        """The JSON Schema of a definition.
+        """Returns the JSON Schema of DAG definitions.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ValidateDag(self, request, context):
-        """Says everything that is wrong with a definition, with the place of each fault; nothing is stored.
+        """Checks a definition, and reports all errors with their places. Nothing is stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApplyDag(self, request, context):
-        """Makes a definition the version that new runs use; runs under way keep theirs. The same definition again makes no new
-        version. INVALID_ARGUMENT lists the faults.
+        """Stores a definition as a new version, which new runs then use. Runs that have started keep their version. If the
+        definition has not changed, no new version is created. INVALID_ARGUMENT lists all errors.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDags(self, request, context):
-        """The DAGs of a tenant, and the built-in ones.
+        """Lists the DAGs of a tenant, and the built-in ones.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetDag(self, request, context):
-        """One version of a DAG.
+        """Returns one version of a DAG.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetireDag(self, request, context):
-        """Takes a DAG out. Its versions and runs stay; a new version or a rollback brings it back.
+        """Retires a DAG: no new runs can start. Its versions and runs stay; a new version or a rollback brings it back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDagVersions(self, request, context):
-        """The latest 200 versions, newest first.
+        """Lists the newest 200 versions of a DAG, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CompareDagVersions(self, request, context):
-        """What changed between two versions.
+        """Returns the differences between two versions of a DAG.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RollBackDag(self, request, context):
-        """Lets new runs use an earlier version again.
+        """Makes an earlier version of a DAG the one that new runs use.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -207,7 +207,7 @@ def add_DagServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DagService:
-    """Definitions of DAGs and their versions. They belong to a tenant: the one that is named, else the caller's own.
+    """Validate, store and compare versions of DAG definitions. They belong to a tenant: by default the caller's own.
     """
 
     @staticmethod

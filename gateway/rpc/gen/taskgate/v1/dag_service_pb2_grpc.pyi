@@ -27,61 +27,61 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DagServiceStub:
-    """Definitions of DAGs and their versions. They belong to a tenant: the one that is named, else the caller's own."""
+    """Validate, store and compare versions of DAG definitions. They belong to a tenant: by default the caller's own."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DagServiceAsyncStub: ...
     GetDagSchema: _grpc.UnaryUnaryMultiCallable[_dag_service_pb2.GetDagSchemaRequest, _dag_service_pb2.GetDagSchemaResponse]
-    """The JSON Schema of a definition."""
+    """Returns the JSON Schema of DAG definitions."""
     ValidateDag: _grpc.UnaryUnaryMultiCallable[_dag_service_pb2.ValidateDagRequest, _dag_service_pb2.ValidateDagResponse]
-    """Says everything that is wrong with a definition, with the place of each fault; nothing is stored."""
+    """Checks a definition, and reports all errors with their places. Nothing is stored."""
     ApplyDag: _grpc.UnaryUnaryMultiCallable[_dag_service_pb2.ApplyDagRequest, _dag_service_pb2.ApplyDagResponse]
-    """Makes a definition the version that new runs use; runs under way keep theirs. The same definition again makes no new
-    version. INVALID_ARGUMENT lists the faults.
+    """Stores a definition as a new version, which new runs then use. Runs that have started keep their version. If the
+    definition has not changed, no new version is created. INVALID_ARGUMENT lists all errors.
     """
     ListDags: _grpc.UnaryUnaryMultiCallable[_dag_service_pb2.ListDagsRequest, _dag_service_pb2.ListDagsResponse]
-    """The DAGs of a tenant, and the built-in ones."""
+    """Lists the DAGs of a tenant, and the built-in ones."""
     GetDag: _grpc.UnaryUnaryMultiCallable[_dag_service_pb2.GetDagRequest, _dag_service_pb2.GetDagResponse]
-    """One version of a DAG."""
+    """Returns one version of a DAG."""
     RetireDag: _grpc.UnaryUnaryMultiCallable[_dag_service_pb2.RetireDagRequest, _dag_service_pb2.RetireDagResponse]
-    """Takes a DAG out. Its versions and runs stay; a new version or a rollback brings it back."""
+    """Retires a DAG: no new runs can start. Its versions and runs stay; a new version or a rollback brings it back."""
     ListDagVersions: _grpc.UnaryUnaryMultiCallable[_dag_service_pb2.ListDagVersionsRequest, _dag_service_pb2.ListDagVersionsResponse]
-    """The latest 200 versions, newest first."""
+    """Lists the newest 200 versions of a DAG, newest first."""
     CompareDagVersions: _grpc.UnaryUnaryMultiCallable[_dag_service_pb2.CompareDagVersionsRequest, _dag_service_pb2.CompareDagVersionsResponse]
-    """What changed between two versions."""
+    """Returns the differences between two versions of a DAG."""
     RollBackDag: _grpc.UnaryUnaryMultiCallable[_dag_service_pb2.RollBackDagRequest, _dag_service_pb2.RollBackDagResponse]
-    """Lets new runs use an earlier version again."""
+    """Makes an earlier version of a DAG the one that new runs use."""
 
 @_typing.type_check_only
 class DagServiceAsyncStub(DagServiceStub):
-    """Definitions of DAGs and their versions. They belong to a tenant: the one that is named, else the caller's own."""
+    """Validate, store and compare versions of DAG definitions. They belong to a tenant: by default the caller's own."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetDagSchema: _aio.UnaryUnaryMultiCallable[_dag_service_pb2.GetDagSchemaRequest, _dag_service_pb2.GetDagSchemaResponse]  # type: ignore[assignment]
-    """The JSON Schema of a definition."""
+    """Returns the JSON Schema of DAG definitions."""
     ValidateDag: _aio.UnaryUnaryMultiCallable[_dag_service_pb2.ValidateDagRequest, _dag_service_pb2.ValidateDagResponse]  # type: ignore[assignment]
-    """Says everything that is wrong with a definition, with the place of each fault; nothing is stored."""
+    """Checks a definition, and reports all errors with their places. Nothing is stored."""
     ApplyDag: _aio.UnaryUnaryMultiCallable[_dag_service_pb2.ApplyDagRequest, _dag_service_pb2.ApplyDagResponse]  # type: ignore[assignment]
-    """Makes a definition the version that new runs use; runs under way keep theirs. The same definition again makes no new
-    version. INVALID_ARGUMENT lists the faults.
+    """Stores a definition as a new version, which new runs then use. Runs that have started keep their version. If the
+    definition has not changed, no new version is created. INVALID_ARGUMENT lists all errors.
     """
     ListDags: _aio.UnaryUnaryMultiCallable[_dag_service_pb2.ListDagsRequest, _dag_service_pb2.ListDagsResponse]  # type: ignore[assignment]
-    """The DAGs of a tenant, and the built-in ones."""
+    """Lists the DAGs of a tenant, and the built-in ones."""
     GetDag: _aio.UnaryUnaryMultiCallable[_dag_service_pb2.GetDagRequest, _dag_service_pb2.GetDagResponse]  # type: ignore[assignment]
-    """One version of a DAG."""
+    """Returns one version of a DAG."""
     RetireDag: _aio.UnaryUnaryMultiCallable[_dag_service_pb2.RetireDagRequest, _dag_service_pb2.RetireDagResponse]  # type: ignore[assignment]
-    """Takes a DAG out. Its versions and runs stay; a new version or a rollback brings it back."""
+    """Retires a DAG: no new runs can start. Its versions and runs stay; a new version or a rollback brings it back."""
     ListDagVersions: _aio.UnaryUnaryMultiCallable[_dag_service_pb2.ListDagVersionsRequest, _dag_service_pb2.ListDagVersionsResponse]  # type: ignore[assignment]
-    """The latest 200 versions, newest first."""
+    """Lists the newest 200 versions of a DAG, newest first."""
     CompareDagVersions: _aio.UnaryUnaryMultiCallable[_dag_service_pb2.CompareDagVersionsRequest, _dag_service_pb2.CompareDagVersionsResponse]  # type: ignore[assignment]
-    """What changed between two versions."""
+    """Returns the differences between two versions of a DAG."""
     RollBackDag: _aio.UnaryUnaryMultiCallable[_dag_service_pb2.RollBackDagRequest, _dag_service_pb2.RollBackDagResponse]  # type: ignore[assignment]
-    """Lets new runs use an earlier version again."""
+    """Makes an earlier version of a DAG the one that new runs use."""
 
 class DagServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Definitions of DAGs and their versions. They belong to a tenant: the one that is named, else the caller's own."""
+    """Validate, store and compare versions of DAG definitions. They belong to a tenant: by default the caller's own."""
 
     @_abc_1.abstractmethod
     def GetDagSchema(
@@ -89,7 +89,7 @@ class DagServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_service_pb2.GetDagSchemaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dag_service_pb2.GetDagSchemaResponse, _abc.Awaitable[_dag_service_pb2.GetDagSchemaResponse]]:
-        """The JSON Schema of a definition."""
+        """Returns the JSON Schema of DAG definitions."""
 
     @_abc_1.abstractmethod
     def ValidateDag(
@@ -97,7 +97,7 @@ class DagServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_service_pb2.ValidateDagRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dag_service_pb2.ValidateDagResponse, _abc.Awaitable[_dag_service_pb2.ValidateDagResponse]]:
-        """Says everything that is wrong with a definition, with the place of each fault; nothing is stored."""
+        """Checks a definition, and reports all errors with their places. Nothing is stored."""
 
     @_abc_1.abstractmethod
     def ApplyDag(
@@ -105,8 +105,8 @@ class DagServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_service_pb2.ApplyDagRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dag_service_pb2.ApplyDagResponse, _abc.Awaitable[_dag_service_pb2.ApplyDagResponse]]:
-        """Makes a definition the version that new runs use; runs under way keep theirs. The same definition again makes no new
-        version. INVALID_ARGUMENT lists the faults.
+        """Stores a definition as a new version, which new runs then use. Runs that have started keep their version. If the
+        definition has not changed, no new version is created. INVALID_ARGUMENT lists all errors.
         """
 
     @_abc_1.abstractmethod
@@ -115,7 +115,7 @@ class DagServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_service_pb2.ListDagsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dag_service_pb2.ListDagsResponse, _abc.Awaitable[_dag_service_pb2.ListDagsResponse]]:
-        """The DAGs of a tenant, and the built-in ones."""
+        """Lists the DAGs of a tenant, and the built-in ones."""
 
     @_abc_1.abstractmethod
     def GetDag(
@@ -123,7 +123,7 @@ class DagServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_service_pb2.GetDagRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dag_service_pb2.GetDagResponse, _abc.Awaitable[_dag_service_pb2.GetDagResponse]]:
-        """One version of a DAG."""
+        """Returns one version of a DAG."""
 
     @_abc_1.abstractmethod
     def RetireDag(
@@ -131,7 +131,7 @@ class DagServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_service_pb2.RetireDagRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dag_service_pb2.RetireDagResponse, _abc.Awaitable[_dag_service_pb2.RetireDagResponse]]:
-        """Takes a DAG out. Its versions and runs stay; a new version or a rollback brings it back."""
+        """Retires a DAG: no new runs can start. Its versions and runs stay; a new version or a rollback brings it back."""
 
     @_abc_1.abstractmethod
     def ListDagVersions(
@@ -139,7 +139,7 @@ class DagServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_service_pb2.ListDagVersionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dag_service_pb2.ListDagVersionsResponse, _abc.Awaitable[_dag_service_pb2.ListDagVersionsResponse]]:
-        """The latest 200 versions, newest first."""
+        """Lists the newest 200 versions of a DAG, newest first."""
 
     @_abc_1.abstractmethod
     def CompareDagVersions(
@@ -147,7 +147,7 @@ class DagServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_service_pb2.CompareDagVersionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dag_service_pb2.CompareDagVersionsResponse, _abc.Awaitable[_dag_service_pb2.CompareDagVersionsResponse]]:
-        """What changed between two versions."""
+        """Returns the differences between two versions of a DAG."""
 
     @_abc_1.abstractmethod
     def RollBackDag(
@@ -155,6 +155,6 @@ class DagServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dag_service_pb2.RollBackDagRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dag_service_pb2.RollBackDagResponse, _abc.Awaitable[_dag_service_pb2.RollBackDagResponse]]:
-        """Lets new runs use an earlier version again."""
+        """Makes an earlier version of a DAG the one that new runs use."""
 
 def add_DagServiceServicer_to_server(servicer: DagServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

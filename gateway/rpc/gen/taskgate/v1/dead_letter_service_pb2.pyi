@@ -30,21 +30,21 @@ class _LetterKind:
 class _LetterKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LetterKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     LETTER_KIND_UNSPECIFIED: _LetterKind.ValueType  # 0
-    """Not a kind that this version knows."""
+    """A value that this version does not know."""
     LETTER_KIND_TASK: _LetterKind.ValueType  # 1
     """A task that failed for good."""
     LETTER_KIND_PAYLOAD: _LetterKind.ValueType  # 2
-    """A payload in Redis that is no task."""
+    """A payload in Redis that is not a valid task."""
 
 class LetterKind(_LetterKind, metaclass=_LetterKindEnumTypeWrapper):
-    """What a dead letter is."""
+    """Kind of a dead letter."""
 
 LETTER_KIND_UNSPECIFIED: LetterKind.ValueType  # 0
-"""Not a kind that this version knows."""
+"""A value that this version does not know."""
 LETTER_KIND_TASK: LetterKind.ValueType  # 1
 """A task that failed for good."""
 LETTER_KIND_PAYLOAD: LetterKind.ValueType  # 2
-"""A payload in Redis that is no task."""
+"""A payload in Redis that is not a valid task."""
 Global___LetterKind: _TypeAlias = LetterKind  # noqa: Y015
 
 class _LetterState:
@@ -54,25 +54,25 @@ class _LetterState:
 class _LetterStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LetterState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     LETTER_STATE_UNSPECIFIED: _LetterState.ValueType  # 0
-    """Not a state that this version knows; in a request: open."""
+    """A state that this version does not know. In a request: open."""
     LETTER_STATE_OPEN: _LetterState.ValueType  # 1
-    """Nobody has dealt with it."""
+    """It was not handled yet."""
     LETTER_STATE_REDRIVEN: _LetterState.ValueType  # 2
-    """It was run again."""
+    """It was redriven."""
     LETTER_STATE_DISMISSED: _LetterState.ValueType  # 3
-    """It needs nothing any more."""
+    """It was dismissed."""
 
 class LetterState(_LetterState, metaclass=_LetterStateEnumTypeWrapper):
-    """What became of a dead letter."""
+    """State of a dead letter."""
 
 LETTER_STATE_UNSPECIFIED: LetterState.ValueType  # 0
-"""Not a state that this version knows; in a request: open."""
+"""A state that this version does not know. In a request: open."""
 LETTER_STATE_OPEN: LetterState.ValueType  # 1
-"""Nobody has dealt with it."""
+"""It was not handled yet."""
 LETTER_STATE_REDRIVEN: LetterState.ValueType  # 2
-"""It was run again."""
+"""It was redriven."""
 LETTER_STATE_DISMISSED: LetterState.ValueType  # 3
-"""It needs nothing any more."""
+"""It was dismissed."""
 Global___LetterState: _TypeAlias = LetterState  # noqa: Y015
 
 class _LetterReason:
@@ -82,42 +82,42 @@ class _LetterReason:
 class _LetterReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LetterReason.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     LETTER_REASON_UNSPECIFIED: _LetterReason.ValueType  # 0
-    """Not a reason that this version knows."""
+    """A value that this version does not know."""
     LETTER_REASON_ATTEMPTS_EXHAUSTED: _LetterReason.ValueType  # 1
     """Its last attempt failed."""
     LETTER_REASON_NOT_RETRYABLE: _LetterReason.ValueType  # 2
-    """It failed in a way that no repetition helps."""
+    """Its error does not allow another attempt."""
     LETTER_REASON_REFUSED: _LetterReason.ValueType  # 3
     """A backend refused it."""
     LETTER_REASON_EXPIRED: _LetterReason.ValueType  # 4
-    """It had not started by its deadline."""
+    """No worker began it by its deadline."""
     LETTER_REASON_ENDED_ELSEWHERE: _LetterReason.ValueType  # 5
-    """It was ended past the gateway."""
+    """A legacy worker or the backend ended it, or several workers in a row were lost while they ran it."""
     LETTER_REASON_NOT_A_TASK: _LetterReason.ValueType  # 6
-    """A payload that is no task."""
+    """A payload that is not a valid task."""
 
 class LetterReason(_LetterReason, metaclass=_LetterReasonEnumTypeWrapper):
-    """Why a task is a dead letter."""
+    """Why a task or payload became a dead letter."""
 
 LETTER_REASON_UNSPECIFIED: LetterReason.ValueType  # 0
-"""Not a reason that this version knows."""
+"""A value that this version does not know."""
 LETTER_REASON_ATTEMPTS_EXHAUSTED: LetterReason.ValueType  # 1
 """Its last attempt failed."""
 LETTER_REASON_NOT_RETRYABLE: LetterReason.ValueType  # 2
-"""It failed in a way that no repetition helps."""
+"""Its error does not allow another attempt."""
 LETTER_REASON_REFUSED: LetterReason.ValueType  # 3
 """A backend refused it."""
 LETTER_REASON_EXPIRED: LetterReason.ValueType  # 4
-"""It had not started by its deadline."""
+"""No worker began it by its deadline."""
 LETTER_REASON_ENDED_ELSEWHERE: LetterReason.ValueType  # 5
-"""It was ended past the gateway."""
+"""A legacy worker or the backend ended it, or several workers in a row were lost while they ran it."""
 LETTER_REASON_NOT_A_TASK: LetterReason.ValueType  # 6
-"""A payload that is no task."""
+"""A payload that is not a valid task."""
 Global___LetterReason: _TypeAlias = LetterReason  # noqa: Y015
 
 @_typing.final
 class DeadLetter(_message.Message):
-    """A task that failed for good, or a payload that is no task."""
+    """A task that failed for good, or a payload in Redis that is not a valid task."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -161,44 +161,44 @@ class DeadLetter(_message.Message):
     REDRIVES_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Its id; of a task, the task's."""
+    """ID of the dead letter. Of a task: the ID of the task."""
     kind: Global___LetterKind.ValueType
-    """What it is."""
+    """Kind of the dead letter."""
     task_id: _builtins.str
-    """The task; of a payload, the one that a redrive made of it."""
+    """The task. Of a payload: the task that a redrive made of it, if any."""
     tenant_id: _builtins.str
-    """The tenant it belongs to."""
+    """Tenant that it belongs to."""
     project_id: _builtins.str
-    """The project it belongs to."""
+    """Project that it belongs to."""
     group_id: _builtins.str
     """Its group."""
     type: _builtins.str
-    """What kind of work it is."""
+    """Task type."""
     backend: _builtins.str
-    """The backend where it died."""
+    """Backend on which it failed."""
     reason: Global___LetterReason.ValueType
-    """Why it died."""
+    """Why it failed for good."""
     error: _builtins.str
     """The last error."""
     error_type: _builtins.str
-    """The type of that error."""
+    """Name of the exception class of the last error."""
     attempts: _builtins.int
-    """Runs of its handler."""
+    """Number of attempts."""
     state: Global___LetterState.ValueType
-    """What became of it."""
+    """State of the dead letter."""
     closed_by: _builtins.str
-    """Who did that."""
+    """Who redrove or dismissed it."""
     redrives: _builtins.int
-    """How often it was redriven."""
+    """Number of redrives."""
     bytes: _builtins.int
-    """Of a payload: its size."""
+    """Size in bytes. Only of a payload."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The task's labels."""
 
     @_builtins.property
     def died_at(self) -> _timestamp_pb2.Timestamp:
-        """When it died."""
+        """When it failed for good."""
 
     @_builtins.property
     def closed_at(self) -> _timestamp_pb2.Timestamp:
@@ -276,7 +276,7 @@ Global___DeadLetter: _TypeAlias = DeadLetter  # noqa: Y015
 
 @_typing.final
 class LetterAttempt(_message.Message):
-    """One run of a task's handler that failed."""
+    """One run of a task's handler."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -290,19 +290,19 @@ class LetterAttempt(_message.Message):
     ERROR_TYPE_FIELD_NUMBER: _builtins.int
     STACK_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
-    """Its number, from 1."""
+    """Number of the attempt, from 1."""
     backend: _builtins.str
-    """Where it ran."""
+    """Backend that it ran on."""
     worker_id: _builtins.str
     """The worker."""
     outcome: _builtins.str
-    """How it ended: `completed`, `failed`, `stopped` or `lost`."""
+    """How it ended: `completed`, `failed`, `stopped` or `lost` (its worker was lost)."""
     error: _builtins.str
-    """Why."""
+    """Why it failed."""
     error_type: _builtins.str
-    """The type of the error."""
+    """Name of the exception class."""
     stack: _builtins.str
-    """Frames of the error and its causes, without values."""
+    """Stack trace of the error and its causes, without values of variables. Absent unless the caller is an administrator."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
@@ -349,7 +349,7 @@ Global___LetterAttempt: _TypeAlias = LetterAttempt  # noqa: Y015
 
 @_typing.final
 class LetterEdit(_message.Message):
-    """A payload before it was edited."""
+    """A payload as it was before an edit."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -357,14 +357,14 @@ class LetterEdit(_message.Message):
     EDITED_BY_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
     edited_by: _builtins.str
-    """By whom."""
+    """Who edited it."""
     @_builtins.property
     def edited_at(self) -> _timestamp_pb2.Timestamp:
         """When it was edited."""
 
     @_builtins.property
     def payload(self) -> _struct_pb2.Value:
-        """What it was, redacted."""
+        """The payload before the edit, redacted."""
 
     def __init__(
         self,
@@ -383,7 +383,7 @@ Global___LetterEdit: _TypeAlias = LetterEdit  # noqa: Y015
 
 @_typing.final
 class ListDeadLettersRequest(_message.Message):
-    """Asks for a page of dead letters. All filters must hold."""
+    """Request of `ListDeadLetters`. All given filters must match."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -391,12 +391,12 @@ class ListDeadLettersRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many, up to 200; 0: 50."""
+    """Maximum number of items to return, at most 200. Default (0): 50."""
     page_token: _builtins.str
-    """`next_page_token` of the page before, with the same filters; empty: the first page."""
+    """The `next_page_token` of the previous page, which must have had the same filters. Default: the first page."""
     @_builtins.property
     def filter(self) -> Global___LetterFilter:
-        """Which ones; absent: every open one."""
+        """Dead letters to return. Default: all open ones."""
 
     def __init__(
         self,
@@ -415,7 +415,7 @@ Global___ListDeadLettersRequest: _TypeAlias = ListDeadLettersRequest  # noqa: Y0
 
 @_typing.final
 class LetterFilter(_message.Message):
-    """Which dead letters."""
+    """Filters for dead letters. All given filters must match."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -454,40 +454,40 @@ class LetterFilter(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     UNTYPED_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Of this tenant."""
+    """Only items of this tenant. Default: all tenants that the caller may see."""
     project_id: _builtins.str
-    """Of this project."""
+    """Only items of this project. Default: all projects."""
     type: _builtins.str
-    """Of this type of work."""
+    """Only tasks of this type."""
     backend: _builtins.str
-    """That died on this backend."""
+    """Only dead letters that failed on this backend."""
     kind: Global___LetterKind.ValueType
-    """Of this kind; unspecified: any."""
+    """Only dead letters of this kind. Default: all."""
     reason: Global___LetterReason.ValueType
-    """For this reason; unspecified: any."""
+    """Only dead letters with this reason. Default: all."""
     error: _builtins.str
-    """With this in the error's text, whatever its case."""
+    """Only items whose error contains this text (case-insensitive)."""
     error_type: _builtins.str
-    """With this type of error."""
+    """Only dead letters whose last error is of this exception class."""
     state: Global___LetterState.ValueType
-    """In this state; unspecified: open."""
+    """Only dead letters in this state. Default: open."""
     untyped: _builtins.bool
-    """Whose error has no type."""
+    """Only dead letters whose error has no type."""
     @_builtins.property
     def died_after(self) -> _timestamp_pb2.Timestamp:
-        """That died after this."""
+        """Only dead letters that failed at this time or later."""
 
     @_builtins.property
     def died_before(self) -> _timestamp_pb2.Timestamp:
-        """That died before this."""
+        """Only dead letters that failed before this time."""
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """With all of these labels."""
+        """Only tasks that have all of these labels."""
 
     @_builtins.property
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """With one of these ids, up to 1000."""
+        """Only these dead letters, at most 1000."""
 
     def __init__(
         self,
@@ -547,10 +547,10 @@ class ListDeadLettersResponse(_message.Message):
     DEAD_LETTERS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty: this was the last one."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def dead_letters(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeadLetter]:
-        """The dead letters, newest first."""
+        """Dead letters, newest first."""
 
     def __init__(
         self,
@@ -568,17 +568,17 @@ Global___ListDeadLettersResponse: _TypeAlias = ListDeadLettersResponse  # noqa: 
 
 @_typing.final
 class GroupDeadLettersRequest(_message.Message):
-    """Asks for groups of dead letters. All filters must hold."""
+    """Request of `GroupDeadLetters`. All given filters must match."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     LIMIT_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
-    """At most this many, up to 200; 0: 200."""
+    """Maximum number of groups to return, at most 200. Default (0): 200."""
     @_builtins.property
     def filter(self) -> Global___LetterFilter:
-        """Which ones; absent: every open one."""
+        """Dead letters to count. Default: all open ones."""
 
     def __init__(
         self,
@@ -596,7 +596,7 @@ Global___GroupDeadLettersRequest: _TypeAlias = GroupDeadLettersRequest  # noqa: 
 
 @_typing.final
 class GroupDeadLettersResponse(_message.Message):
-    """Dead letters by what went wrong."""
+    """Groups of dead letters."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -604,12 +604,12 @@ class GroupDeadLettersResponse(_message.Message):
     COUNTED_FIELD_NUMBER: _builtins.int
     MOST_FIELD_NUMBER: _builtins.int
     counted: _builtins.int
-    """Dead letters in all groups, and in those beyond the limit."""
+    """Number of dead letters in all groups, including groups beyond `limit`."""
     most: _builtins.int
-    """Of more than these, the newest were counted."""
+    """Maximum number of dead letters that are counted. If more match, only the newest are counted."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___LetterGroup]:
-        """The groups."""
+        """Groups, ordered by their newest dead letter, newest first."""
 
     def __init__(
         self,
@@ -628,7 +628,7 @@ Global___GroupDeadLettersResponse: _TypeAlias = GroupDeadLettersResponse  # noqa
 
 @_typing.final
 class LetterGroup(_message.Message):
-    """Dead letters that died of the same."""
+    """Dead letters of the same kind, with the same reason and the same type of error."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -643,30 +643,30 @@ class LetterGroup(_message.Message):
     NEWEST_ID_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     kind: Global___LetterKind.ValueType
-    """What they are."""
+    """Their kind."""
     reason: Global___LetterReason.ValueType
-    """Why they died."""
+    """Their reason."""
     error_type: _builtins.str
-    """The type of the error; absent: it has none."""
+    """Name of the exception class. Absent: the errors have no type."""
     letters: _builtins.int
-    """How many there are."""
+    """Number of dead letters in the group."""
     tenants: _builtins.int
-    """To how many tenants they belong."""
+    """Number of tenants that they belong to."""
     newest_id: _builtins.str
-    """The last one."""
+    """ID of the newest one."""
     error: _builtins.str
-    """Its error, 1000 characters at most."""
+    """Error of the newest one, at most 1000 characters."""
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Types of tasks, five at most."""
+        """Task types, 5 at most."""
 
     @_builtins.property
     def oldest_at(self) -> _timestamp_pb2.Timestamp:
-        """When the first one died."""
+        """When the oldest one failed."""
 
     @_builtins.property
     def newest_at(self) -> _timestamp_pb2.Timestamp:
-        """When the last one died."""
+        """When the newest one failed."""
 
     def __init__(
         self,
@@ -699,7 +699,7 @@ Global___LetterGroup: _TypeAlias = LetterGroup  # noqa: Y015
 
 @_typing.final
 class GetDeadLetterRequest(_message.Message):
-    """Asks for one dead letter."""
+    """Request of `GetDeadLetter`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -721,7 +721,7 @@ Global___GetDeadLetterRequest: _TypeAlias = GetDeadLetterRequest  # noqa: Y015
 
 @_typing.final
 class GetDeadLetterResponse(_message.Message):
-    """One dead letter with all that is known of it."""
+    """A dead letter with its payload and attempts. Payloads are redacted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -731,7 +731,7 @@ class GetDeadLetterResponse(_message.Message):
     HISTORY_FIELD_NUMBER: _builtins.int
     EDITS_FIELD_NUMBER: _builtins.int
     payload_is_cut: _builtins.bool
-    """Only the beginning of the payload is given."""
+    """Whether `payload` holds only the beginning."""
     @_builtins.property
     def dead_letter(self) -> Global___DeadLetter:
         """The dead letter."""
@@ -742,11 +742,11 @@ class GetDeadLetterResponse(_message.Message):
 
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___LetterAttempt]:
-        """The attempts, oldest first."""
+        """Attempts of the task, oldest first."""
 
     @_builtins.property
     def edits(self) -> _containers.RepeatedCompositeFieldContainer[Global___LetterEdit]:
-        """What the payload was before."""
+        """Previous versions of the payload."""
 
     def __init__(
         self,
@@ -767,7 +767,7 @@ Global___GetDeadLetterResponse: _TypeAlias = GetDeadLetterResponse  # noqa: Y015
 
 @_typing.final
 class RedriveDeadLetterRequest(_message.Message):
-    """Asks to run a dead letter again."""
+    """Request of `RedriveDeadLetter`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -779,16 +779,18 @@ class RedriveDeadLetterRequest(_message.Message):
     id: _builtins.str
     """The dead letter."""
     backend: _builtins.str
-    """`redis` or `temporal`, where the tenant's stage allows it; absent: as the flag says."""
+    """Backend to run on: `redis` or `temporal`. The tenant's stage must allow it. Default: the backend that the migration
+    flag names when the task starts.
+    """
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
-        """A whole payload."""
+        """The new payload. It replaces the old one."""
 
     @_builtins.property
     def patch(self) -> _struct_pb2.Struct:
-        """What is to be changed (JSON merge patch, RFC 7396); null removes a member."""
+        """Changes to the payload, as a JSON merge patch (RFC 7396): null removes a key."""
 
     def __init__(
         self,
@@ -842,7 +844,7 @@ Global___RedriveDeadLetterResponse: _TypeAlias = RedriveDeadLetterResponse  # no
 
 @_typing.final
 class DismissDeadLetterRequest(_message.Message):
-    """Asks to dismiss a dead letter."""
+    """Request of `DismissDeadLetter`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -851,7 +853,7 @@ class DismissDeadLetterRequest(_message.Message):
     id: _builtins.str
     """The dead letter."""
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     def __init__(
         self,
         *,
@@ -887,7 +889,7 @@ Global___DismissDeadLetterResponse: _TypeAlias = DismissDeadLetterResponse  # no
 
 @_typing.final
 class PurgeDeadLetterRequest(_message.Message):
-    """Asks to delete a dead letter."""
+    """Request of `PurgeDeadLetter`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -926,7 +928,7 @@ Global___PurgeDeadLetterResponse: _TypeAlias = PurgeDeadLetterResponse  # noqa: 
 
 @_typing.final
 class RedriveDeadLettersRequest(_message.Message):
-    """Asks to redrive the dead letters that match. Payloads that are no task are skipped."""
+    """Request of `RedriveDeadLetters`. Payloads that are not valid tasks are skipped."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -936,18 +938,20 @@ class RedriveDeadLettersRequest(_message.Message):
     DRY_RUN_FIELD_NUMBER: _builtins.int
     WHY_FIELD_NUMBER: _builtins.int
     backend: _builtins.str
-    """`redis` or `temporal`, where the tenant's stage allows it; absent: as the flag says."""
+    """Backend to run on: `redis` or `temporal`. The tenant's stage must allow it. Default: the backend that the migration
+    flag names when the task starts.
+    """
     dry_run: _builtins.bool
-    """Only say how many match."""
+    """Change nothing; only count the matching dead letters."""
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     @_builtins.property
     def filter(self) -> Global___LetterFilter:
-        """Which ones; required. An empty one: every open one."""
+        """Required. Dead letters to act on. An empty filter matches all open ones."""
 
     @_builtins.property
     def spread(self) -> _duration_pb2.Duration:
-        """Start them evenly over this time, at most a week; absent: at once."""
+        """Start the tasks evenly over this time, at most a week. Default: all at once."""
 
     def __init__(
         self,
@@ -975,7 +979,7 @@ Global___RedriveDeadLettersRequest: _TypeAlias = RedriveDeadLettersRequest  # no
 
 @_typing.final
 class RedriveDeadLettersResponse(_message.Message):
-    """An operation was begun."""
+    """The operation that has begun."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -999,7 +1003,7 @@ Global___RedriveDeadLettersResponse: _TypeAlias = RedriveDeadLettersResponse  # 
 
 @_typing.final
 class DismissDeadLettersRequest(_message.Message):
-    """Asks to dismiss the dead letters that match, newest first, so many of them."""
+    """Request of `DismissDeadLetters`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1009,16 +1013,16 @@ class DismissDeadLettersRequest(_message.Message):
     DRY_RUN_FIELD_NUMBER: _builtins.int
     WHY_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
-    """At most this many, up to 1000; absent: 500."""
+    """Maximum number of items in this step, at most 1000. Default: 500."""
     page_token: _builtins.str
-    """`next_page_token` of the step before; empty: the first step."""
+    """The `next_page_token` of the previous step. Default: the first step."""
     dry_run: _builtins.bool
-    """Only say how many match."""
+    """Change nothing; only count the matching dead letters."""
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     @_builtins.property
     def filter(self) -> Global___LetterFilter:
-        """Which ones; required. An empty one: every open one."""
+        """Required. Dead letters to act on. An empty filter matches all open ones."""
 
     def __init__(
         self,
@@ -1046,7 +1050,7 @@ Global___DismissDeadLettersRequest: _TypeAlias = DismissDeadLettersRequest  # no
 
 @_typing.final
 class DismissDeadLettersResponse(_message.Message):
-    """What a step did, or would do."""
+    """What a step did, or would do in a dry run."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1054,11 +1058,11 @@ class DismissDeadLettersResponse(_message.Message):
     REMOVED_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     matched: _builtins.int
-    """How many matched."""
+    """Number of dead letters of this page."""
     removed: _builtins.int
-    """How many were dismissed."""
+    """Number of dead letters that were dismissed."""
     next_page_token: _builtins.str
-    """For the next step; empty: this was the last one."""
+    """Token of the next step. Empty after the last step."""
     def __init__(
         self,
         *,
@@ -1076,7 +1080,7 @@ Global___DismissDeadLettersResponse: _TypeAlias = DismissDeadLettersResponse  # 
 
 @_typing.final
 class PurgeDeadLettersRequest(_message.Message):
-    """Asks to delete the dead letters that match, newest first, so many of them."""
+    """Request of `PurgeDeadLetters`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1086,16 +1090,16 @@ class PurgeDeadLettersRequest(_message.Message):
     DRY_RUN_FIELD_NUMBER: _builtins.int
     WHY_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
-    """At most this many, up to 1000; absent: 500."""
+    """Maximum number of items in this step, at most 1000. Default: 500."""
     page_token: _builtins.str
-    """`next_page_token` of the step before; empty: the first step."""
+    """The `next_page_token` of the previous step. Default: the first step."""
     dry_run: _builtins.bool
-    """Only say how many match."""
+    """Change nothing; only count the matching dead letters."""
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     @_builtins.property
     def filter(self) -> Global___LetterFilter:
-        """Which ones; required. An empty one: every open one."""
+        """Required. Dead letters to act on. An empty filter matches all open ones."""
 
     def __init__(
         self,
@@ -1123,7 +1127,7 @@ Global___PurgeDeadLettersRequest: _TypeAlias = PurgeDeadLettersRequest  # noqa: 
 
 @_typing.final
 class PurgeDeadLettersResponse(_message.Message):
-    """What a step did, or would do."""
+    """What a step did, or would do in a dry run."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1131,11 +1135,11 @@ class PurgeDeadLettersResponse(_message.Message):
     REMOVED_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     matched: _builtins.int
-    """How many matched."""
+    """Number of dead letters of this page."""
     removed: _builtins.int
-    """How many were deleted."""
+    """Number of dead letters that were deleted."""
     next_page_token: _builtins.str
-    """For the next step; empty: this was the last one."""
+    """Token of the next step. Empty after the last step."""
     def __init__(
         self,
         *,

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class DeadLetterServiceStub:
-    """Dead letters: tasks that failed for good, and payloads in Redis that are no task. A caller sees those of its tenants;
-    payloads whose tenant is unknown are for administrators.
+    """Inspect, redrive, dismiss and purge dead letters: tasks that failed for good, and payloads in Redis that are not
+    valid tasks. A caller sees those of its tenants. Payloads whose tenant is unknown are visible only to administrators.
     """
 
     def __init__(self, channel):
@@ -84,69 +84,70 @@ class DeadLetterServiceStub:
 
 
 class DeadLetterServiceServicer:
-    """Dead letters: tasks that failed for good, and payloads in Redis that are no task. A caller sees those of its tenants;
-    payloads whose tenant is unknown are for administrators.
+    """Inspect, redrive, dismiss and purge dead letters: tasks that failed for good, and payloads in Redis that are not
+    valid tasks. A caller sees those of its tenants. Payloads whose tenant is unknown are visible only to administrators.
     """
 
     def ListDeadLetters(self, request, context):
-        """Dead letters, newest first, page by page.
+        """Lists dead letters, newest first, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GroupDeadLetters(self, request, context):
-        """The same by kind, reason and type of the error, the group of the newest one first.
+        """Counts dead letters by kind, reason and type of the error. The group of the newest dead letter comes first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetDeadLetter(self, request, context):
-        """One dead letter: every attempt with its error and stack, and the payload, redacted.
+        """Returns a dead letter: each attempt with its error, and the payload, redacted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RedriveDeadLetter(self, request, context):
-        """Runs it again, perhaps with another payload. Of two at once one has an effect, the other is FAILED_PRECONDITION.
+        """Runs the task of a dead letter again, optionally with an edited payload. If two redrives come at once, one of them
+        gets FAILED_PRECONDITION.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DismissDeadLetter(self, request, context):
-        """It needs nothing any more; it is still found with `LETTER_STATE_DISMISSED`.
+        """Marks a dead letter as handled. Lists return it with `LETTER_STATE_DISMISSED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PurgeDeadLetter(self, request, context):
-        """Deletes the dead letter. The task stays.
+        """Deletes a dead letter. The task stays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RedriveDeadLetters(self, request, context):
-        """Redrives what matches, as an operation (`OperationService`: progress, abort). FAILED_PRECONDITION when the asked
-        backend is not allowed for any of them.
+        """Redrives the dead letters that match the filter, as an operation. `OperationService` shows its progress and can
+        abort it. FAILED_PRECONDITION: the requested backend is not allowed for any of them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DismissDeadLetters(self, request, context):
-        """Dismisses what matches, a step at a time.
+        """Dismisses one page of the dead letters that match the filter, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PurgeDeadLetters(self, request, context):
-        """Deletes what matches, a step at a time. The tasks stay.
+        """Deletes one page of the dead letters that match the filter, newest first. The tasks stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -209,8 +210,8 @@ def add_DeadLetterServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DeadLetterService:
-    """Dead letters: tasks that failed for good, and payloads in Redis that are no task. A caller sees those of its tenants;
-    payloads whose tenant is unknown are for administrators.
+    """Inspect, redrive, dismiss and purge dead letters: tasks that failed for good, and payloads in Redis that are not
+    valid tasks. A caller sees those of its tenants. Payloads whose tenant is unknown are visible only to administrators.
     """
 
     @staticmethod

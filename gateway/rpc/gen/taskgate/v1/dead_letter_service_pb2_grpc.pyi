@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DeadLetterServiceStub:
-    """Dead letters: tasks that failed for good, and payloads in Redis that are no task. A caller sees those of its tenants;
-    payloads whose tenant is unknown are for administrators.
+    """Inspect, redrive, dismiss and purge dead letters: tasks that failed for good, and payloads in Redis that are not
+    valid tasks. A caller sees those of its tenants. Payloads whose tenant is unknown are visible only to administrators.
     """
 
     @_typing.overload
@@ -36,57 +36,61 @@ class DeadLetterServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DeadLetterServiceAsyncStub: ...
     ListDeadLetters: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.ListDeadLettersRequest, _dead_letter_service_pb2.ListDeadLettersResponse]
-    """Dead letters, newest first, page by page."""
+    """Lists dead letters, newest first, page by page."""
     GroupDeadLetters: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.GroupDeadLettersRequest, _dead_letter_service_pb2.GroupDeadLettersResponse]
-    """The same by kind, reason and type of the error, the group of the newest one first."""
+    """Counts dead letters by kind, reason and type of the error. The group of the newest dead letter comes first."""
     GetDeadLetter: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.GetDeadLetterRequest, _dead_letter_service_pb2.GetDeadLetterResponse]
-    """One dead letter: every attempt with its error and stack, and the payload, redacted."""
+    """Returns a dead letter: each attempt with its error, and the payload, redacted."""
     RedriveDeadLetter: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.RedriveDeadLetterRequest, _dead_letter_service_pb2.RedriveDeadLetterResponse]
-    """Runs it again, perhaps with another payload. Of two at once one has an effect, the other is FAILED_PRECONDITION."""
+    """Runs the task of a dead letter again, optionally with an edited payload. If two redrives come at once, one of them
+    gets FAILED_PRECONDITION.
+    """
     DismissDeadLetter: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.DismissDeadLetterRequest, _dead_letter_service_pb2.DismissDeadLetterResponse]
-    """It needs nothing any more; it is still found with `LETTER_STATE_DISMISSED`."""
+    """Marks a dead letter as handled. Lists return it with `LETTER_STATE_DISMISSED`."""
     PurgeDeadLetter: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.PurgeDeadLetterRequest, _dead_letter_service_pb2.PurgeDeadLetterResponse]
-    """Deletes the dead letter. The task stays."""
+    """Deletes a dead letter. The task stays."""
     RedriveDeadLetters: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.RedriveDeadLettersRequest, _dead_letter_service_pb2.RedriveDeadLettersResponse]
-    """Redrives what matches, as an operation (`OperationService`: progress, abort). FAILED_PRECONDITION when the asked
-    backend is not allowed for any of them.
+    """Redrives the dead letters that match the filter, as an operation. `OperationService` shows its progress and can
+    abort it. FAILED_PRECONDITION: the requested backend is not allowed for any of them.
     """
     DismissDeadLetters: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.DismissDeadLettersRequest, _dead_letter_service_pb2.DismissDeadLettersResponse]
-    """Dismisses what matches, a step at a time."""
+    """Dismisses one page of the dead letters that match the filter, newest first."""
     PurgeDeadLetters: _grpc.UnaryUnaryMultiCallable[_dead_letter_service_pb2.PurgeDeadLettersRequest, _dead_letter_service_pb2.PurgeDeadLettersResponse]
-    """Deletes what matches, a step at a time. The tasks stay."""
+    """Deletes one page of the dead letters that match the filter, newest first. The tasks stay."""
 
 @_typing.type_check_only
 class DeadLetterServiceAsyncStub(DeadLetterServiceStub):
-    """Dead letters: tasks that failed for good, and payloads in Redis that are no task. A caller sees those of its tenants;
-    payloads whose tenant is unknown are for administrators.
+    """Inspect, redrive, dismiss and purge dead letters: tasks that failed for good, and payloads in Redis that are not
+    valid tasks. A caller sees those of its tenants. Payloads whose tenant is unknown are visible only to administrators.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListDeadLetters: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.ListDeadLettersRequest, _dead_letter_service_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
-    """Dead letters, newest first, page by page."""
+    """Lists dead letters, newest first, page by page."""
     GroupDeadLetters: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.GroupDeadLettersRequest, _dead_letter_service_pb2.GroupDeadLettersResponse]  # type: ignore[assignment]
-    """The same by kind, reason and type of the error, the group of the newest one first."""
+    """Counts dead letters by kind, reason and type of the error. The group of the newest dead letter comes first."""
     GetDeadLetter: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.GetDeadLetterRequest, _dead_letter_service_pb2.GetDeadLetterResponse]  # type: ignore[assignment]
-    """One dead letter: every attempt with its error and stack, and the payload, redacted."""
+    """Returns a dead letter: each attempt with its error, and the payload, redacted."""
     RedriveDeadLetter: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.RedriveDeadLetterRequest, _dead_letter_service_pb2.RedriveDeadLetterResponse]  # type: ignore[assignment]
-    """Runs it again, perhaps with another payload. Of two at once one has an effect, the other is FAILED_PRECONDITION."""
+    """Runs the task of a dead letter again, optionally with an edited payload. If two redrives come at once, one of them
+    gets FAILED_PRECONDITION.
+    """
     DismissDeadLetter: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.DismissDeadLetterRequest, _dead_letter_service_pb2.DismissDeadLetterResponse]  # type: ignore[assignment]
-    """It needs nothing any more; it is still found with `LETTER_STATE_DISMISSED`."""
+    """Marks a dead letter as handled. Lists return it with `LETTER_STATE_DISMISSED`."""
     PurgeDeadLetter: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.PurgeDeadLetterRequest, _dead_letter_service_pb2.PurgeDeadLetterResponse]  # type: ignore[assignment]
-    """Deletes the dead letter. The task stays."""
+    """Deletes a dead letter. The task stays."""
     RedriveDeadLetters: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.RedriveDeadLettersRequest, _dead_letter_service_pb2.RedriveDeadLettersResponse]  # type: ignore[assignment]
-    """Redrives what matches, as an operation (`OperationService`: progress, abort). FAILED_PRECONDITION when the asked
-    backend is not allowed for any of them.
+    """Redrives the dead letters that match the filter, as an operation. `OperationService` shows its progress and can
+    abort it. FAILED_PRECONDITION: the requested backend is not allowed for any of them.
     """
     DismissDeadLetters: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.DismissDeadLettersRequest, _dead_letter_service_pb2.DismissDeadLettersResponse]  # type: ignore[assignment]
-    """Dismisses what matches, a step at a time."""
+    """Dismisses one page of the dead letters that match the filter, newest first."""
     PurgeDeadLetters: _aio.UnaryUnaryMultiCallable[_dead_letter_service_pb2.PurgeDeadLettersRequest, _dead_letter_service_pb2.PurgeDeadLettersResponse]  # type: ignore[assignment]
-    """Deletes what matches, a step at a time. The tasks stay."""
+    """Deletes one page of the dead letters that match the filter, newest first. The tasks stay."""
 
 class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Dead letters: tasks that failed for good, and payloads in Redis that are no task. A caller sees those of its tenants;
-    payloads whose tenant is unknown are for administrators.
+    """Inspect, redrive, dismiss and purge dead letters: tasks that failed for good, and payloads in Redis that are not
+    valid tasks. A caller sees those of its tenants. Payloads whose tenant is unknown are visible only to administrators.
     """
 
     @_abc_1.abstractmethod
@@ -95,7 +99,7 @@ class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dead_letter_service_pb2.ListDeadLettersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dead_letter_service_pb2.ListDeadLettersResponse, _abc.Awaitable[_dead_letter_service_pb2.ListDeadLettersResponse]]:
-        """Dead letters, newest first, page by page."""
+        """Lists dead letters, newest first, page by page."""
 
     @_abc_1.abstractmethod
     def GroupDeadLetters(
@@ -103,7 +107,7 @@ class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dead_letter_service_pb2.GroupDeadLettersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dead_letter_service_pb2.GroupDeadLettersResponse, _abc.Awaitable[_dead_letter_service_pb2.GroupDeadLettersResponse]]:
-        """The same by kind, reason and type of the error, the group of the newest one first."""
+        """Counts dead letters by kind, reason and type of the error. The group of the newest dead letter comes first."""
 
     @_abc_1.abstractmethod
     def GetDeadLetter(
@@ -111,7 +115,7 @@ class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dead_letter_service_pb2.GetDeadLetterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dead_letter_service_pb2.GetDeadLetterResponse, _abc.Awaitable[_dead_letter_service_pb2.GetDeadLetterResponse]]:
-        """One dead letter: every attempt with its error and stack, and the payload, redacted."""
+        """Returns a dead letter: each attempt with its error, and the payload, redacted."""
 
     @_abc_1.abstractmethod
     def RedriveDeadLetter(
@@ -119,7 +123,9 @@ class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dead_letter_service_pb2.RedriveDeadLetterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dead_letter_service_pb2.RedriveDeadLetterResponse, _abc.Awaitable[_dead_letter_service_pb2.RedriveDeadLetterResponse]]:
-        """Runs it again, perhaps with another payload. Of two at once one has an effect, the other is FAILED_PRECONDITION."""
+        """Runs the task of a dead letter again, optionally with an edited payload. If two redrives come at once, one of them
+        gets FAILED_PRECONDITION.
+        """
 
     @_abc_1.abstractmethod
     def DismissDeadLetter(
@@ -127,7 +133,7 @@ class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dead_letter_service_pb2.DismissDeadLetterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dead_letter_service_pb2.DismissDeadLetterResponse, _abc.Awaitable[_dead_letter_service_pb2.DismissDeadLetterResponse]]:
-        """It needs nothing any more; it is still found with `LETTER_STATE_DISMISSED`."""
+        """Marks a dead letter as handled. Lists return it with `LETTER_STATE_DISMISSED`."""
 
     @_abc_1.abstractmethod
     def PurgeDeadLetter(
@@ -135,7 +141,7 @@ class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dead_letter_service_pb2.PurgeDeadLetterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dead_letter_service_pb2.PurgeDeadLetterResponse, _abc.Awaitable[_dead_letter_service_pb2.PurgeDeadLetterResponse]]:
-        """Deletes the dead letter. The task stays."""
+        """Deletes a dead letter. The task stays."""
 
     @_abc_1.abstractmethod
     def RedriveDeadLetters(
@@ -143,8 +149,8 @@ class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dead_letter_service_pb2.RedriveDeadLettersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dead_letter_service_pb2.RedriveDeadLettersResponse, _abc.Awaitable[_dead_letter_service_pb2.RedriveDeadLettersResponse]]:
-        """Redrives what matches, as an operation (`OperationService`: progress, abort). FAILED_PRECONDITION when the asked
-        backend is not allowed for any of them.
+        """Redrives the dead letters that match the filter, as an operation. `OperationService` shows its progress and can
+        abort it. FAILED_PRECONDITION: the requested backend is not allowed for any of them.
         """
 
     @_abc_1.abstractmethod
@@ -153,7 +159,7 @@ class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dead_letter_service_pb2.DismissDeadLettersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dead_letter_service_pb2.DismissDeadLettersResponse, _abc.Awaitable[_dead_letter_service_pb2.DismissDeadLettersResponse]]:
-        """Dismisses what matches, a step at a time."""
+        """Dismisses one page of the dead letters that match the filter, newest first."""
 
     @_abc_1.abstractmethod
     def PurgeDeadLetters(
@@ -161,6 +167,6 @@ class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dead_letter_service_pb2.PurgeDeadLettersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dead_letter_service_pb2.PurgeDeadLettersResponse, _abc.Awaitable[_dead_letter_service_pb2.PurgeDeadLettersResponse]]:
-        """Deletes what matches, a step at a time. The tasks stay."""
+        """Deletes one page of the dead letters that match the filter, newest first. The tasks stay."""
 
 def add_DeadLetterServiceServicer_to_server(servicer: DeadLetterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

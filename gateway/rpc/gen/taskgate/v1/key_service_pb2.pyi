@@ -28,27 +28,27 @@ class _KeyScope:
 class _KeyScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyScope.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     KEY_SCOPE_UNSPECIFIED: _KeyScope.ValueType  # 0
-    """None: made by MemStack; it may what its permissions name."""
+    """None: MemStack created the key, and its permissions decide what it may do."""
     KEY_SCOPE_READ: _KeyScope.ValueType  # 1
-    """Look at things."""
+    """Read."""
     KEY_SCOPE_SUBMIT: _KeyScope.ValueType  # 2
-    """Submit tasks and start runs of DAGs."""
+    """Submit tasks and start DAG runs."""
     KEY_SCOPE_OPERATE: _KeyScope.ValueType  # 3
-    """Steer tasks, change schedules and DAGs, redrive and delete dead letters."""
+    """Stop and retry tasks, change schedules and DAGs, redrive and delete dead letters."""
     KEY_SCOPE_ADMIN: _KeyScope.ValueType  # 4
     """Change keys, secrets and settings."""
 
 class KeyScope(_KeyScope, metaclass=_KeyScopeEnumTypeWrapper):
-    """What a key may be used for; each includes those before it."""
+    """What a key may be used for. Each scope includes the ones before it."""
 
 KEY_SCOPE_UNSPECIFIED: KeyScope.ValueType  # 0
-"""None: made by MemStack; it may what its permissions name."""
+"""None: MemStack created the key, and its permissions decide what it may do."""
 KEY_SCOPE_READ: KeyScope.ValueType  # 1
-"""Look at things."""
+"""Read."""
 KEY_SCOPE_SUBMIT: KeyScope.ValueType  # 2
-"""Submit tasks and start runs of DAGs."""
+"""Submit tasks and start DAG runs."""
 KEY_SCOPE_OPERATE: KeyScope.ValueType  # 3
-"""Steer tasks, change schedules and DAGs, redrive and delete dead letters."""
+"""Stop and retry tasks, change schedules and DAGs, redrive and delete dead letters."""
 KEY_SCOPE_ADMIN: KeyScope.ValueType  # 4
 """Change keys, secrets and settings."""
 Global___KeyScope: _TypeAlias = KeyScope  # noqa: Y015
@@ -60,30 +60,30 @@ class _KeyState:
 class _KeyStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     KEY_STATE_UNSPECIFIED: _KeyState.ValueType  # 0
-    """Not a state that this version knows."""
+    """A value that this version does not know."""
     KEY_STATE_ACTIVE: _KeyState.ValueType  # 1
-    """It is."""
+    """It is valid."""
     KEY_STATE_EXPIRED: _KeyState.ValueType  # 2
-    """Its time is over."""
+    """It has expired."""
     KEY_STATE_REVOKED: _KeyState.ValueType  # 3
     """It was revoked."""
 
 class KeyState(_KeyState, metaclass=_KeyStateEnumTypeWrapper):
-    """Whether a key is valid."""
+    """State of a key."""
 
 KEY_STATE_UNSPECIFIED: KeyState.ValueType  # 0
-"""Not a state that this version knows."""
+"""A value that this version does not know."""
 KEY_STATE_ACTIVE: KeyState.ValueType  # 1
-"""It is."""
+"""It is valid."""
 KEY_STATE_EXPIRED: KeyState.ValueType  # 2
-"""Its time is over."""
+"""It has expired."""
 KEY_STATE_REVOKED: KeyState.ValueType  # 3
 """It was revoked."""
 Global___KeyState: _TypeAlias = KeyState  # noqa: Y015
 
 @_typing.final
 class Key(_message.Message):
-    """A key, without the key itself."""
+    """An API key, without its value."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -106,32 +106,32 @@ class Key(_message.Message):
     REPLACES_FIELD_NUMBER: _builtins.int
     REPLACED_BY_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
-    """Its id."""
+    """ID of the key."""
     name: _builtins.str
-    """For people."""
+    """Name for people."""
     user_id: _builtins.str
-    """Whose key it is, and so whose roles it has."""
+    """User of the key, whose roles it has."""
     state: Global___KeyState.ValueType
-    """Whether it is valid."""
+    """State of the key."""
     scope: Global___KeyScope.ValueType
     """What it may be used for."""
     tenant_id: _builtins.str
-    """For this tenant only."""
+    """Tenant that the key is restricted to. Absent: none."""
     project_id: _builtins.str
-    """For this project only."""
+    """Project that the key is restricted to. Absent: none."""
     per_minute: _builtins.int
-    """Requests a minute, at each gateway; absent: any."""
+    """Maximum number of requests per minute, at each gateway. Absent: no limit."""
     created_by: _builtins.str
-    """Who made it; absent: MemStack."""
+    """Who created it. Absent: MemStack."""
     revoked_by: _builtins.str
     """Who revoked it."""
     replaces: _builtins.str
-    """The key that it follows."""
+    """ID of the key that this one replaces."""
     replaced_by: _builtins.str
-    """The key that follows it."""
+    """ID of the key that replaces this one."""
     @_builtins.property
     def permissions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """As MemStack reads them."""
+        """Permissions, as MemStack reads them."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
@@ -139,7 +139,7 @@ class Key(_message.Message):
 
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """When it expires; absent: never."""
+        """When it expires. Absent: never."""
 
     @_builtins.property
     def last_used_at(self) -> _timestamp_pb2.Timestamp:
@@ -147,7 +147,7 @@ class Key(_message.Message):
 
     @_builtins.property
     def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Of its newest uses, the newest first; 32 at most."""
+        """Addresses of the newest uses, newest first; 32 at most."""
 
     @_builtins.property
     def revoked_at(self) -> _timestamp_pb2.Timestamp:
@@ -212,7 +212,7 @@ Global___Key: _TypeAlias = Key  # noqa: Y015
 
 @_typing.final
 class CreateKeyRequest(_message.Message):
-    """Asks for a key."""
+    """Request of `CreateKey`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -225,22 +225,22 @@ class CreateKeyRequest(_message.Message):
     PER_MINUTE_FIELD_NUMBER: _builtins.int
     WHY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """For people, up to 255 characters."""
+    """Name for people, at most 255 characters."""
     scope: Global___KeyScope.ValueType
     """What it may be used for."""
     tenant_id: _builtins.str
-    """For this tenant only; others than administrators must name one."""
+    """Restrict the key to this tenant. Required unless the caller is an administrator."""
     project_id: _builtins.str
-    """For this project of the tenant only."""
+    """Restrict the key to this project of the tenant. Default: all projects."""
     user_id: _builtins.str
-    """Whose key it is; absent: the caller's. Keys for others are made by administrators."""
+    """User of the key, whose roles it has. Default: the caller. Only administrators may create keys for other users."""
     per_minute: _builtins.int
-    """Requests a minute, at each gateway; absent: any."""
+    """Maximum number of requests per minute, at each gateway. Default: no limit."""
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """When it expires; absent: never."""
+        """When the key expires. Default: never."""
 
     def __init__(
         self,
@@ -283,17 +283,17 @@ Global___CreateKeyRequest: _TypeAlias = CreateKeyRequest  # noqa: Y015
 
 @_typing.final
 class CreateKeyResponse(_message.Message):
-    """A key was made."""
+    """The new key."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     KEY_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
-    """The key itself. It is shown this once."""
+    """The key itself. This response is the only one that shows it."""
     @_builtins.property
     def key(self) -> Global___Key:
-        """What is known of it."""
+        """The key, without its value."""
 
     def __init__(
         self,
@@ -311,7 +311,7 @@ Global___CreateKeyResponse: _TypeAlias = CreateKeyResponse  # noqa: Y015
 
 @_typing.final
 class ListKeysRequest(_message.Message):
-    """Asks for a page of keys."""
+    """Request of `ListKeys`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -320,13 +320,13 @@ class ListKeysRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Only those for this tenant."""
+    """Only keys for this tenant."""
     user_id: _builtins.str
-    """Only those of this user."""
+    """Only keys of this user."""
     page_size: _builtins.int
-    """At most this many, up to 1000; 0: 100."""
+    """Maximum number of items to return, at most 1000. Default (0): 100."""
     page_token: _builtins.str
-    """`next_page_token` of the page before; empty: the first page."""
+    """The `next_page_token` of the previous page. Default: the first page."""
     def __init__(
         self,
         *,
@@ -359,7 +359,7 @@ class ListKeysResponse(_message.Message):
     KEYS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty: this was the last one."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___Key]:
         """The keys."""
@@ -380,7 +380,7 @@ Global___ListKeysResponse: _TypeAlias = ListKeysResponse  # noqa: Y015
 
 @_typing.final
 class GetKeyRequest(_message.Message):
-    """Asks for a key."""
+    """Request of `GetKey`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -409,7 +409,7 @@ class GetKeyResponse(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def key(self) -> Global___Key:
-        """What is known of it."""
+        """The key, without its value."""
 
     def __init__(
         self,
@@ -426,7 +426,7 @@ Global___GetKeyResponse: _TypeAlias = GetKeyResponse  # noqa: Y015
 
 @_typing.final
 class RotateKeyRequest(_message.Message):
-    """Asks to rotate a key."""
+    """Request of `RotateKey`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -437,14 +437,14 @@ class RotateKeyRequest(_message.Message):
     key_id: _builtins.str
     """The key's id."""
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     @_builtins.property
     def overlap(self) -> _duration_pb2.Duration:
-        """How long the old key stays valid, up to 90 days; 0: it ends at once; absent: a day."""
+        """How long the old key stays valid, at most 90 days. 0: it becomes invalid at once. Default: a day."""
 
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """When the new key expires; absent: never."""
+        """When the new key expires. Default: never."""
 
     def __init__(
         self,
@@ -473,10 +473,10 @@ class RotateKeyResponse(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
-    """The new key itself. It is shown this once."""
+    """The new key itself. This response is the only one that shows it."""
     @_builtins.property
     def key(self) -> Global___Key:
-        """What is known of the new key."""
+        """The new key, without its value."""
 
     def __init__(
         self,
@@ -494,7 +494,7 @@ Global___RotateKeyResponse: _TypeAlias = RotateKeyResponse  # noqa: Y015
 
 @_typing.final
 class RevokeKeyRequest(_message.Message):
-    """Asks to revoke a key."""
+    """Request of `RevokeKey`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -503,7 +503,7 @@ class RevokeKeyRequest(_message.Message):
     key_id: _builtins.str
     """The key's id."""
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     def __init__(
         self,
         *,
@@ -529,7 +529,7 @@ class RevokeKeyResponse(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def key(self) -> Global___Key:
-        """What is known of it."""
+        """The key, without its value."""
 
     def __init__(
         self,

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class KeyServiceStub:
-    """API keys. Administrators manage all of them; who manages a tenant or a project, keys for that, and its own.
+    """Create, list, rotate and revoke API keys. Administrators manage all keys. Owners and admins of a tenant or project
+    manage the keys for it, and their own.
     """
 
     def __init__(self, channel):
@@ -63,39 +64,41 @@ class KeyServiceStub:
 
 
 class KeyServiceServicer:
-    """API keys. Administrators manage all of them; who manages a tenant or a project, keys for that, and its own.
+    """Create, list, rotate and revoke API keys. Administrators manage all keys. Owners and admins of a tenant or project
+    manage the keys for it, and their own.
     """
 
     def CreateKey(self, request, context):
-        """Makes a key. The answer is the only one that shows it.
+        """Creates a key. This response is the only one that shows it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListKeys(self, request, context):
-        """The keys that the caller manages, by id, page by page.
+        """Lists the keys that the caller manages, ordered by ID, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetKey(self, request, context):
-        """One key.
+        """Returns a key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RotateKey(self, request, context):
-        """Makes a key that follows another one, which stays valid for a while. The answer is the only one that shows it.
+        """Creates a key that replaces another one, which stays valid during the overlap. This response is the only one that
+        shows the new key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeKey(self, request, context):
-        """Revokes a key: requests with it are refused at once, its streams end within two seconds, at every gateway.
+        """Revokes a key. All gateways refuse it at once, and its open streams end within two seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,7 +141,8 @@ def add_KeyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class KeyService:
-    """API keys. Administrators manage all of them; who manages a tenant or a project, keys for that, and its own.
+    """Create, list, rotate and revoke API keys. Administrators manage all keys. Owners and admins of a tenant or project
+    manage the keys for it, and their own.
     """
 
     @staticmethod

@@ -27,41 +27,51 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class KeyServiceStub:
-    """API keys. Administrators manage all of them; who manages a tenant or a project, keys for that, and its own."""
+    """Create, list, rotate and revoke API keys. Administrators manage all keys. Owners and admins of a tenant or project
+    manage the keys for it, and their own.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> KeyServiceAsyncStub: ...
     CreateKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.CreateKeyRequest, _key_service_pb2.CreateKeyResponse]
-    """Makes a key. The answer is the only one that shows it."""
+    """Creates a key. This response is the only one that shows it."""
     ListKeys: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.ListKeysRequest, _key_service_pb2.ListKeysResponse]
-    """The keys that the caller manages, by id, page by page."""
+    """Lists the keys that the caller manages, ordered by ID, page by page."""
     GetKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.GetKeyRequest, _key_service_pb2.GetKeyResponse]
-    """One key."""
+    """Returns a key."""
     RotateKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.RotateKeyRequest, _key_service_pb2.RotateKeyResponse]
-    """Makes a key that follows another one, which stays valid for a while. The answer is the only one that shows it."""
+    """Creates a key that replaces another one, which stays valid during the overlap. This response is the only one that
+    shows the new key.
+    """
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.RevokeKeyRequest, _key_service_pb2.RevokeKeyResponse]
-    """Revokes a key: requests with it are refused at once, its streams end within two seconds, at every gateway."""
+    """Revokes a key. All gateways refuse it at once, and its open streams end within two seconds."""
 
 @_typing.type_check_only
 class KeyServiceAsyncStub(KeyServiceStub):
-    """API keys. Administrators manage all of them; who manages a tenant or a project, keys for that, and its own."""
+    """Create, list, rotate and revoke API keys. Administrators manage all keys. Owners and admins of a tenant or project
+    manage the keys for it, and their own.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.CreateKeyRequest, _key_service_pb2.CreateKeyResponse]  # type: ignore[assignment]
-    """Makes a key. The answer is the only one that shows it."""
+    """Creates a key. This response is the only one that shows it."""
     ListKeys: _aio.UnaryUnaryMultiCallable[_key_service_pb2.ListKeysRequest, _key_service_pb2.ListKeysResponse]  # type: ignore[assignment]
-    """The keys that the caller manages, by id, page by page."""
+    """Lists the keys that the caller manages, ordered by ID, page by page."""
     GetKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.GetKeyRequest, _key_service_pb2.GetKeyResponse]  # type: ignore[assignment]
-    """One key."""
+    """Returns a key."""
     RotateKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.RotateKeyRequest, _key_service_pb2.RotateKeyResponse]  # type: ignore[assignment]
-    """Makes a key that follows another one, which stays valid for a while. The answer is the only one that shows it."""
+    """Creates a key that replaces another one, which stays valid during the overlap. This response is the only one that
+    shows the new key.
+    """
     RevokeKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.RevokeKeyRequest, _key_service_pb2.RevokeKeyResponse]  # type: ignore[assignment]
-    """Revokes a key: requests with it are refused at once, its streams end within two seconds, at every gateway."""
+    """Revokes a key. All gateways refuse it at once, and its open streams end within two seconds."""
 
 class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
-    """API keys. Administrators manage all of them; who manages a tenant or a project, keys for that, and its own."""
+    """Create, list, rotate and revoke API keys. Administrators manage all keys. Owners and admins of a tenant or project
+    manage the keys for it, and their own.
+    """
 
     @_abc_1.abstractmethod
     def CreateKey(
@@ -69,7 +79,7 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _key_service_pb2.CreateKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_key_service_pb2.CreateKeyResponse, _abc.Awaitable[_key_service_pb2.CreateKeyResponse]]:
-        """Makes a key. The answer is the only one that shows it."""
+        """Creates a key. This response is the only one that shows it."""
 
     @_abc_1.abstractmethod
     def ListKeys(
@@ -77,7 +87,7 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _key_service_pb2.ListKeysRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_key_service_pb2.ListKeysResponse, _abc.Awaitable[_key_service_pb2.ListKeysResponse]]:
-        """The keys that the caller manages, by id, page by page."""
+        """Lists the keys that the caller manages, ordered by ID, page by page."""
 
     @_abc_1.abstractmethod
     def GetKey(
@@ -85,7 +95,7 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _key_service_pb2.GetKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_key_service_pb2.GetKeyResponse, _abc.Awaitable[_key_service_pb2.GetKeyResponse]]:
-        """One key."""
+        """Returns a key."""
 
     @_abc_1.abstractmethod
     def RotateKey(
@@ -93,7 +103,9 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _key_service_pb2.RotateKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_key_service_pb2.RotateKeyResponse, _abc.Awaitable[_key_service_pb2.RotateKeyResponse]]:
-        """Makes a key that follows another one, which stays valid for a while. The answer is the only one that shows it."""
+        """Creates a key that replaces another one, which stays valid during the overlap. This response is the only one that
+        shows the new key.
+        """
 
     @_abc_1.abstractmethod
     def RevokeKey(
@@ -101,6 +113,6 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _key_service_pb2.RevokeKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_key_service_pb2.RevokeKeyResponse, _abc.Awaitable[_key_service_pb2.RevokeKeyResponse]]:
-        """Revokes a key: requests with it are refused at once, its streams end within two seconds, at every gateway."""
+        """Revokes a key. All gateways refuse it at once, and its open streams end within two seconds."""
 
 def add_KeyServiceServicer_to_server(servicer: KeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

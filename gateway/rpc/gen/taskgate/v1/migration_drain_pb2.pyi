@@ -27,34 +27,34 @@ class _DrainVerdict:
 class _DrainVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DrainVerdict.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     DRAIN_VERDICT_UNSPECIFIED: _DrainVerdict.ValueType  # 0
-    """Not a verdict that this version knows."""
+    """A value that this version does not know."""
     DRAIN_VERDICT_DRAINING: _DrainVerdict.ValueType  # 1
     """Something is left, and ends by itself."""
     DRAIN_VERDICT_BLOCKED: _DrainVerdict.ValueType  # 2
     """Something is left that does not end by itself."""
     DRAIN_VERDICT_DRAINED: _DrainVerdict.ValueType  # 3
-    """Nothing is left; that nothing comes any more, of anybody, is not certain."""
+    """Nothing is left, but something may still come."""
     DRAIN_VERDICT_SAFE_TO_SWITCH_OFF: _DrainVerdict.ValueType  # 4
-    """Nothing is left of anybody, and nothing can come: Redis may be switched off."""
+    """Nothing of any tenant is left, and nothing can come: Redis may be switched off."""
 
 class DrainVerdict(_DrainVerdict, metaclass=_DrainVerdictEnumTypeWrapper):
-    """Where a drain stands."""
+    """State of a drain."""
 
 DRAIN_VERDICT_UNSPECIFIED: DrainVerdict.ValueType  # 0
-"""Not a verdict that this version knows."""
+"""A value that this version does not know."""
 DRAIN_VERDICT_DRAINING: DrainVerdict.ValueType  # 1
 """Something is left, and ends by itself."""
 DRAIN_VERDICT_BLOCKED: DrainVerdict.ValueType  # 2
 """Something is left that does not end by itself."""
 DRAIN_VERDICT_DRAINED: DrainVerdict.ValueType  # 3
-"""Nothing is left; that nothing comes any more, of anybody, is not certain."""
+"""Nothing is left, but something may still come."""
 DRAIN_VERDICT_SAFE_TO_SWITCH_OFF: DrainVerdict.ValueType  # 4
-"""Nothing is left of anybody, and nothing can come: Redis may be switched off."""
+"""Nothing of any tenant is left, and nothing can come: Redis may be switched off."""
 Global___DrainVerdict: _TypeAlias = DrainVerdict  # noqa: Y015
 
 @_typing.final
 class DrainCounts(_message.Message):
-    """Tasks that are bound for Redis, each in one place."""
+    """Number of tasks that are bound for Redis. Each task is counted once."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -69,23 +69,23 @@ class DrainCounts(_message.Message):
     SET_ASIDE_FIELD_NUMBER: _builtins.int
     SCHEDULES_FIELD_NUMBER: _builtins.int
     queued: _builtins.int
-    """Redis has them, or they are about to go there."""
+    """In Redis, or about to be handed to it."""
     delayed: _builtins.int
     """Not due yet."""
     retrying: _builtins.int
-    """Their last run failed, and they will run again."""
+    """Waiting for the next attempt after a failure."""
     running: _builtins.int
-    """On workers of the gateway's own."""
+    """Running on workers of the gateway."""
     on_legacy_workers: _builtins.int
-    """On legacy workers."""
+    """Running on legacy workers."""
     held_by_quota: _builtins.int
-    """A quota holds them."""
+    """Held by a quota."""
     held_by_pause: _builtins.int
-    """A pause holds them."""
+    """Held by a pause."""
     past_gateway: _builtins.int
-    """Producers pushed them past the gateway, or wrote a row that nobody runs yet."""
+    """Pushed into Redis past the gateway by producers, or written as a row that nobody runs yet."""
     set_aside: _builtins.int
-    """Payloads that are no task, in Redis or among the dead letters."""
+    """Payloads that are not valid tasks, in Redis or among the dead letters."""
     schedules: _builtins.int
     """Schedules whose next firing would go to Redis."""
     def __init__(
@@ -112,7 +112,7 @@ Global___DrainCounts: _TypeAlias = DrainCounts  # noqa: Y015
 
 @_typing.final
 class DrainEstimate(_message.Message):
-    """When nothing is left, and an interval that holds nine ends of ten."""
+    """Estimated time until nothing is left."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -120,11 +120,11 @@ class DrainEstimate(_message.Message):
     LOW_FIELD_NUMBER: _builtins.int
     HIGH_FIELD_NUMBER: _builtins.int
     seconds: _builtins.float
-    """Seconds until then."""
+    """Estimated seconds."""
     low: _builtins.float
-    """Hardly sooner."""
+    """Lower end of the interval that contains the true value in 9 of 10 cases."""
     high: _builtins.float
-    """Hardly later."""
+    """Upper end of that interval."""
     def __init__(
         self,
         *,
@@ -142,7 +142,7 @@ Global___DrainEstimate: _TypeAlias = DrainEstimate  # noqa: Y015
 
 @_typing.final
 class DrainLeft(_message.Message):
-    """What is left of one tenant, or of everybody."""
+    """What is left on Redis of one tenant, or of all."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -159,38 +159,38 @@ class DrainLeft(_message.Message):
     ETA_FIELD_NUMBER: _builtins.int
     NO_ETA_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """The tenant; absent: everybody, in a list of tenants nobody's."""
+    """The tenant. Absent: all tenants; in `tenants`: tasks without a tenant."""
     stage: _builtins.str
-    """Where the tenant stands in general."""
+    """Migration stage of the tenant. Its projects and task types may have others."""
     verdict: Global___DrainVerdict.ValueType
-    """Where the drain stands."""
+    """State of the drain."""
     tasks: _builtins.int
-    """All of the counts but schedules."""
+    """Sum of `counts`, without `schedules`."""
     rate_in: _builtins.float
-    """Tasks a second that come, average of five minutes."""
+    """Tasks that came per second, averaged over five minutes."""
     rate_out: _builtins.float
-    """Tasks a second that end, average of five minutes."""
+    """Tasks that left per second, averaged over five minutes."""
     no_eta: _builtins.str
-    """Why nobody knows."""
+    """Why there is no estimate."""
     @_builtins.property
     def blocked_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What does not end by itself, each as a line that says what to do."""
+        """What does not end by itself. Each line says what to do."""
 
     @_builtins.property
     def counts(self) -> Global___DrainCounts:
-        """What it is."""
+        """What is left."""
 
     @_builtins.property
     def past_gateway_at(self) -> _timestamp_pb2.Timestamp:
-        """The youngest time that a task past the gateway names."""
+        """Latest time stamp of the tasks that bypass the gateway."""
 
     @_builtins.property
     def next_firing_at(self) -> _timestamp_pb2.Timestamp:
-        """Of a schedule that fires to Redis."""
+        """Next firing of a schedule that goes to Redis."""
 
     @_builtins.property
     def eta(self) -> Global___DrainEstimate:
-        """Absent: nothing is left, or nobody knows."""
+        """When the drain will be done. Absent: nothing is left, or it cannot be estimated."""
 
     def __init__(
         self,
@@ -229,7 +229,7 @@ Global___DrainLeft: _TypeAlias = DrainLeft  # noqa: Y015
 
 @_typing.final
 class SlowTask(_message.Message):
-    """A task that will leave Redis late."""
+    """A task that is expected to leave Redis late."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -242,13 +242,13 @@ class SlowTask(_message.Message):
     task_id: _builtins.str
     """The task."""
     task_type: _builtins.str
-    """What kind of work it is."""
+    """Task type."""
     tenant_id: _builtins.str
-    """The tenant it belongs to."""
+    """Tenant that it belongs to."""
     state: _builtins.str
-    """Its state; `foreign`: a row that others wrote."""
+    """State of the task. `foreign`: a row that was not written by the gateway."""
     why: _builtins.str
-    """Why it is still there."""
+    """Why it is late, in words."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted."""
@@ -275,7 +275,7 @@ Global___SlowTask: _TypeAlias = SlowTask  # noqa: Y015
 
 @_typing.final
 class DrainReport(_message.Message):
-    """A drain at one moment."""
+    """The state of a drain at one moment."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -288,12 +288,12 @@ class DrainReport(_message.Message):
     TENANTS_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
     postgresql: _builtins.int
-    """Tasks bound for Redis of which PostgreSQL has rows."""
+    """Number of tasks bound for Redis that have rows in PostgreSQL."""
     redis: _builtins.int
-    """Payloads that Redis holds, of everybody; absent: it could not be read."""
+    """Number of payloads in Redis, of all tenants. Absent: Redis could not be read."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
-        """The moment."""
+        """Time of the reading."""
 
     @_builtins.property
     def left(self) -> Global___DrainLeft:
@@ -301,19 +301,19 @@ class DrainReport(_message.Message):
 
     @_builtins.property
     def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What else is needed before Redis may go, each as a line that says what to do; empty: it may."""
+        """What else is needed before Redis may be switched off. Each line says what to do. Empty: it may."""
 
     @_builtins.property
     def slowest(self) -> _containers.RepeatedCompositeFieldContainer[Global___SlowTask]:
-        """Ten at most."""
+        """The slowest tasks, at most ten."""
 
     @_builtins.property
     def tenants(self) -> _containers.RepeatedCompositeFieldContainer[Global___DrainLeft]:
-        """Of everybody: those of whom something is left."""
+        """In a report on all tenants: the tenants of which something is left."""
 
     @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What else people should know; no reason for a verdict."""
+        """Further hints. They do not change the verdict."""
 
     def __init__(
         self,
@@ -339,13 +339,13 @@ Global___DrainReport: _TypeAlias = DrainReport  # noqa: Y015
 
 @_typing.final
 class DrainRequest(_message.Message):
-    """Asks for a drain."""
+    """Request of `Drain`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Of this tenant; absent: of everybody."""
+    """Report on this tenant only. Default: all tenants."""
     def __init__(
         self,
         *,
@@ -363,14 +363,14 @@ Global___DrainRequest: _TypeAlias = DrainRequest  # noqa: Y015
 
 @_typing.final
 class DrainResponse(_message.Message):
-    """A drain."""
+    """The state of a drain."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     REPORT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def report(self) -> Global___DrainReport:
-        """As it stands."""
+        """The current state."""
 
     def __init__(
         self,
@@ -387,13 +387,13 @@ Global___DrainResponse: _TypeAlias = DrainResponse  # noqa: Y015
 
 @_typing.final
 class WatchDrainRequest(_message.Message):
-    """Asks to watch a drain."""
+    """Request of `WatchDrain`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Of this tenant; absent: of everybody."""
+    """Report on this tenant only. Default: all tenants."""
     def __init__(
         self,
         *,
@@ -411,14 +411,14 @@ Global___WatchDrainRequest: _TypeAlias = WatchDrainRequest  # noqa: Y015
 
 @_typing.final
 class WatchDrainResponse(_message.Message):
-    """A drain that is watched."""
+    """The state of a drain."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     REPORT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def report(self) -> Global___DrainReport:
-        """As it stands."""
+        """The current state."""
 
     def __init__(
         self,

@@ -29,38 +29,38 @@ class _GuardrailPhase:
 class _GuardrailPhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GuardrailPhase.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     GUARDRAIL_PHASE_UNSPECIFIED: _GuardrailPhase.ValueType  # 0
-    """Not a phase that this version knows."""
+    """A value that this version does not know."""
     GUARDRAIL_PHASE_RESTING: _GuardrailPhase.ValueType  # 1
     """The tenant runs on Redis."""
     GUARDRAIL_PHASE_ARMED: _GuardrailPhase.ValueType  # 2
     """The tenant runs on Temporal and is watched."""
     GUARDRAIL_PHASE_ROLLED_BACK: _GuardrailPhase.ValueType  # 3
-    """It was taken back."""
+    """The guardrail moved the tenant back to Redis."""
     GUARDRAIL_PHASE_COOLING: _GuardrailPhase.ValueType  # 4
-    """It was moved forward within the cooldown."""
+    """The tenant was moved forward again before the cooldown ended."""
     GUARDRAIL_PHASE_LOCKED: _GuardrailPhase.ValueType  # 5
-    """It was taken back too often; a person has to unlock it."""
+    """The tenant was rolled back too often. A person has to unlock it."""
 
 class GuardrailPhase(_GuardrailPhase, metaclass=_GuardrailPhaseEnumTypeWrapper):
-    """Where a guardrail stands."""
+    """State of a guardrail."""
 
 GUARDRAIL_PHASE_UNSPECIFIED: GuardrailPhase.ValueType  # 0
-"""Not a phase that this version knows."""
+"""A value that this version does not know."""
 GUARDRAIL_PHASE_RESTING: GuardrailPhase.ValueType  # 1
 """The tenant runs on Redis."""
 GUARDRAIL_PHASE_ARMED: GuardrailPhase.ValueType  # 2
 """The tenant runs on Temporal and is watched."""
 GUARDRAIL_PHASE_ROLLED_BACK: GuardrailPhase.ValueType  # 3
-"""It was taken back."""
+"""The guardrail moved the tenant back to Redis."""
 GUARDRAIL_PHASE_COOLING: GuardrailPhase.ValueType  # 4
-"""It was moved forward within the cooldown."""
+"""The tenant was moved forward again before the cooldown ended."""
 GUARDRAIL_PHASE_LOCKED: GuardrailPhase.ValueType  # 5
-"""It was taken back too often; a person has to unlock it."""
+"""The tenant was rolled back too often. A person has to unlock it."""
 Global___GuardrailPhase: _TypeAlias = GuardrailPhase  # noqa: Y015
 
 @_typing.final
 class GuardrailPolicy(_message.Message):
-    """What applies to a tenant; a limit that is absent is not watched."""
+    """The settings that apply to a tenant. A limit that is absent is not watched."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -71,18 +71,18 @@ class GuardrailPolicy(_message.Message):
     DEAD_LETTERS_PER_MINUTE_FIELD_NUMBER: _builtins.int
     WORKER_LOSSES_PER_MINUTE_FIELD_NUMBER: _builtins.int
     on_regression: _builtins.str
-    """`notify`, `hold` or `roll_back`."""
+    """What is done after a proven regression: `notify`, `hold` or `roll_back`."""
     dry_run: _builtins.bool
-    """It only reports."""
+    """Whether the guardrail only reports what it would do."""
     on_threshold: _builtins.str
-    """`notify` or `hold`."""
+    """What is done when a limit is exceeded: `notify` or `hold`."""
     dead_letters_per_minute: _builtins.float
-    """On Temporal."""
+    """Limit for new dead letters per minute, on Temporal."""
     worker_losses_per_minute: _builtins.float
-    """Runs that lost their worker, on Temporal."""
+    """Limit for attempts per minute whose worker was lost, on Temporal."""
     @_builtins.property
     def queue_age(self) -> _duration_pb2.Duration:
-        """Of the oldest task that nobody has begun."""
+        """Limit for the age of the oldest waiting task."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ Global___GuardrailPolicy: _TypeAlias = GuardrailPolicy  # noqa: Y015
 
 @_typing.final
 class GuardrailSetting(_message.Message):
-    """What is set at one level; what is absent is that of the next one."""
+    """The settings of one level: a tenant, a tier, or the default. An absent setting is taken from the next level."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -126,7 +126,7 @@ class GuardrailSetting(_message.Message):
     WHY_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
     scope: _builtins.str
-    """`tenant:acme`, `tier:vip` or `default`."""
+    """The level: `tenant:acme`, `tier:vip` or `default`."""
     on_regression: _builtins.str
     """As in `GuardrailPolicy`."""
     dry_run: _builtins.bool
@@ -140,14 +140,14 @@ class GuardrailSetting(_message.Message):
     who: _builtins.str
     """Who set it."""
     why: _builtins.str
-    """For the record."""
+    """Reason, for the audit log."""
     @_builtins.property
     def queue_age(self) -> _duration_pb2.Duration:
         """As in `GuardrailPolicy`."""
 
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
-        """When."""
+        """When it was set."""
 
     def __init__(
         self,
@@ -192,7 +192,7 @@ Global___GuardrailSetting: _TypeAlias = GuardrailSetting  # noqa: Y015
 
 @_typing.final
 class ComparedType(_message.Message):
-    """A task type with a baseline."""
+    """A task type whose tasks on Temporal are compared with its baseline on Redis."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -200,11 +200,11 @@ class ComparedType(_message.Message):
     BASELINE_FIELD_NUMBER: _builtins.int
     FAILED_FIELD_NUMBER: _builtins.int
     task_type: _builtins.str
-    """The type."""
+    """The task type."""
     baseline: _builtins.int
-    """First runs on Redis in the day before the move."""
+    """Number of first attempts on Redis in the 24 hours before the move."""
     failed: _builtins.int
-    """Of these."""
+    """Number of these attempts that failed."""
     def __init__(
         self,
         *,
@@ -242,13 +242,13 @@ class Guardrail(_message.Message):
     tenant_id: _builtins.str
     """The tenant."""
     phase: Global___GuardrailPhase.ValueType
-    """Where it stands."""
+    """State of the guardrail."""
     redis_stage: _builtins.str
-    """Where a rollback leads."""
+    """Stage that a rollback sets."""
     entry_id: _builtins.int
-    """The ledger's entry of that."""
+    """Ledger entry of the move to Temporal."""
     rollbacks: _builtins.int
-    """Automatic ones since it was unlocked last."""
+    """Number of automatic rollbacks since the last unlock."""
     @_builtins.property
     def moved_at(self) -> _timestamp_pb2.Timestamp:
         """When it was moved forward."""
@@ -259,27 +259,27 @@ class Guardrail(_message.Message):
 
     @_builtins.property
     def rolled_back_at(self) -> _timestamp_pb2.Timestamp:
-        """The last one."""
+        """When it was last rolled back."""
 
     @_builtins.property
     def cooldown_ends(self) -> _timestamp_pb2.Timestamp:
-        """Nothing is taken back before that."""
+        """No automatic rollback happens before this time."""
 
     @_builtins.property
     def holds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Why it is not moved forward."""
+        """Reasons why the tenant may not be moved forward."""
 
     @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What else it says."""
+        """Further hints."""
 
     @_builtins.property
     def compared(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComparedType]:
-        """Empty until a task has ended on Temporal."""
+        """Task types that are compared. Empty until a task has ended on Temporal."""
 
     @_builtins.property
     def policy(self) -> Global___GuardrailPolicy:
-        """What applies to it."""
+        """The settings that apply to the tenant."""
 
     def __init__(
         self,
@@ -310,14 +310,14 @@ Global___Guardrail: _TypeAlias = Guardrail  # noqa: Y015
 
 @_typing.final
 class GuardrailFreeze(_message.Message):
-    """Too many tenants tripped at once: no guardrail changes anything."""
+    """Too many tenants regressed at the same time. Guardrails only report until a person ends the freeze."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SINCE_FIELD_NUMBER: _builtins.int
     WHY_FIELD_NUMBER: _builtins.int
     why: _builtins.str
-    """In words."""
+    """In words, for people."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
         """Since when."""
@@ -338,7 +338,7 @@ Global___GuardrailFreeze: _TypeAlias = GuardrailFreeze  # noqa: Y015
 
 @_typing.final
 class GuardrailEvent(_message.Message):
-    """Something that a guardrail did or told, or a person did to it."""
+    """Something that a guardrail did or reported, or a change that a person made to it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -351,24 +351,26 @@ class GuardrailEvent(_message.Message):
     EVIDENCE_FIELD_NUMBER: _builtins.int
     ENTRY_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.int
-    """Its number."""
+    """Number of the event."""
     tenant_id: _builtins.str
-    """Absent: everybody."""
+    """The tenant. Absent: all tenants."""
     kind: _builtins.str
-    """`armed`, `cooling`, `rested`, `notified`, `held`, `cleared`, `rolled_back`, `frozen`, `unfrozen`, `locked`, `unlocked` or `changed`."""
+    """What happened: `armed`, `cooling`, `rested`, `notified`, `held`, `cleared`, `rolled_back`, `frozen`, `unfrozen`,
+    `locked`, `unlocked` or `changed`.
+    """
     why: _builtins.str
-    """In words."""
+    """In words, for people."""
     who: _builtins.str
-    """Absent: the guardrail itself."""
+    """The person. Absent: the guardrail itself."""
     entry_id: _builtins.int
-    """The ledger's entry of a rollback."""
+    """Ledger entry of a rollback."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
-        """When."""
+        """Time of the event."""
 
     @_builtins.property
     def evidence(self) -> _struct_pb2.Struct:
-        """What proves it."""
+        """The figures behind it."""
 
     def __init__(
         self,
@@ -403,13 +405,13 @@ Global___GuardrailEvent: _TypeAlias = GuardrailEvent  # noqa: Y015
 
 @_typing.final
 class GetGuardrailsRequest(_message.Message):
-    """Asks for guardrails."""
+    """Request of `GetGuardrails`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Of this tenant, also at rest; absent: those that are not at rest."""
+    """Only the guardrail of this tenant, even if it is resting. Default: all that are not resting."""
     def __init__(
         self,
         *,
@@ -427,7 +429,7 @@ Global___GetGuardrailsRequest: _TypeAlias = GetGuardrailsRequest  # noqa: Y015
 
 @_typing.final
 class GetGuardrailsResponse(_message.Message):
-    """Where guardrails stand and what they are set to."""
+    """The state and the settings of guardrails."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -436,15 +438,15 @@ class GetGuardrailsResponse(_message.Message):
     GUARDRAILS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def frozen(self) -> Global___GuardrailFreeze:
-        """Absent: not frozen."""
+        """Absent: guardrails are not frozen."""
 
     @_builtins.property
     def settings(self) -> _containers.RepeatedCompositeFieldContainer[Global___GuardrailSetting]:
-        """What is set."""
+        """All settings."""
 
     @_builtins.property
     def guardrails(self) -> _containers.RepeatedCompositeFieldContainer[Global___Guardrail]:
-        """Of the tenant, or those that are not at rest."""
+        """The guardrail of the tenant, or all that are not resting."""
 
     def __init__(
         self,
@@ -463,7 +465,9 @@ Global___GetGuardrailsResponse: _TypeAlias = GetGuardrailsResponse  # noqa: Y015
 
 @_typing.final
 class SetGuardrailRequest(_message.Message):
-    """Asks to replace what is set for a tenant, a tier, or (neither is given) everybody."""
+    """Request of `SetGuardrail`. It replaces the settings of one level: a tenant, a tier, or (if neither is given) the
+    default. A setting that is absent is taken from the next level: tenant, then tier, then default.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -477,24 +481,24 @@ class SetGuardrailRequest(_message.Message):
     WORKER_LOSSES_PER_MINUTE_FIELD_NUMBER: _builtins.int
     WHY_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """For this tenant."""
+    """Level: this tenant."""
     tier: _builtins.str
-    """`enterprise`, `vip` or `standard`."""
+    """Level: this tier, `enterprise`, `vip` or `standard`."""
     on_regression: _builtins.str
-    """`notify`, `hold` or `roll_back`."""
+    """What to do after a proven regression: `notify`, `hold` or `roll_back`."""
     dry_run: _builtins.bool
-    """Only report."""
+    """Only report what would be done."""
     on_threshold: _builtins.str
-    """`notify` or `hold`."""
+    """What to do when a limit is exceeded: `notify` or `hold`. A limit never causes a rollback."""
     dead_letters_per_minute: _builtins.float
-    """1 or more."""
+    """Limit for new dead letters per minute, at least 1."""
     worker_losses_per_minute: _builtins.float
-    """1 or more."""
+    """Limit for attempts per minute whose worker was lost, at least 1."""
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     @_builtins.property
     def queue_age(self) -> _duration_pb2.Duration:
-        """1 s to a day."""
+        """Limit for the age of the oldest waiting task, 1 s to 1 day."""
 
     def __init__(
         self,
@@ -546,7 +550,7 @@ Global___SetGuardrailRequest: _TypeAlias = SetGuardrailRequest  # noqa: Y015
 
 @_typing.final
 class SetGuardrailResponse(_message.Message):
-    """It was set."""
+    """The settings were replaced."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -554,11 +558,11 @@ class SetGuardrailResponse(_message.Message):
     GUARDRAILS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def settings(self) -> _containers.RepeatedCompositeFieldContainer[Global___GuardrailSetting]:
-        """What is set."""
+        """All settings."""
 
     @_builtins.property
     def guardrails(self) -> _containers.RepeatedCompositeFieldContainer[Global___Guardrail]:
-        """Of the tenant, or those that are not at rest."""
+        """The guardrail of the tenant, or all that are not resting."""
 
     def __init__(
         self,
@@ -576,7 +580,7 @@ Global___SetGuardrailResponse: _TypeAlias = SetGuardrailResponse  # noqa: Y015
 
 @_typing.final
 class UnlockGuardrailRequest(_message.Message):
-    """Asks to let a tenant be moved that was taken back too often."""
+    """Request of `UnlockGuardrail`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -585,7 +589,7 @@ class UnlockGuardrailRequest(_message.Message):
     tenant_id: _builtins.str
     """The tenant."""
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     def __init__(
         self,
         *,
@@ -602,14 +606,14 @@ Global___UnlockGuardrailRequest: _TypeAlias = UnlockGuardrailRequest  # noqa: Y0
 
 @_typing.final
 class UnlockGuardrailResponse(_message.Message):
-    """It was unlocked."""
+    """The tenant was unlocked."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     GUARDRAILS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def guardrails(self) -> _containers.RepeatedCompositeFieldContainer[Global___Guardrail]:
-        """Of the tenant."""
+        """The guardrail of the tenant."""
 
     def __init__(
         self,
@@ -626,13 +630,13 @@ Global___UnlockGuardrailResponse: _TypeAlias = UnlockGuardrailResponse  # noqa: 
 
 @_typing.final
 class UnfreezeGuardrailsRequest(_message.Message):
-    """Asks to let all guardrails act again."""
+    """Request of `UnfreezeGuardrails`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     WHY_FIELD_NUMBER: _builtins.int
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     def __init__(
         self,
         *,
@@ -648,14 +652,14 @@ Global___UnfreezeGuardrailsRequest: _TypeAlias = UnfreezeGuardrailsRequest  # no
 
 @_typing.final
 class UnfreezeGuardrailsResponse(_message.Message):
-    """They act again."""
+    """All guardrails act again."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     GUARDRAILS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def guardrails(self) -> _containers.RepeatedCompositeFieldContainer[Global___Guardrail]:
-        """Those that are not at rest."""
+        """All guardrails that are not resting."""
 
     def __init__(
         self,
@@ -672,7 +676,7 @@ Global___UnfreezeGuardrailsResponse: _TypeAlias = UnfreezeGuardrailsResponse  # 
 
 @_typing.final
 class ListGuardrailEventsRequest(_message.Message):
-    """Asks what guardrails did."""
+    """Request of `ListGuardrailEvents`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -680,11 +684,11 @@ class ListGuardrailEventsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TENANT_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many, up to 200; 0: 50."""
+    """Maximum number of items to return, at most 200. Default (0): 50."""
     page_token: _builtins.str
-    """`next_page_token` of the page before; empty: the first page."""
+    """The `next_page_token` of the previous page. Default: the first page."""
     tenant_id: _builtins.str
-    """Of this tenant, and of everybody."""
+    """Only events of this tenant, and events that concern all tenants. Default: all events."""
     def __init__(
         self,
         *,
@@ -704,17 +708,17 @@ Global___ListGuardrailEventsRequest: _TypeAlias = ListGuardrailEventsRequest  # 
 
 @_typing.final
 class ListGuardrailEventsResponse(_message.Message):
-    """A page, newest first."""
+    """A page of events, newest first."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty: this was the last one."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___GuardrailEvent]:
-        """What happened."""
+        """The events."""
 
     def __init__(
         self,

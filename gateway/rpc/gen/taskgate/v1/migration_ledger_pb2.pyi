@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class LedgerEntry(_message.Message):
-    """A change of effective routing."""
+    """An entry of the ledger: a change of effective routing."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -37,28 +37,28 @@ class LedgerEntry(_message.Message):
     WHO_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     id: _builtins.int
-    """Its number."""
+    """Number of the entry."""
     source: _builtins.str
-    """Where it was made: `genesis`, `file`, `database`, `launchdarkly` or `override`."""
+    """What was changed: `genesis`, `file`, `database`, `launchdarkly` or `override`."""
     scope: _builtins.str
-    """What it is about: `tenant:acme`, `project:…`, `type:…`, `rule:…`, `default`, `all`, `several`."""
+    """The tasks that it is about: `tenant:acme`, `project:…`, `type:…`, `rule:…`, `default`, `all`, `several`."""
     before: _builtins.str
-    """The stage before; absent: nothing was set, or no single stage."""
+    """Stage before the change. Absent: nothing was set, or not a single stage."""
     after: _builtins.str
-    """The stage after."""
+    """Stage after the change. Absent: nothing is set, or not a single stage."""
     why: _builtins.str
-    """Why it was made."""
+    """Reason for the change."""
     version: _builtins.str
-    """The version of the flag; empty: there is none."""
+    """Version of the flag. Empty: there is none."""
     who: _builtins.str
-    """Who made it; absent: nobody is named, or the caller is no administrator."""
+    """User who made the change. Absent: unknown, or the caller is not an administrator."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
         """When it was written."""
 
     @_builtins.property
     def evidence(self) -> _struct_pb2.Struct:
-        """What belongs to it; for administrators."""
+        """What the change was based on. Absent unless the caller is an administrator."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ Global___LedgerEntry: _TypeAlias = LedgerEntry  # noqa: Y015
 
 @_typing.final
 class Flip(_message.Message):
-    """A change of routing, and what ran under it."""
+    """A change of routing, with the tasks that ran under it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -127,7 +127,7 @@ class Flip(_message.Message):
 
     @_builtins.property
     def tasks(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Tasks whose last start names the entry, by state."""
+        """Number of tasks whose last start refers to this entry, by state."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ Global___Flip: _TypeAlias = Flip  # noqa: Y015
 
 @_typing.final
 class ListFlipsRequest(_message.Message):
-    """Asks for the changes of routing."""
+    """Request of `ListFlips`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -154,14 +154,14 @@ class ListFlipsRequest(_message.Message):
     TENANT_ID_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many, up to 200; 0: 50."""
+    """Maximum number of items to return, at most 200. Default (0): 50."""
     page_token: _builtins.str
-    """`next_page_token` of the page before; empty: the first page."""
+    """The `next_page_token` of the previous page. Default: the first page."""
     tenant_id: _builtins.str
-    """Those that may concern this tenant."""
+    """Only changes that may concern this tenant. Default: all."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
-        """Not older than this."""
+        """Only changes from this time on."""
 
     def __init__(
         self,
@@ -190,7 +190,7 @@ class ListFlipsResponse(_message.Message):
     FLIPS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty: this was the last one."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def flips(self) -> _containers.RepeatedCompositeFieldContainer[Global___Flip]:
         """The changes."""
@@ -211,7 +211,7 @@ Global___ListFlipsResponse: _TypeAlias = ListFlipsResponse  # noqa: Y015
 
 @_typing.final
 class VerifyLedgerRequest(_message.Message):
-    """Asks whether the ledger is as it was written."""
+    """Request of `VerifyLedger`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -228,7 +228,7 @@ Global___VerifyLedgerRequest: _TypeAlias = VerifyLedgerRequest  # noqa: Y015
 
 @_typing.final
 class LedgerBreak(_message.Message):
-    """Where the chain of the ledger does not hold."""
+    """A place where the chain of hashes does not hold."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -265,18 +265,18 @@ class VerifyLedgerResponse(_message.Message):
     IS_SOUND_FIELD_NUMBER: _builtins.int
     BREAKS_FIELD_NUMBER: _builtins.int
     entries: _builtins.int
-    """Entries that are there."""
+    """Number of entries."""
     expired_months: _builtins.int
-    """Months that have expired and left their closing hash."""
+    """Number of months whose entries were deleted by retention. Each has left its closing hash."""
     last_id: _builtins.int
-    """The last entry."""
+    """Number of the last entry."""
     last_hash: _builtins.str
-    """Its hash (SHA-256, hexadecimal)."""
+    """SHA-256 of the last entry, in hexadecimal. Keep it elsewhere to compare it later."""
     is_sound: _builtins.bool
     """Whether no break was found."""
     @_builtins.property
     def breaks(self) -> _containers.RepeatedCompositeFieldContainer[Global___LedgerBreak]:
-        """At most 100 breaks."""
+        """The breaks, at most 100."""
 
     def __init__(
         self,
@@ -298,7 +298,7 @@ Global___VerifyLedgerResponse: _TypeAlias = VerifyLedgerResponse  # noqa: Y015
 
 @_typing.final
 class ExplainTaskRequest(_message.Message):
-    """Asks why a task was started where it was."""
+    """Request of `ExplainTask`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -320,7 +320,7 @@ Global___ExplainTaskRequest: _TypeAlias = ExplainTaskRequest  # noqa: Y015
 
 @_typing.final
 class TaskStart(_message.Message):
-    """A start of a task; several attempts may belong to one."""
+    """A start of the task on a backend. Several attempts may belong to it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -334,13 +334,13 @@ class TaskStart(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     ENTRY_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
-    """The number of the start."""
+    """Number of the start."""
     attempt: _builtins.int
-    """The number of the run; absent: no worker has begun it."""
+    """Number of the attempt. Absent: no worker has begun to run the task."""
     backend: _builtins.str
-    """The backend it went to."""
+    """Backend on which it was started."""
     stage: _builtins.str
-    """The stage then; absent: started before there was a ledger."""
+    """Migration stage at that time. Absent: the task was started before there was a ledger, or by hand."""
     rule: _builtins.str
     """What decided: `override …`, `target`, `rule …`, `fallthrough`, `off`, `workflow`, `redrive`."""
     outcome: _builtins.str
@@ -355,7 +355,7 @@ class TaskStart(_message.Message):
 
     @_builtins.property
     def entry(self) -> Global___LedgerEntry:
-        """The entry of the ledger behind it; absent: it has expired."""
+        """The ledger entry of the setting that decided. Absent: the entry has expired."""
 
     def __init__(
         self,
@@ -412,16 +412,16 @@ class ExplainTaskResponse(_message.Message):
     task_id: _builtins.str
     """The task."""
     tenant_id: _builtins.str
-    """The tenant it belongs to."""
+    """Tenant that it belongs to."""
     state: _builtins.str
-    """How far it is."""
+    """State of the task."""
     stage_now: _builtins.str
-    """The stage that a start would be at now."""
+    """Stage at which the task would be started now."""
     rule_now: _builtins.str
-    """What would decide about it now."""
+    """What would decide now."""
     @_builtins.property
     def starts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskStart]:
-        """Its starts, the oldest first."""
+        """Starts of the task, oldest first."""
 
     def __init__(
         self,

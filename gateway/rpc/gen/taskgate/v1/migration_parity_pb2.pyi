@@ -27,43 +27,43 @@ class _ParityVerdict:
 class _ParityVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ParityVerdict.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     PARITY_VERDICT_UNSPECIFIED: _ParityVerdict.ValueType  # 0
-    """Not a verdict that this version knows."""
+    """A value that this version does not know."""
     PARITY_VERDICT_PASS: _ParityVerdict.ValueType  # 1
-    """As good as before."""
+    """Nothing has become worse by more than is tolerated."""
     PARITY_VERDICT_REGRESS: _ParityVerdict.ValueType  # 2
-    """Worse, and that is no chance."""
+    """Something is worse, and not by chance."""
     PARITY_VERDICT_INCONCLUSIVE: _ParityVerdict.ValueType  # 3
-    """Nobody can say yet: hold."""
+    """Not known yet, or something else explains it."""
     PARITY_VERDICT_NO_DATA: _ParityVerdict.ValueType  # 4
-    """Nothing to compare."""
+    """There is nothing to compare."""
 
 class ParityVerdict(_ParityVerdict, metaclass=_ParityVerdictEnumTypeWrapper):
-    """Whether tasks fare as well since a move as before. Only PASS lets a move go on."""
+    """Verdict of a comparison. Only PASS allows a move to continue."""
 
 PARITY_VERDICT_UNSPECIFIED: ParityVerdict.ValueType  # 0
-"""Not a verdict that this version knows."""
+"""A value that this version does not know."""
 PARITY_VERDICT_PASS: ParityVerdict.ValueType  # 1
-"""As good as before."""
+"""Nothing has become worse by more than is tolerated."""
 PARITY_VERDICT_REGRESS: ParityVerdict.ValueType  # 2
-"""Worse, and that is no chance."""
+"""Something is worse, and not by chance."""
 PARITY_VERDICT_INCONCLUSIVE: ParityVerdict.ValueType  # 3
-"""Nobody can say yet: hold."""
+"""Not known yet, or something else explains it."""
 PARITY_VERDICT_NO_DATA: ParityVerdict.ValueType  # 4
-"""Nothing to compare."""
+"""There is nothing to compare."""
 Global___ParityVerdict: _TypeAlias = ParityVerdict  # noqa: Y015
 
 @_typing.final
 class ParityRate(_message.Message):
-    """Answers to a yes/no question of which a yes is bad."""
+    """Answers to a yes/no question where yes is bad."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ASKED_FIELD_NUMBER: _builtins.int
     YES_FIELD_NUMBER: _builtins.int
     asked: _builtins.int
-    """Answers."""
+    """Number of answers."""
     yes: _builtins.int
-    """Of these, yes."""
+    """Number of these answers that are yes."""
     def __init__(
         self,
         *,
@@ -80,16 +80,16 @@ Global___ParityRate: _TypeAlias = ParityRate  # noqa: Y015
 
 @_typing.final
 class DurationBucket(_message.Message):
-    """Durations below this, and not below the bucket before."""
+    """One bucket of a histogram."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BELOW_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     below: _builtins.float
-    """Seconds."""
+    """Upper bound in seconds, exclusive. The lower bound is that of the previous bucket."""
     count: _builtins.int
-    """How many there are."""
+    """Number of durations in the bucket."""
     def __init__(
         self,
         *,
@@ -106,7 +106,7 @@ Global___DurationBucket: _TypeAlias = DurationBucket  # noqa: Y015
 
 @_typing.final
 class Durations(_message.Message):
-    """A distribution of seconds. Quantiles are known within a fifth; absent: there are none."""
+    """A distribution of durations, in seconds. Quantiles are exact to about a fifth; absent if there are no values."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -116,7 +116,7 @@ class Durations(_message.Message):
     P99_FIELD_NUMBER: _builtins.int
     BUCKETS_FIELD_NUMBER: _builtins.int
     count: _builtins.int
-    """How many there are."""
+    """Number of durations."""
     p50: _builtins.float
     """Median."""
     p90: _builtins.float
@@ -125,7 +125,7 @@ class Durations(_message.Message):
     """99th percentile."""
     @_builtins.property
     def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___DurationBucket]:
-        """Those that are not empty."""
+        """Buckets that are not empty."""
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ Global___Durations: _TypeAlias = Durations  # noqa: Y015
 
 @_typing.final
 class ParitySide(_message.Message):
-    """What ended on one backend, before the move or since."""
+    """What ended on one backend before the move, or since."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -175,44 +175,44 @@ class ParitySide(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     LATE_FIELD_NUMBER: _builtins.int
     when: _builtins.str
-    """`before` or `since`."""
+    """`before`: in the baseline, before the move. `since`: since the move."""
     backend: _builtins.str
     """The backend."""
     runs: _builtins.int
-    """Runs."""
+    """Number of runs."""
     lost: _builtins.int
-    """Runs whose worker was lost; they count in no rate."""
+    """Number of runs whose worker was lost. They count in no rate."""
     tasks: _builtins.int
-    """Completed, or failed for good."""
+    """Number of tasks that completed or failed for good."""
     attempts_per_task: _builtins.float
-    """Absent: no task is over."""
+    """Average number of attempts. Absent: no task is over."""
     @_builtins.property
     def failed(self) -> Global___ParityRate:
-        """Of first runs."""
+        """Tasks whose first run failed."""
 
     @_builtins.property
     def retried(self) -> Global___ParityRate:
-        """Of tasks that are over: a run failed before the last one."""
+        """Finished tasks of which a run before the last one failed."""
 
     @_builtins.property
     def dead(self) -> Global___ParityRate:
-        """Of tasks that are over: failed for good."""
+        """Finished tasks that failed for good."""
 
     @_builtins.property
     def run(self) -> Global___Durations:
-        """Completed runs."""
+        """Durations of completed runs."""
 
     @_builtins.property
     def wait(self) -> Global___Durations:
-        """From when a task might begin to its first run."""
+        """From the time when a task might begin to its first run."""
 
     @_builtins.property
     def total(self) -> Global___Durations:
-        """From when a task might begin to its completion."""
+        """From the time when a task might begin to its completion."""
 
     @_builtins.property
     def late(self) -> Global___Durations:
-        """Of schedules' tasks: from the time of the schedule to the first run."""
+        """Only tasks of schedules: from the time of the schedule to the first run."""
 
     def __init__(
         self,
@@ -261,36 +261,36 @@ class ParityStream(_message.Message):
     stream: _builtins.str
     """`failed`, `retried`, `dead` or `slower`."""
     evidence: _builtins.float
-    """That it became worse, as a power of ten."""
+    """Evidence that the rate has become worse, as a power of ten."""
     evidence_needed: _builtins.float
-    """From which it is called worse."""
+    """Evidence at which the verdict is REGRESS."""
     at_most: _builtins.float
-    """The highest rate that what was seen does not contradict."""
+    """The highest rate that the observations do not contradict."""
     tolerated: _builtins.float
-    """The highest rate that passes."""
+    """The highest rate that still passes."""
     @_builtins.property
     def before(self) -> Global___ParityRate:
-        """Before the move."""
+        """Answers before the move."""
 
     @_builtins.property
     def since(self) -> Global___ParityRate:
-        """Since the move."""
+        """Answers since the move."""
 
     @_builtins.property
     def even_minutes(self) -> Global___ParityRate:
-        """Noise: the even minutes before the move."""
+        """Noise: the baseline's even minutes, to compare with its odd minutes."""
 
     @_builtins.property
     def odd_minutes(self) -> Global___ParityRate:
-        """Noise: the odd minutes before the move."""
+        """Noise: the baseline's odd minutes."""
 
     @_builtins.property
     def others_before(self) -> Global___ParityRate:
-        """Noise: other tenants on Redis before the move; for administrators."""
+        """Noise: other tenants on Redis before the move, in the same minutes. Absent unless the caller is an administrator."""
 
     @_builtins.property
     def others_since(self) -> Global___ParityRate:
-        """Noise: other tenants on Redis since the move; for administrators."""
+        """Noise: other tenants on Redis since the move, in the same minutes. Absent unless the caller is an administrator."""
 
     def __init__(
         self,
@@ -317,7 +317,7 @@ Global___ParityStream: _TypeAlias = ParityStream  # noqa: Y015
 
 @_typing.final
 class ParityOfType(_message.Message):
-    """One task type of a tenant."""
+    """The comparison for one task type."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -329,14 +329,14 @@ class ParityOfType(_message.Message):
     task_type: _builtins.str
     """The type."""
     verdict: Global___ParityVerdict.ValueType
-    """What may be said of it."""
+    """The verdict on this type."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Why, each a line that says what to do."""
+        """Reasons. Each line says what to do."""
 
     @_builtins.property
     def sides(self) -> _containers.RepeatedCompositeFieldContainer[Global___ParitySide]:
-        """What ended where."""
+        """What ended on which backend, before the move and since."""
 
     @_builtins.property
     def streams(self) -> _containers.RepeatedCompositeFieldContainer[Global___ParityStream]:
@@ -361,7 +361,9 @@ Global___ParityOfType: _TypeAlias = ParityOfType  # noqa: Y015
 
 @_typing.final
 class ParityReport(_message.Message):
-    """A tenant at one moment. Times are the database's."""
+    """The comparison of a tenant's tasks on Temporal with its tasks on Redis before, at one moment. Times are those of the
+    database.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -378,28 +380,28 @@ class ParityReport(_message.Message):
     tenant_id: _builtins.str
     """The tenant."""
     stage: _builtins.str
-    """Where it stands now."""
+    """Current migration stage of the tenant."""
     verdict: Global___ParityVerdict.ValueType
-    """What may be said."""
+    """The verdict."""
     moved_by: _builtins.int
-    """The entry of the ledger that moved it."""
+    """Ledger entry of the move."""
     behind_seconds: _builtins.float
-    """Age of what has ended and is not counted yet."""
+    """Age in seconds of the oldest outcome that is not counted yet."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
-        """The moment."""
+        """Time of the reading."""
 
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Why, each a line that says what to do."""
+        """Reasons. Each line says what to do."""
 
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
-        """When it moved; absent: it never did."""
+        """When the tenant moved. Absent: it never did."""
 
     @_builtins.property
     def baseline_from(self) -> _timestamp_pb2.Timestamp:
-        """From when on its past is read."""
+        """Begin of the baseline on Redis."""
 
     @_builtins.property
     def types(self) -> _containers.RepeatedCompositeFieldContainer[Global___ParityOfType]:
@@ -431,7 +433,7 @@ Global___ParityReport: _TypeAlias = ParityReport  # noqa: Y015
 
 @_typing.final
 class GetParityRequest(_message.Message):
-    """Asks for a tenant's parity."""
+    """Request of `GetParity`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -441,7 +443,7 @@ class GetParityRequest(_message.Message):
     """The tenant."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
-        """Compare from this time on; absent: from its last move."""
+        """Compare from this time on. Default: from the tenant's last move."""
 
     def __init__(
         self,
@@ -466,7 +468,7 @@ class GetParityResponse(_message.Message):
     REPORT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def report(self) -> Global___ParityReport:
-        """As it stands."""
+        """The current state."""
 
     def __init__(
         self,
@@ -483,7 +485,7 @@ Global___GetParityResponse: _TypeAlias = GetParityResponse  # noqa: Y015
 
 @_typing.final
 class WatchParityRequest(_message.Message):
-    """Asks to watch a tenant's parity."""
+    """Request of `WatchParity`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -505,14 +507,14 @@ Global___WatchParityRequest: _TypeAlias = WatchParityRequest  # noqa: Y015
 
 @_typing.final
 class WatchParityResponse(_message.Message):
-    """A tenant's parity that is watched."""
+    """The parity of a tenant."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     REPORT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def report(self) -> Global___ParityReport:
-        """As it stands."""
+        """The current state."""
 
     def __init__(
         self,
@@ -529,7 +531,7 @@ Global___WatchParityResponse: _TypeAlias = WatchParityResponse  # noqa: Y015
 
 @_typing.final
 class AskParityGateRequest(_message.Message):
-    """Asks for the one comparison of durations of a move."""
+    """Request of `AskParityGate`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -541,7 +543,7 @@ class AskParityGateRequest(_message.Message):
     task_type: _builtins.str
     """The task type."""
     samples: _builtins.int
-    """Completed tasks on each side, 20 to 10,000; the first who asks fixes it."""
+    """Number of completed tasks to compare on each side, 20 to 10,000. The first request fixes it."""
     def __init__(
         self,
         *,
@@ -559,7 +561,7 @@ Global___AskParityGateRequest: _TypeAlias = AskParityGateRequest  # noqa: Y015
 
 @_typing.final
 class GateMeasure(_message.Message):
-    """One duration: medians, and how the two distributions differ."""
+    """The comparison of one kind of duration."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -571,13 +573,13 @@ class GateMeasure(_message.Message):
     name: _builtins.str
     """`run`, `wait` or `total`."""
     before: _builtins.float
-    """Median before the move, seconds."""
+    """Median before the move, in seconds."""
     since: _builtins.float
-    """Median since the move, seconds."""
+    """Median since the move, in seconds."""
     longer: _builtins.float
-    """The part of all pairs in which the task since the move took longer."""
+    """Share of all pairs in which the task since the move took longer, from 0 to 1."""
     p_value: _builtins.float
-    """Mann-Whitney, one-sided."""
+    """p-value of the one-sided Mann-Whitney test."""
     def __init__(
         self,
         *,
@@ -597,7 +599,7 @@ Global___GateMeasure: _TypeAlias = GateMeasure  # noqa: Y015
 
 @_typing.final
 class AskParityGateResponse(_message.Message):
-    """What came of a gate."""
+    """The result of a gate."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -612,16 +614,16 @@ class AskParityGateResponse(_message.Message):
     task_type: _builtins.str
     """The task type."""
     samples: _builtins.int
-    """Completed tasks on each side."""
+    """Number of completed tasks that are compared on each side."""
     verdict: Global___ParityVerdict.ValueType
-    """What may be said."""
+    """The verdict."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Why, each a line that says what to do."""
+        """Reasons. Each line says what to do."""
 
     @_builtins.property
     def measures(self) -> _containers.RepeatedCompositeFieldContainer[Global___GateMeasure]:
-        """Empty until there are enough tasks."""
+        """The comparisons. Empty until there are enough tasks."""
 
     def __init__(
         self,

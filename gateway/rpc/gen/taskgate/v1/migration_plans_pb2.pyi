@@ -23,7 +23,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class PlanFault(_message.Message):
-    """One thing that is wrong with a plan."""
+    """One error in a plan."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -33,15 +33,15 @@ class PlanFault(_message.Message):
     LINE_FIELD_NUMBER: _builtins.int
     COLUMN_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """What kind of fault."""
+    """Stable identifier of the kind of error."""
     place: _builtins.str
-    """JSON pointer."""
+    """Where it is, as a JSON pointer."""
     message: _builtins.str
-    """In words."""
+    """In words, for people."""
     line: _builtins.int
-    """From 1; absent where the plan was JSON."""
+    """Line, from 1. Absent if the plan is JSON."""
     column: _builtins.int
-    """From 1."""
+    """Column, from 1."""
     def __init__(
         self,
         *,
@@ -68,7 +68,7 @@ Global___PlanFault: _TypeAlias = PlanFault  # noqa: Y015
 
 @_typing.final
 class PlanWave(_message.Message):
-    """Tenants that move together, and how many of them stand where."""
+    """A wave: tenants that move together, and how far they are."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -85,32 +85,32 @@ class PlanWave(_message.Message):
     SKIPPED_FIELD_NUMBER: _builtins.int
     BY_OVERRIDE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What the plan calls it."""
+    """Name of the wave."""
     stage: _builtins.str
-    """Where they move to."""
+    """Stage that the tenants move to."""
     tasks_percent: _builtins.float
-    """Of everybody's tasks."""
+    """Percentage of tasks that the wave moves, in place of tenants."""
     tenants: _builtins.int
-    """How many."""
+    """Number of tenants."""
     waiting: _builtins.int
-    """Not moved yet."""
+    """Tenants that are not moved yet."""
     moved: _builtins.int
-    """Moved by the plan."""
+    """Tenants that the plan has moved."""
     left: _builtins.int
-    """Stood there before, or were moved by others since."""
+    """Tenants that were left alone: they were at the stage before, or others have moved them since."""
     back: _builtins.int
-    """Rolled back."""
+    """Tenants that were moved back."""
     skipped: _builtins.int
-    """Left out by a person."""
+    """Tenants that a person excluded."""
     by_override: _builtins.int
-    """Moved by an override while the flag could not be changed."""
+    """Tenants that were moved by an override because the flag could not be changed."""
     @_builtins.property
     def bake(self) -> _duration_pb2.Duration:
-        """How long it is watched."""
+        """Time to wait after the last tenant was moved."""
 
     @_builtins.property
     def gates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What must hold before the wave is over."""
+        """Conditions that must hold before the wave is over."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ Global___PlanWave: _TypeAlias = PlanWave  # noqa: Y015
 
 @_typing.final
 class PlanStep(_message.Message):
-    """An entry of the ledger about a plan. Its flips are entries of their own."""
+    """A step of a plan, as an entry of the ledger. Changes of routing are entries of their own."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -155,18 +155,18 @@ class PlanStep(_message.Message):
     WHY_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     id: _builtins.int
-    """Its number."""
+    """Number of the entry."""
     who: _builtins.str
     """A person, or `taskgate plan`."""
     why: _builtins.str
-    """In words."""
+    """In words, for people."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
-        """When."""
+        """Time of the step."""
 
     @_builtins.property
     def evidence(self) -> _struct_pb2.Struct:
-        """State, wave, and what else belongs to it."""
+        """State, wave, and further facts."""
 
     def __init__(
         self,
@@ -187,7 +187,7 @@ Global___PlanStep: _TypeAlias = PlanStep  # noqa: Y015
 
 @_typing.final
 class Plan(_message.Message):
-    """How far a plan is."""
+    """A plan and its progress."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -209,36 +209,36 @@ class Plan(_message.Message):
     FAULTS_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name."""
+    """Name of the plan."""
     state: _builtins.str
-    """`draft`, `running`, `baking`, `held`, `paused`, `rolling_back`, `done` or `aborted`."""
+    """State of the plan: `draft`, `running`, `baking`, `held`, `paused`, `rolling_back`, `done` or `aborted`."""
     says: _builtins.str
-    """Why it stands there, and what to do."""
+    """Why the plan is in this state, and what to do."""
     why: _builtins.str
-    """What it is for."""
+    """Purpose of the plan."""
     wave: _builtins.int
-    """The present one, from 1; absent before it began and when it is over."""
+    """Number of the present wave, from 1. Absent before the first wave and after the last one."""
     approved_by: _builtins.str
-    """Of the wave."""
+    """Person who approved the present wave."""
     created_by: _builtins.str
     """Who wrote it."""
     started_by: _builtins.str
     """Who started it."""
     version: _builtins.int
-    """Each change makes another one."""
+    """Version of the plan, for `based_on`. Each change makes a new one."""
     document: _builtins.str
-    """Its text; empty in a list."""
+    """The plan as it was written. Empty in a list."""
     @_builtins.property
     def moved_at(self) -> _timestamp_pb2.Timestamp:
-        """Since when the wave bakes."""
+        """When the present wave began to bake."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When."""
+        """When it was written."""
 
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
-        """When."""
+        """When it was started."""
 
     @_builtins.property
     def ended_at(self) -> _timestamp_pb2.Timestamp:
@@ -246,15 +246,15 @@ class Plan(_message.Message):
 
     @_builtins.property
     def waves(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanWave]:
-        """In their order."""
+        """The waves, in their order."""
 
     @_builtins.property
     def faults(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanFault]:
-        """Why a draft could not be started now; none in a list."""
+        """Why a draft cannot be started now. Empty in a list."""
 
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanStep]:
-        """The newest 50, newest first; none in a list."""
+        """The newest 50 steps, newest first. Empty in a list."""
 
     def __init__(
         self,
@@ -298,7 +298,7 @@ Global___Plan: _TypeAlias = Plan  # noqa: Y015
 
 @_typing.final
 class ListPlansRequest(_message.Message):
-    """Asks for the newest 200."""
+    """Request of `ListPlans`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -315,14 +315,14 @@ Global___ListPlansRequest: _TypeAlias = ListPlansRequest  # noqa: Y015
 
 @_typing.final
 class ListPlansResponse(_message.Message):
-    """Newest first."""
+    """Plans, newest first."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PLANS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def plans(self) -> _containers.RepeatedCompositeFieldContainer[Global___Plan]:
-        """Without text and steps."""
+        """The plans, without text and steps."""
 
     def __init__(
         self,
@@ -339,13 +339,13 @@ Global___ListPlansResponse: _TypeAlias = ListPlansResponse  # noqa: Y015
 
 @_typing.final
 class GetPlanRequest(_message.Message):
-    """Asks for one."""
+    """Request of `GetPlan`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name."""
+    """Name of the plan."""
     def __init__(
         self,
         *,
@@ -368,7 +368,7 @@ class GetPlanResponse(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def plan(self) -> Global___Plan:
-        """How far it is."""
+        """The plan."""
 
     def __init__(
         self,
@@ -385,7 +385,7 @@ Global___GetPlanResponse: _TypeAlias = GetPlanResponse  # noqa: Y015
 
 @_typing.final
 class GetPlanSchemaRequest(_message.Message):
-    """Asks how a plan is written."""
+    """Request of `GetPlanSchema`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -402,14 +402,14 @@ Global___GetPlanSchemaRequest: _TypeAlias = GetPlanSchemaRequest  # noqa: Y015
 
 @_typing.final
 class GetPlanSchemaResponse(_message.Message):
-    """How a plan is written."""
+    """The JSON Schema of plans."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def schema(self) -> _struct_pb2.Struct:
-        """JSON Schema."""
+        """The schema."""
 
     def __init__(
         self,
@@ -426,13 +426,13 @@ Global___GetPlanSchemaResponse: _TypeAlias = GetPlanSchemaResponse  # noqa: Y015
 
 @_typing.final
 class ValidatePlanRequest(_message.Message):
-    """Asks what is wrong with a plan."""
+    """Request of `ValidatePlan`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DOCUMENT_FIELD_NUMBER: _builtins.int
     document: _builtins.str
-    """YAML or JSON."""
+    """The plan, as YAML or JSON text."""
     def __init__(
         self,
         *,
@@ -448,7 +448,7 @@ Global___ValidatePlanRequest: _TypeAlias = ValidatePlanRequest  # noqa: Y015
 
 @_typing.final
 class CheckedWave(_message.Message):
-    """Whom a wave would move."""
+    """The tenants that a wave would move."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -460,24 +460,24 @@ class CheckedWave(_message.Message):
     TENANTS_FIELD_NUMBER: _builtins.int
     FIRST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What the plan calls it."""
+    """Name of the wave."""
     stage: _builtins.str
-    """Where they move to."""
+    """Stage that the tenants move to."""
     tasks_percent: _builtins.float
-    """Of everybody's tasks."""
+    """Percentage of tasks that the wave moves, in place of tenants."""
     tenants: _builtins.int
-    """How many."""
+    """Number of tenants."""
     @_builtins.property
     def bake(self) -> _duration_pb2.Duration:
-        """How long it is watched."""
+        """Time to wait after the last tenant was moved."""
 
     @_builtins.property
     def gates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What must hold before the wave is over."""
+        """Conditions that must hold before the wave is over."""
 
     @_builtins.property
     def first(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Some of them, in their order."""
+        """The first of the tenants, in their order."""
 
     def __init__(
         self,
@@ -507,7 +507,7 @@ Global___CheckedWave: _TypeAlias = CheckedWave  # noqa: Y015
 
 @_typing.final
 class ValidatePlanResponse(_message.Message):
-    """Every fault at once."""
+    """The result of a check."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -516,18 +516,18 @@ class ValidatePlanResponse(_message.Message):
     NOTES_FIELD_NUMBER: _builtins.int
     WAVES_FIELD_NUMBER: _builtins.int
     valid: _builtins.bool
-    """Whether there is none."""
+    """Whether the plan is valid."""
     @_builtins.property
     def faults(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanFault]:
-        """What is wrong."""
+        """All errors."""
 
     @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What may surprise."""
+        """Effects that may be unexpected."""
 
     @_builtins.property
     def waves(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckedWave]:
-        """Whom the waves would move."""
+        """The tenants that each wave would move."""
 
     def __init__(
         self,
@@ -547,7 +547,7 @@ Global___ValidatePlanResponse: _TypeAlias = ValidatePlanResponse  # noqa: Y015
 
 @_typing.final
 class PutPlanRequest(_message.Message):
-    """Asks to write a draft, or to replace one."""
+    """Request of `PutPlan`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -555,11 +555,13 @@ class PutPlanRequest(_message.Message):
     DOCUMENT_FIELD_NUMBER: _builtins.int
     BASED_ON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The name that the plan calls itself."""
+    """Name of the plan. It must be the name in the document."""
     document: _builtins.str
-    """YAML or JSON."""
+    """The plan, as YAML or JSON text."""
     based_on: _builtins.int
-    """Version that was seen; 0: none; absent: any."""
+    """Version that the caller has seen; 0: there was none. If it has changed since, the call ends with ABORTED. Default:
+    no check.
+    """
     def __init__(
         self,
         *,
@@ -579,14 +581,14 @@ Global___PutPlanRequest: _TypeAlias = PutPlanRequest  # noqa: Y015
 
 @_typing.final
 class PutPlanResponse(_message.Message):
-    """It was written."""
+    """The draft was stored."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PLAN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def plan(self) -> Global___Plan:
-        """As it is now."""
+        """The current state."""
 
     def __init__(
         self,
@@ -603,7 +605,7 @@ Global___PutPlanResponse: _TypeAlias = PutPlanResponse  # noqa: Y015
 
 @_typing.final
 class ActOnPlanRequest(_message.Message):
-    """Asks to start or steer a plan."""
+    """Request of `ActOnPlan`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -613,15 +615,17 @@ class ActOnPlanRequest(_message.Message):
     TENANT_ID_FIELD_NUMBER: _builtins.int
     WAVE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name."""
+    """Name of the plan."""
     act: _builtins.str
-    """`start`, `pause`, `resume`, `skip`, `approve`, `abort` or `rollback`."""
+    """Action: `start`, `pause`, `resume`, `skip`, `approve`, `abort` or `rollback`."""
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     tenant_id: _builtins.str
-    """`skip`: this tenant; absent: the rest of the present wave."""
+    """Only for `skip`: the tenant to skip. Default: the rest of the present wave."""
     wave: _builtins.int
-    """`skip`, `approve` (which needs it): refused when this is not the present wave."""
+    """Number of the wave that is meant; the request is refused if it is not the present one. Required for `approve`,
+    optional for `skip`.
+    """
     def __init__(
         self,
         *,
@@ -648,14 +652,14 @@ Global___ActOnPlanRequest: _TypeAlias = ActOnPlanRequest  # noqa: Y015
 
 @_typing.final
 class ActOnPlanResponse(_message.Message):
-    """It was done."""
+    """The action was carried out."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PLAN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def plan(self) -> Global___Plan:
-        """As it is now."""
+        """The current state."""
 
     def __init__(
         self,

@@ -21,8 +21,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class PreviewStagesRequest(_message.Message):
-    """Asks what a change of stages would have done. One of stage, plan, document is given; with stage, one of everything,
-    percent, or a scope.
+    """Request of `PreviewStages`. Exactly one of `stage`, `plan` and `document` is required. With `stage`, give one of
+    `everything`, `percent`, or a scope.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -38,25 +38,25 @@ class PreviewStagesRequest(_message.Message):
     DOCUMENT_FIELD_NUMBER: _builtins.int
     HOURS_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
-    """The stage that somebody would be put at."""
+    """Preview this stage."""
     tenant_id: _builtins.str
-    """`stage`: of this tenant."""
+    """With `stage`: the scope is this tenant."""
     project_id: _builtins.str
-    """`stage`: of this project."""
+    """With `stage`: the scope is this project."""
     task_type: _builtins.str
-    """`stage`: of this task type."""
+    """With `stage`: the scope is this task type."""
     everything: _builtins.bool
-    """`stage`: of all that nothing else is set for."""
+    """With `stage`: for all tasks for which nothing else is set."""
     percent: _builtins.float
-    """`stage`: of so many percent of those."""
+    """With `stage`: for this percentage of the tenants or tasks for which nothing else is set. At most three decimals."""
     unit: _builtins.str
-    """`percent`: `tenant` (default) or `task`."""
+    """With `percent`: whether whole tenants (`tenant`, the default) or single tasks (`task`) are moved."""
     plan: _builtins.str
-    """A plan that is stored, by its name."""
+    """Preview this stored plan."""
     document: _builtins.str
-    """A plan, as YAML or JSON."""
+    """Preview this plan, as YAML or JSON text."""
     hours: _builtins.int
-    """The tasks that came in the last so many hours, 1 to 168; absent: 24."""
+    """Use the tasks that were created in the last this many hours, 1 to 168. Default: 24."""
     def __init__(
         self,
         *,
@@ -120,7 +120,7 @@ Global___PreviewStagesRequest: _TypeAlias = PreviewStagesRequest  # noqa: Y015
 
 @_typing.final
 class PreviewCount(_message.Message):
-    """A number of tasks; where it is estimated, the true one lies between low and high 95 times of 100."""
+    """A number of tasks. If it is estimated, the true number lies between `low` and `high` in 95 of 100 cases."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -130,9 +130,9 @@ class PreviewCount(_message.Message):
     tasks: _builtins.int
     """The number."""
     low: _builtins.int
-    """No fewer."""
+    """Lower end of the interval."""
     high: _builtins.int
-    """No more."""
+    """Upper end of the interval."""
     def __init__(
         self,
         *,
@@ -150,7 +150,7 @@ Global___PreviewCount: _TypeAlias = PreviewCount  # noqa: Y015
 
 @_typing.final
 class PreviewOfType(_message.Message):
-    """Of one task type."""
+    """What a step would have done to tasks of one type."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -160,20 +160,20 @@ class PreviewOfType(_message.Message):
     TO_REDIS_FIELD_NUMBER: _builtins.int
     RESTAGED_FIELD_NUMBER: _builtins.int
     task_type: _builtins.str
-    """Which."""
+    """The task type."""
     recorded: _builtins.int
-    """Tasks of those whom the step concerns."""
+    """Recorded tasks of this type of the tenants that the step concerns."""
     @_builtins.property
     def to_temporal(self) -> Global___PreviewCount:
-        """They would have run on Temporal, and not on Redis."""
+        """Tasks that would have run on Temporal instead of Redis."""
 
     @_builtins.property
     def to_redis(self) -> Global___PreviewCount:
-        """They would have run on Redis, and not on Temporal."""
+        """Tasks that would have run on Redis instead of Temporal."""
 
     @_builtins.property
     def restaged(self) -> Global___PreviewCount:
-        """At another stage, on the same engine."""
+        """Tasks that would have been at another stage, on the same backend."""
 
     def __init__(
         self,
@@ -194,16 +194,16 @@ Global___PreviewOfType: _TypeAlias = PreviewOfType  # noqa: Y015
 
 @_typing.final
 class PreviewOfTenant(_message.Message):
-    """One tenant that would have moved."""
+    """What a step would have done to one tenant."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
     TASKS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Which; absent: none."""
+    """The tenant. Absent: tasks without a tenant."""
     tasks: _builtins.int
-    """Its tasks."""
+    """Number of its tasks that would have moved, or been at another stage."""
     def __init__(
         self,
         *,
@@ -222,7 +222,7 @@ Global___PreviewOfTenant: _TypeAlias = PreviewOfTenant  # noqa: Y015
 
 @_typing.final
 class PoolNeed(_message.Message):
-    """What a pool of Temporal's workers would have needed, if no task had waited."""
+    """Slots that a pool of Temporal workers would have needed if no task had waited."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -233,17 +233,17 @@ class PoolNeed(_message.Message):
     BUSIEST_MINUTE_FIELD_NUMBER: _builtins.int
     MEAN_SLOTS_FIELD_NUMBER: _builtins.int
     pool: _builtins.str
-    """Its name."""
+    """Name of the pool."""
     slots_now: _builtins.int
-    """Of live workers that serve it, also of those that serve others, too."""
+    """Slots of the live workers that serve the pool now. Workers that serve other pools, too, are included."""
     tasks: _builtins.int
-    """Tasks for it."""
+    """Number of tasks of the pool."""
     slots: _builtins.int
-    """In the busiest minute."""
+    """Slots needed in the busiest minute."""
     busiest_minute: _builtins.int
-    """That minute, from `since` on."""
+    """The busiest minute, counted from `since`."""
     mean_slots: _builtins.float
-    """On average."""
+    """Slots needed on average."""
     def __init__(
         self,
         *,
@@ -264,7 +264,7 @@ Global___PoolNeed: _TypeAlias = PoolNeed  # noqa: Y015
 
 @_typing.final
 class PreviewStep(_message.Message):
-    """What one change, or one wave after those before it, would have done."""
+    """What one change, or one wave of a plan after the waves before it, would have done."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -279,24 +279,24 @@ class PreviewStep(_message.Message):
     MOST_FIELD_NUMBER: _builtins.int
     POOLS_FIELD_NUMBER: _builtins.int
     title: _builtins.str
-    """What it is."""
+    """The change in words."""
     stage: _builtins.str
-    """Where it puts tenants."""
+    """Stage that it sets."""
     overridden: _builtins.int
-    """Tasks that stay where an override has them."""
+    """Tasks that stay where they are because of an override."""
     tenants: _builtins.int
-    """Tenants of whom tasks would have moved, or been at another stage."""
+    """Number of tenants whose tasks would have moved, or been at another stage."""
     @_builtins.property
     def to_temporal(self) -> Global___PreviewCount:
-        """They would have run on Temporal, and not on Redis."""
+        """Tasks that would have run on Temporal instead of Redis."""
 
     @_builtins.property
     def to_redis(self) -> Global___PreviewCount:
-        """They would have run on Redis, and not on Temporal."""
+        """Tasks that would have run on Redis instead of Temporal."""
 
     @_builtins.property
     def restaged(self) -> Global___PreviewCount:
-        """At another stage, on the same engine."""
+        """Tasks that would have been at another stage, on the same backend."""
 
     @_builtins.property
     def by_type(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviewOfType]:
@@ -304,11 +304,11 @@ class PreviewStep(_message.Message):
 
     @_builtins.property
     def most(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviewOfTenant]:
-        """The 20 with the most such tasks."""
+        """The 20 tenants with the most such tasks."""
 
     @_builtins.property
     def pools(self) -> _containers.RepeatedCompositeFieldContainer[Global___PoolNeed]:
-        """After the step, with what is on Temporal already."""
+        """Needs of the pools after the step, including tasks that are on Temporal already."""
 
     def __init__(
         self,
@@ -334,7 +334,7 @@ Global___PreviewStep: _TypeAlias = PreviewStep  # noqa: Y015
 
 @_typing.final
 class SimulatedTier(_message.Message):
-    """Waits of one tier."""
+    """Simulated waiting times of one tier."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -347,21 +347,21 @@ class SimulatedTier(_message.Message):
     P99_FIELD_NUMBER: _builtins.int
     FAIRNESS_FIELD_NUMBER: _builtins.int
     tier: _builtins.str
-    """Its name."""
+    """The tier."""
     tasks: _builtins.int
-    """Its tasks."""
+    """Number of its tasks."""
     tenants: _builtins.int
-    """Its tenants."""
+    """Number of its tenants."""
     mean: _builtins.float
-    """Seconds."""
+    """Mean, in seconds."""
     p50: _builtins.float
-    """Seconds."""
+    """Median, in seconds."""
     p95: _builtins.float
-    """Seconds."""
+    """95th percentile, in seconds."""
     p99: _builtins.float
-    """Seconds."""
+    """99th percentile, in seconds."""
     fairness: _builtins.float
-    """Jain's index between tenants."""
+    """Jain's fairness index between tenants."""
     def __init__(
         self,
         *,
@@ -384,7 +384,7 @@ Global___SimulatedTier: _TypeAlias = SimulatedTier  # noqa: Y015
 
 @_typing.final
 class PreviewSimulation(_message.Message):
-    """The newest tasks that would be on Temporal after the last step, at most 1,000,000."""
+    """A simulation of the tasks that would be on Temporal after the last step: the newest ones, at most 1,000,000."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -434,20 +434,20 @@ class PreviewSimulation(_message.Message):
     UTILISATION_FIELD_NUMBER: _builtins.int
     TIERS_FIELD_NUMBER: _builtins.int
     tasks: _builtins.int
-    """How many."""
+    """Number of tasks."""
     seconds: _builtins.float
-    """Over which they came, and ended."""
+    """Seconds in which these tasks came and ended."""
     @_builtins.property
     def slots(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """By pool: those of live workers; where there are none, the needed ones."""
+        """Slots by pool: those of the live workers; of a pool without workers, the needed ones."""
 
     @_builtins.property
     def utilisation(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """By pool, from 0 to 1."""
+        """Utilisation by pool, from 0 to 1."""
 
     @_builtins.property
     def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___SimulatedTier]:
-        """Waits."""
+        """Waiting times by tier."""
 
     def __init__(
         self,
@@ -468,7 +468,7 @@ Global___PreviewSimulation: _TypeAlias = PreviewSimulation  # noqa: Y015
 
 @_typing.final
 class PreviewReason(_message.Message):
-    """Why starts on Temporal would have been refused or changed; the codes are the rehearsal's."""
+    """Why starts on Temporal would have been refused or changed. The codes are those of the rehearsal."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -479,15 +479,15 @@ class PreviewReason(_message.Message):
     TASKS_FIELD_NUMBER: _builtins.int
     TASK_TYPES_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """Stable."""
+    """Stable code of the reason."""
     weight: _builtins.str
     """`problem`, `unknown` or `warning`."""
     meaning: _builtins.str
-    """In words."""
+    """In words, for people."""
     advice: _builtins.str
-    """What a person can do."""
+    """What a person can do about it."""
     tasks: _builtins.int
-    """Of those that were looked at."""
+    """Number of the checked tasks with this reason."""
     @_builtins.property
     def task_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Their types."""
@@ -512,7 +512,7 @@ Global___PreviewReason: _TypeAlias = PreviewReason  # noqa: Y015
 
 @_typing.final
 class PreviewStarts(_message.Message):
-    """Of the tasks that come to Temporal, at most 500 by chance, compiled as their starts would be."""
+    """A check of the starts on Temporal of at most 500 random tasks that would go there."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -522,16 +522,16 @@ class PreviewStarts(_message.Message):
     UNKNOWN_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
     looked_at: _builtins.int
-    """How many."""
+    """Number of tasks that were checked."""
     ready: _builtins.int
-    """Nothing speaks against them."""
+    """Tasks that could have started."""
     not_ready: _builtins.int
-    """They would have failed, or waited for nobody."""
+    """Tasks that would have failed, or that no worker would have taken."""
     unknown: _builtins.int
-    """It could not be found out."""
+    """Tasks for which it could not be determined."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviewReason]:
-        """Why."""
+        """Reasons."""
 
     def __init__(
         self,
@@ -552,7 +552,7 @@ Global___PreviewStarts: _TypeAlias = PreviewStarts  # noqa: Y015
 
 @_typing.final
 class PreviewQuota(_message.Message):
-    """A quota of today that the recorded tasks of a tenant exceed, of whom tasks come to Temporal."""
+    """A present quota that the recorded tasks of a tenant exceed. Only tenants of which tasks would go to Temporal."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -564,19 +564,19 @@ class PreviewQuota(_message.Message):
     TASKS_FIELD_NUMBER: _builtins.int
     EFFECT_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Whose."""
+    """The tenant."""
     project_id: _builtins.str
-    """Absent: of the whole tenant."""
+    """Project of the quota. Absent: it is the tenant's."""
     quota: _builtins.str
-    """`queued`, `running`, `per_minute` or `bytes_per_day`."""
+    """The quota: `queued`, `running`, `per_minute` or `bytes_per_day`."""
     at_most: _builtins.int
-    """Its limit."""
+    """The limit."""
     most: _builtins.int
-    """The most there were: waiting or running at once, in a minute, or bytes of a day."""
+    """The highest value: tasks that waited or ran at the same time, tasks in a minute, or bytes in a day."""
     tasks: _builtins.int
-    """Beyond it."""
+    """Number of tasks beyond the limit."""
     effect: _builtins.str
-    """What becomes of them: `refused` or `held`."""
+    """What would have happened to these tasks: `refused` or `held`."""
     def __init__(
         self,
         *,
@@ -600,7 +600,7 @@ Global___PreviewQuota: _TypeAlias = PreviewQuota  # noqa: Y015
 
 @_typing.final
 class Preview(_message.Message):
-    """What a change would have done to the tasks that were created in a time."""
+    """What a change would have done to the tasks that were created in a period of time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -619,48 +619,50 @@ class Preview(_message.Message):
     NOTES_FIELD_NUMBER: _builtins.int
     QUOTAS_FIELD_NUMBER: _builtins.int
     flag_version: _builtins.int
-    """Of the flag that it was compared with."""
+    """Version of the flag that the change was compared with."""
     hours: _builtins.int
-    """So many."""
+    """Length of the period in hours."""
     tasks: _builtins.int
-    """Recorded, without nodes of DAGs."""
+    """Number of recorded tasks, without nodes of DAGs."""
     contexts: _builtins.int
-    """Combinations of tenant, project and type; the flag was asked about each once."""
+    """Number of combinations of tenant, project and task type. The flag was evaluated once for each."""
     sampled: _builtins.int
-    """Tasks that were asked about one by one, because their own key decides."""
+    """Number of tasks for which the flag was evaluated one by one, because it depends on their own keys."""
     by_reference: _builtins.int
-    """Tasks that come to Temporal with payloads too large for it: workers read them."""
+    """Number of tasks that would go to Temporal and whose payload is too large to be sent there: workers read it from
+    PostgreSQL.
+    """
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
-        """From then on."""
+        """Begin of the period."""
 
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp:
-        """Until then."""
+        """End of the period."""
 
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviewStep]:
-        """In their order."""
+        """One step for a change, one for each wave of a plan."""
 
     @_builtins.property
     def pools_before(self) -> _containers.RepeatedCompositeFieldContainer[Global___PoolNeed]:
-        """As the flag is now."""
+        """Needs of the pools with the flag as it is now."""
 
     @_builtins.property
     def simulation(self) -> Global___PreviewSimulation:
-        """Absent: nothing would be on Temporal."""
+        """Absent: no task would be on Temporal."""
 
     @_builtins.property
     def starts(self) -> Global___PreviewStarts:
-        """What the rehearsal would say."""
+        """Whether tasks could have started on Temporal."""
 
     @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What may surprise."""
+        """Effects that may be unexpected."""
 
     @_builtins.property
     def quotas(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviewQuota]:
-        """What quotas would have refused or held, on whichever engine; at most 100."""
+        """Quotas that would have refused or held tasks, on any backend; at most 100."""
 
     def __init__(
         self,
@@ -690,14 +692,14 @@ Global___Preview: _TypeAlias = Preview  # noqa: Y015
 
 @_typing.final
 class PreviewStagesResponse(_message.Message):
-    """Nothing was changed."""
+    """The preview. Nothing was changed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PREVIEW_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def preview(self) -> Global___Preview:
-        """What it would have done."""
+        """What the change would have done."""
 
     def __init__(
         self,
@@ -714,16 +716,16 @@ Global___PreviewStagesResponse: _TypeAlias = PreviewStagesResponse  # noqa: Y015
 
 @_typing.final
 class DryRunPlanRequest(_message.Message):
-    """Asks for a preview of each wave of a plan. One with faults is answered with all of them."""
+    """Request of `DryRunPlan`. A plan with errors is answered with all of them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DOCUMENT_FIELD_NUMBER: _builtins.int
     HOURS_FIELD_NUMBER: _builtins.int
     document: _builtins.str
-    """YAML or JSON."""
+    """The plan, as YAML or JSON text."""
     hours: _builtins.int
-    """The tasks that came in the last so many hours, 1 to 168; absent: 24."""
+    """Use the tasks that were created in the last this many hours, 1 to 168. Default: 24."""
     def __init__(
         self,
         *,
@@ -742,7 +744,7 @@ Global___DryRunPlanRequest: _TypeAlias = DryRunPlanRequest  # noqa: Y015
 
 @_typing.final
 class DryRunPlanResponse(_message.Message):
-    """Nothing was changed."""
+    """The preview. Nothing was changed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -20,18 +20,19 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class StayingTasks(_message.Message):
-    """Tasks that run where they are."""
+    """Tasks that are not moved."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     WHY_FIELD_NUMBER: _builtins.int
     TASKS_FIELD_NUMBER: _builtins.int
     why: _builtins.str
-    """`running`, `starting`, `legacy_worker` (one has it), `legacy_worker_before` (one had it, and its recovery pushed it again),
-    `redrive` (wanted there), `dag`, or `stage_...`: the stage of its project or type.
+    """Why: `running`; `starting`; `legacy_worker` (a legacy worker has it); `legacy_worker_before` (one had it, and its
+    recovery pushed it again); `redrive` (it was asked to run there); `dag`; or `stage_...` (the stage of its project
+    or task type).
     """
     tasks: _builtins.int
-    """How many."""
+    """Number of tasks."""
     def __init__(
         self,
         *,
@@ -48,7 +49,7 @@ Global___StayingTasks: _TypeAlias = StayingTasks  # noqa: Y015
 
 @_typing.final
 class RampdownReport(_message.Message):
-    """Open tasks of one tenant, counted at one moment."""
+    """Unfinished tasks of one tenant, counted at one moment."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -65,24 +66,24 @@ class RampdownReport(_message.Message):
     tenant_id: _builtins.str
     """The tenant."""
     stage: _builtins.str
-    """Its stage in general."""
+    """Migration stage of the tenant. Its projects and task types may have others."""
     dry_run: _builtins.bool
-    """Whether the stage was supposed to be `rampdown`."""
+    """Whether the report assumes the stage `rampdown`."""
     moves: _builtins.int
-    """Nobody has begun them, and the stage sends them elsewhere."""
+    """Tasks that no worker has begun and that move to the other backend."""
     goes_back: _builtins.int
-    """Of these, tasks that go back from Temporal."""
+    """Of `moves`, tasks that go back from Temporal to Redis."""
     on_the_way: _builtins.int
-    """They wait to be started now."""
+    """Tasks that are about to be started."""
     later: _builtins.int
-    """Delayed, or repeated after a pause; they follow the flag when they are due."""
+    """Delayed tasks, and tasks that wait for their next attempt. They follow the flag when they are due."""
     held: _builtins.int
-    """They wait for a quota or a pause."""
+    """Tasks that are held by a quota or a pause."""
     problem: _builtins.str
-    """What keeps tasks from moving now."""
+    """What keeps tasks from moving now. Absent: nothing."""
     @_builtins.property
     def stays(self) -> _containers.RepeatedCompositeFieldContainer[Global___StayingTasks]:
-        """What stays, and why."""
+        """Tasks that are not moved, by reason."""
 
     def __init__(
         self,
@@ -110,16 +111,16 @@ Global___RampdownReport: _TypeAlias = RampdownReport  # noqa: Y015
 
 @_typing.final
 class GetRampdownRequest(_message.Message):
-    """Asks for a rampdown as it stands."""
+    """Request of `GetRampdown`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Of this tenant."""
+    """The tenant."""
     dry_run: _builtins.bool
-    """As if the tenant's stage were `rampdown`."""
+    """Report as if the tenant were at stage `rampdown`."""
     def __init__(
         self,
         *,
@@ -143,7 +144,7 @@ class GetRampdownResponse(_message.Message):
     REPORT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def report(self) -> Global___RampdownReport:
-        """As it stands."""
+        """The current state."""
 
     def __init__(
         self,

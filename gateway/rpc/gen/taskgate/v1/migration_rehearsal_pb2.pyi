@@ -27,29 +27,29 @@ class _RehearsalVerdict:
 class _RehearsalVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RehearsalVerdict.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     REHEARSAL_VERDICT_UNSPECIFIED: _RehearsalVerdict.ValueType  # 0
-    """Not a verdict that this version knows."""
+    """A value that this version does not know."""
     REHEARSAL_VERDICT_READY: _RehearsalVerdict.ValueType  # 1
-    """Nothing speaks against a start on Temporal."""
+    """Nothing prevents a start on Temporal."""
     REHEARSAL_VERDICT_NOT_READY: _RehearsalVerdict.ValueType  # 2
-    """It would fail there, or wait for nobody."""
+    """The task would fail there, or no worker would take it."""
     REHEARSAL_VERDICT_UNKNOWN: _RehearsalVerdict.ValueType  # 3
-    """It could not be found out."""
+    """This could not be determined."""
     REHEARSAL_VERDICT_NO_DATA: _RehearsalVerdict.ValueType  # 4
-    """Of a tenant: no task was looked at."""
+    """Of a tenant: no task was checked."""
 
 class RehearsalVerdict(_RehearsalVerdict, metaclass=_RehearsalVerdictEnumTypeWrapper):
-    """What was found about one task, or about all tasks of a tenant."""
+    """Verdict on a task, or on all tasks of a tenant."""
 
 REHEARSAL_VERDICT_UNSPECIFIED: RehearsalVerdict.ValueType  # 0
-"""Not a verdict that this version knows."""
+"""A value that this version does not know."""
 REHEARSAL_VERDICT_READY: RehearsalVerdict.ValueType  # 1
-"""Nothing speaks against a start on Temporal."""
+"""Nothing prevents a start on Temporal."""
 REHEARSAL_VERDICT_NOT_READY: RehearsalVerdict.ValueType  # 2
-"""It would fail there, or wait for nobody."""
+"""The task would fail there, or no worker would take it."""
 REHEARSAL_VERDICT_UNKNOWN: RehearsalVerdict.ValueType  # 3
-"""It could not be found out."""
+"""This could not be determined."""
 REHEARSAL_VERDICT_NO_DATA: RehearsalVerdict.ValueType  # 4
-"""Of a tenant: no task was looked at."""
+"""Of a tenant: no task was checked."""
 Global___RehearsalVerdict: _TypeAlias = RehearsalVerdict  # noqa: Y015
 
 class _RehearsalWeight:
@@ -59,30 +59,30 @@ class _RehearsalWeight:
 class _RehearsalWeightEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RehearsalWeight.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     REHEARSAL_WEIGHT_UNSPECIFIED: _RehearsalWeight.ValueType  # 0
-    """Not a weight that this version knows."""
+    """A value that this version does not know."""
     REHEARSAL_WEIGHT_PROBLEM: _RehearsalWeight.ValueType  # 1
-    """The task would fail, or wait for nobody."""
+    """The task would fail, or no worker would take it."""
     REHEARSAL_WEIGHT_UNKNOWN: _RehearsalWeight.ValueType  # 2
-    """It could not be found out."""
+    """This could not be determined."""
     REHEARSAL_WEIGHT_WARNING: _RehearsalWeight.ValueType  # 3
-    """The task would run; something is different."""
+    """The task would run, but something is different."""
 
 class RehearsalWeight(_RehearsalWeight, metaclass=_RehearsalWeightEnumTypeWrapper):
-    """What a reason does to the verdict."""
+    """How much a reason counts."""
 
 REHEARSAL_WEIGHT_UNSPECIFIED: RehearsalWeight.ValueType  # 0
-"""Not a weight that this version knows."""
+"""A value that this version does not know."""
 REHEARSAL_WEIGHT_PROBLEM: RehearsalWeight.ValueType  # 1
-"""The task would fail, or wait for nobody."""
+"""The task would fail, or no worker would take it."""
 REHEARSAL_WEIGHT_UNKNOWN: RehearsalWeight.ValueType  # 2
-"""It could not be found out."""
+"""This could not be determined."""
 REHEARSAL_WEIGHT_WARNING: RehearsalWeight.ValueType  # 3
-"""The task would run; something is different."""
+"""The task would run, but something is different."""
 Global___RehearsalWeight: _TypeAlias = RehearsalWeight  # noqa: Y015
 
 @_typing.final
 class RehearsalReason(_message.Message):
-    """Why tasks would not be as well on Temporal."""
+    """Why tasks would not run as well on Temporal."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -95,24 +95,24 @@ class RehearsalReason(_message.Message):
     LAST_AT_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """Stable."""
+    """Stable code of the reason."""
     weight: Global___RehearsalWeight.ValueType
-    """What it does to the verdict."""
+    """How much the reason counts."""
     meaning: _builtins.str
-    """In words."""
+    """In words, for people."""
     advice: _builtins.str
-    """What a person can do."""
+    """What a person can do about it."""
     tasks: _builtins.int
-    """Of a tenant: how many tasks have it."""
+    """Number of tasks with this reason. Only of a tenant."""
     detail: _builtins.str
-    """Of a task: what it says of this one."""
+    """What it says about this task. Only of a task."""
     @_builtins.property
     def task_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Of a tenant: of which types."""
+        """Their types. Only of a tenant."""
 
     @_builtins.property
     def last_at(self) -> _timestamp_pb2.Timestamp:
-        """Of a tenant: when it was found last."""
+        """When it was last found. Only of a tenant."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ Global___RehearsalReason: _TypeAlias = RehearsalReason  # noqa: Y015
 
 @_typing.final
 class RehearsalSpread(_message.Message):
-    """Seconds."""
+    """A distribution of durations, in seconds."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -144,11 +144,11 @@ class RehearsalSpread(_message.Message):
     MEDIAN_FIELD_NUMBER: _builtins.int
     P95_FIELD_NUMBER: _builtins.int
     tasks: _builtins.int
-    """Of so many tasks."""
+    """Number of tasks."""
     median: _builtins.float
-    """Half of them took at most this."""
+    """Median."""
     p95: _builtins.float
-    """Nineteen of twenty took at most this."""
+    """95th percentile."""
     def __init__(
         self,
         *,
@@ -166,7 +166,9 @@ Global___RehearsalSpread: _TypeAlias = RehearsalSpread  # noqa: Y015
 
 @_typing.final
 class RehearsalProbes(_message.Message):
-    """Probes that have ended (stage `shadow`). The spreads are given for one tenant, of its newest good probes."""
+    """Probes that have ended (stage `shadow`). The distributions are only given for a single tenant, over its newest good
+    probes.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -181,36 +183,36 @@ class RehearsalProbes(_message.Message):
     REHEARSE_FIELD_NUMBER: _builtins.int
     REDIS_RUN_FIELD_NUMBER: _builtins.int
     good: _builtins.int
-    """They went as they should."""
+    """Number of probes that succeeded."""
     rehearsed: _builtins.int
-    """Of these, through the handler's `rehearse`."""
+    """Number of these that called the handler's `rehearse`."""
     failed: _builtins.int
-    """The tasks would have failed, too, or waited."""
+    """Number of probes that failed: the task would have failed, too, or waited."""
     unanswered: _builtins.int
-    """Nothing is known."""
+    """Number of probes without an answer."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___RehearsalReason]:
-        """Why probes were not good, the gravest first."""
+        """Why probes did not succeed, the gravest reason first."""
 
     @_builtins.property
     def queue(self) -> Global___RehearsalSpread:
-        """The wait for a worker on Temporal."""
+        """Time until a worker on Temporal took the probe."""
 
     @_builtins.property
     def redis_queue(self) -> Global___RehearsalSpread:
-        """The wait of the same tasks on Redis."""
+        """Time until a worker took the same tasks on Redis."""
 
     @_builtins.property
     def decode(self) -> Global___RehearsalSpread:
-        """Until the worker had the payload."""
+        """Time that the worker took to read and decode the payload."""
 
     @_builtins.property
     def rehearse(self) -> Global___RehearsalSpread:
-        """The handler's `rehearse`."""
+        """Duration of the handler's `rehearse`."""
 
     @_builtins.property
     def redis_run(self) -> Global___RehearsalSpread:
-        """The runs of the tasks on Redis."""
+        """Duration of the runs of the same tasks on Redis."""
 
     def __init__(
         self,
@@ -236,7 +238,7 @@ Global___RehearsalProbes: _TypeAlias = RehearsalProbes  # noqa: Y015
 
 @_typing.final
 class Rehearsal(_message.Message):
-    """What was found about one tenant's tasks."""
+    """The results for one tenant."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -257,36 +259,36 @@ class Rehearsal(_message.Message):
     tenant_id: _builtins.str
     """The tenant."""
     stage: _builtins.str
-    """Where it stands in general."""
+    """Migration stage of the tenant. Its projects and task types may have others."""
     verdict: Global___RehearsalVerdict.ValueType
     """The verdict."""
     note: _builtins.str
     """What the verdict means, and what to do."""
     hours: _builtins.int
-    """Of the last so many hours."""
+    """Length of the period in hours."""
     ready: _builtins.int
-    """Tasks that could have started on Temporal."""
+    """Number of tasks that could have started on Temporal."""
     not_ready: _builtins.int
-    """Tasks that would have failed there, or waited for nobody."""
+    """Number of tasks that would have failed there, or that no worker would have taken."""
     unknown: _builtins.int
-    """Tasks of which it could not be found out."""
+    """Number of tasks for which it could not be determined."""
     left_out: _builtins.int
-    """Tasks that were not looked at: there were too many."""
+    """Number of tasks that were not checked because there were too many."""
     waiting: _builtins.int
-    """Tasks that were not looked at yet."""
+    """Number of tasks that are not checked yet."""
     behind_seconds: _builtins.float
-    """How long the oldest of these waits."""
+    """Seconds for which the oldest of these has waited."""
     @_builtins.property
     def last_at(self) -> _timestamp_pb2.Timestamp:
-        """When the last task was looked at."""
+        """When the last task was checked."""
 
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___RehearsalReason]:
-        """The gravest first."""
+        """Reasons, the gravest first."""
 
     @_builtins.property
     def probes(self) -> Global___RehearsalProbes:
-        """What probes found."""
+        """Results of the probes."""
 
     def __init__(
         self,
@@ -316,7 +318,7 @@ Global___Rehearsal: _TypeAlias = Rehearsal  # noqa: Y015
 
 @_typing.final
 class RehearsedTask(_message.Message):
-    """What was found about one task."""
+    """The result for one task."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -329,18 +331,18 @@ class RehearsedTask(_message.Message):
     task_id: _builtins.str
     """The task."""
     task_type: _builtins.str
-    """What kind of work it is."""
+    """Task type."""
     stage: _builtins.str
-    """Under which stage it was started."""
+    """Migration stage under which the task was started."""
     verdict: Global___RehearsalVerdict.ValueType
     """The verdict."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___RehearsalReason]:
-        """Why."""
+        """Reasons for the verdict."""
 
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
-        """When it was looked at."""
+        """When it was checked."""
 
     def __init__(
         self,
@@ -362,16 +364,16 @@ Global___RehearsedTask: _TypeAlias = RehearsedTask  # noqa: Y015
 
 @_typing.final
 class ListRehearsalsRequest(_message.Message):
-    """Asks for rehearsals."""
+    """Request of `ListRehearsals`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
     HOURS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Of this tenant only, whether it rehearses or not."""
+    """Only this tenant, whether it rehearses or not. Default: all tenants that rehearse, or did so in this time."""
     hours: _builtins.int
-    """Of the last so many hours, up to 8760; 0: 24."""
+    """Use the results of about the last this many hours, at most 8760. Default (0): 24."""
     def __init__(
         self,
         *,
@@ -397,7 +399,7 @@ class ListRehearsalsResponse(_message.Message):
     REHEARSALS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def rehearsals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rehearsal]:
-        """Of all tenants who rehearse, or did in this time."""
+        """The results, one for each tenant."""
 
     def __init__(
         self,
@@ -414,7 +416,7 @@ Global___ListRehearsalsResponse: _TypeAlias = ListRehearsalsResponse  # noqa: Y0
 
 @_typing.final
 class ListRehearsedTasksRequest(_message.Message):
-    """Asks for single tasks."""
+    """Request of `ListRehearsedTasks`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -423,13 +425,13 @@ class ListRehearsedTasksRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Of this tenant."""
+    """The tenant."""
     verdict: _builtins.str
-    """`ready`, `not_ready` or `unknown`; absent: any."""
+    """Only tasks with this verdict: `ready`, `not_ready` or `unknown`. Default: all."""
     reason: _builtins.str
-    """With this reason, by its code."""
+    """Only tasks with the reason of this code. Default: all."""
     limit: _builtins.int
-    """At most this many, up to 300; 0: 20."""
+    """Maximum number of tasks to return, at most 300. Default (0): 20."""
     def __init__(
         self,
         *,
@@ -462,7 +464,7 @@ class ListRehearsedTasksResponse(_message.Message):
     TASKS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___RehearsedTask]:
-        """The newest first."""
+        """Results, newest first."""
 
     def __init__(
         self,
@@ -479,7 +481,7 @@ Global___ListRehearsedTasksResponse: _TypeAlias = ListRehearsedTasksResponse  # 
 
 @_typing.final
 class ProbedTask(_message.Message):
-    """A task that ran on Redis, and the probe beside it on Temporal. Seconds; absent: unknown, or not over."""
+    """A task that ran on Redis, and the probe for it on Temporal. A duration is absent if it is unknown or not over."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -498,25 +500,25 @@ class ProbedTask(_message.Message):
     task_id: _builtins.str
     """The task."""
     task_type: _builtins.str
-    """What kind of work it is."""
+    """Task type."""
     queue: _builtins.str
-    """Where the probe was sent."""
+    """Task queue that the probe was sent to."""
     outcome: _builtins.str
     """How it ended."""
     detail: _builtins.str
-    """What is to be said about that."""
+    """Details of the outcome."""
     queue_seconds: _builtins.float
-    """Until a worker ran the probe."""
+    """Seconds until a worker took the probe."""
     decode_seconds: _builtins.float
-    """Until the worker had the payload."""
+    """Seconds that the worker took to read and decode the payload."""
     run_seconds: _builtins.float
-    """Of the handler's `rehearse`."""
+    """Duration of the handler's `rehearse`, in seconds."""
     worker_id: _builtins.str
-    """Who answered."""
+    """Worker that answered the probe."""
     redis_queue_seconds: _builtins.float
-    """Until a worker ran the task."""
+    """Seconds until a worker took the task."""
     redis_run_seconds: _builtins.float
-    """Of the task's first run."""
+    """Duration of the task's first run, in seconds."""
     @_builtins.property
     def sent_at(self) -> _timestamp_pb2.Timestamp:
         """When it was sent."""
@@ -570,16 +572,16 @@ Global___ProbedTask: _TypeAlias = ProbedTask  # noqa: Y015
 
 @_typing.final
 class ListProbedTasksRequest(_message.Message):
-    """Asks for probes."""
+    """Request of `ListProbedTasks`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
     HOURS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Of this tenant."""
+    """The tenant."""
     hours: _builtins.int
-    """Of the last so many hours, up to 8760; 0: 24."""
+    """Use the results of about the last this many hours, at most 8760. Default (0): 24."""
     def __init__(
         self,
         *,
@@ -603,7 +605,7 @@ class ListProbedTasksResponse(_message.Message):
     PROBES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def probes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProbedTask]:
-        """The newest first."""
+        """Probes, newest first."""
 
     def __init__(
         self,

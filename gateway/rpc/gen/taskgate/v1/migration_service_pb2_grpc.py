@@ -34,8 +34,8 @@ if _version_not_supported:
 
 
 class MigrationServiceStub:
-    """The move from Redis to Temporal. But for ExplainTask, GetParity and WatchParity for administrators; for others
-    PERMISSION_DENIED.
+    """The migration from Redis to Temporal. For administrators; other callers get PERMISSION_DENIED. Exceptions:
+    `ExplainTask`, `GetParity` and `WatchParity` are for everybody who may see the task or the tenant.
     """
 
     def __init__(self, channel):
@@ -222,254 +222,260 @@ class MigrationServiceStub:
 
 
 class MigrationServiceServicer:
-    """The move from Redis to Temporal. But for ExplainTask, GetParity and WatchParity for administrators; for others
-    PERMISSION_DENIED.
+    """The migration from Redis to Temporal. For administrators; other callers get PERMISSION_DENIED. Exceptions:
+    `ExplainTask`, `GetParity` and `WatchParity` are for everybody who may see the task or the tenant.
     """
 
     def ListFlips(self, request, context):
-        """Changes of routing, newest first, with what ran under each.
+        """Lists changes of routing, newest first, with the tasks that ran under each.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def VerifyLedger(self, request, context):
-        """Looks at every entry of the ledger: its hash, its place in the chain.
+        """Verifies every entry of the ledger: its hash and its place in the chain.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExplainTask(self, request, context):
-        """Each start of a task: what decided about it, and who had set that. NOT_FOUND for a task that the caller may not see.
+        """Explains each start of a task: which setting decided, and how it was changed. NOT_FOUND for a task that the caller
+        may not see.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetStages(self, request, context):
-        """Who is at which stage, the overrides above that, and the version that a change is based on.
+        """Returns the stages, the overrides, and the version for `based_on`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchStages(self, request, context):
-        """What is in force on this gateway, at once and after each change.
+        """Follows the stages that this gateway uses: they are sent at once and after each change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListStageChanges(self, request, context):
-        """The newest changes of the flag and of the overrides, the oldest of them first.
+        """Lists the newest changes of the flag and of overrides, oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetStage(self, request, context):
-        """Puts a tenant, a project, a task type, a combination of them, or everything else at a stage. ABORTED: it was based on a
-        version that is not the newest; FAILED_PRECONDITION: something speaks against it, which `force` may insist on.
+        """Sets the stage of a tenant, a project, a task type, a combination of these, or the default. ABORTED: `based_on` is
+        not the newest version. FAILED_PRECONDITION: the change was refused; `force` may overrule this.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnsetStage(self, request, context):
-        """Takes the stage of a scope away: it follows what is less specific again.
+        """Removes the stage of a scope. The next less specific setting applies again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetRollout(self, request, context):
-        """Moves a percentage of the default to a stage; raising it later only ever adds.
+        """Moves a percentage of the default to a stage. A higher percentage keeps those already moved.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetFlagDocument(self, request, context):
-        """All that holds the flag, as LaunchDarkly's JSON.
+        """Exports the whole stored flag data, as LaunchDarkly's JSON.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ImportFlagDocument(self, request, context):
-        """Replaces all that holds the flag.
+        """Replaces the whole stored flag data.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetOverride(self, request, context):
-        """Puts a stage above the flag, in force in every gateway at once.
+        """Sets an override: a stage that has precedence over the flag. All gateways use it at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ClearOverride(self, request, context):
-        """Takes an override away: the flag decides again.
+        """Clears an override. The flag decides again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Drain(self, request, context):
-        """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off.
+        """Returns what is left on Redis, of one tenant or of all, and whether Redis may be switched off.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchDrain(self, request, context):
-        """The same at once and after each change. It goes on when nothing is left: something may come again.
+        """Follows a drain: the report is sent at once and after each change. The stream stays open when nothing is left,
+        because new tasks may come.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetParity(self, request, context):
-        """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
-        that the caller may not see.
+        """Compares how a tenant's tasks do on Temporal with how they did on Redis before, by task type. NOT_FOUND for a
+        tenant that the caller may not see.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchParity(self, request, context):
-        """The same since its last move, at once and after each change: what ends is in it within five seconds.
+        """Follows a tenant's parity since its last move: the report is sent at once and after each change. A task that ended
+        is counted within five seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AskParityGate(self, request, context):
-        """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
-        UNIMPLEMENTED: the gateway has no SciPy.
+        """Compares durations before and since the last move, once. FAILED_PRECONDITION: another number of tasks was fixed.
+        UNIMPLEMENTED: SciPy is not installed on the gateway.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetGuardrails(self, request, context):
-        """Where guardrails stand, what they are set to, and whether all is frozen.
+        """Returns the state and the settings of guardrails.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetGuardrail(self, request, context):
-        """Replaces what is set for a tenant, a tier, or everybody; in force within a second.
+        """Replaces the settings of a tenant, a tier, or the default. They are in force within a second.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnlockGuardrail(self, request, context):
-        """Lets a tenant be moved again that was taken back too often. FAILED_PRECONDITION: it is not locked.
+        """Unlocks a tenant that was rolled back too often. FAILED_PRECONDITION: it is not locked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnfreezeGuardrails(self, request, context):
-        """Lets all guardrails act again, on what ends from now on. FAILED_PRECONDITION: they are not frozen.
+        """Ends the freeze: all guardrails act again. Earlier evidence no longer counts. FAILED_PRECONDITION: they are not
+        frozen.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListGuardrailEvents(self, request, context):
-        """What guardrails did, with its evidence, and what people did to them, newest first.
+        """Lists what guardrails did and on which evidence, and how people changed them, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetRampdown(self, request, context):
-        """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
-        and any other stage ends it.
+        """Returns which unfinished tasks of a tenant move to the other backend, and which stay and why. Changes nothing. The
+        stage `rampdown` starts the move (`SetStage`), and any other stage ends it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListRehearsals(self, request, context):
-        """Whether tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal, and why not.
+        """Returns whether the tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListRehearsedTasks(self, request, context):
-        """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept.
+        """Lists the newest results for single tasks of a tenant. The newest hundred of each kind are kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListProbedTasks(self, request, context):
-        """The newest probes of a tenant that have ended, 500 at most, each beside its task.
+        """Lists the newest probes of a tenant that have ended, at most 500, each with its task.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListPlans(self, request, context):
-        """The newest plans, and how far each is.
+        """Lists the newest 200 plans.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetPlan(self, request, context):
-        """One plan, with its text and newest steps.
+        """Returns a plan with its text and its newest steps.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetPlanSchema(self, request, context):
-        """How a plan is written.
+        """Returns the JSON Schema of plans.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ValidatePlan(self, request, context):
-        """Everything that is wrong with a plan, each with its place, and whom its waves would move.
+        """Checks a plan: reports all errors with their places, and the tenants that each wave would move.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PutPlan(self, request, context):
-        """Writes a draft, or replaces one. FAILED_PRECONDITION: it was started.
+        """Creates or replaces a draft. FAILED_PRECONDITION: the plan was started.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ActOnPlan(self, request, context):
-        """Starts or steers a plan. FAILED_PRECONDITION: it is not in a state in which that is possible.
+        """Starts, pauses, resumes, approves, skips, aborts or rolls back a plan. FAILED_PRECONDITION: its state does not
+        allow this.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PreviewStages(self, request, context):
-        """Say what a change of stages would have done to the tasks of the last hours. It may take minutes. For administrators.
+        """Returns what a change of stages would have done to the tasks of the last hours. Changes nothing. It may take
+        minutes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DryRunPlan(self, request, context):
-        """A preview of each wave of a plan. For administrators.
+        """Returns a preview of each wave of a plan. It may take minutes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -662,8 +668,8 @@ def add_MigrationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MigrationService:
-    """The move from Redis to Temporal. But for ExplainTask, GetParity and WatchParity for administrators; for others
-    PERMISSION_DENIED.
+    """The migration from Redis to Temporal. For administrators; other callers get PERMISSION_DENIED. Exceptions:
+    `ExplainTask`, `GetParity` and `WatchParity` are for everybody who may see the task or the tenant.
     """
 
     @staticmethod

@@ -35,8 +35,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MigrationServiceStub:
-    """The move from Redis to Temporal. But for ExplainTask, GetParity and WatchParity for administrators; for others
-    PERMISSION_DENIED.
+    """The migration from Redis to Temporal. For administrators; other callers get PERMISSION_DENIED. Exceptions:
+    `ExplainTask`, `GetParity` and `WatchParity` are for everybody who may see the task or the tenant.
     """
 
     @_typing.overload
@@ -44,173 +44,197 @@ class MigrationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MigrationServiceAsyncStub: ...
     ListFlips: _grpc.UnaryUnaryMultiCallable[_migration_ledger_pb2.ListFlipsRequest, _migration_ledger_pb2.ListFlipsResponse]
-    """Changes of routing, newest first, with what ran under each."""
+    """Lists changes of routing, newest first, with the tasks that ran under each."""
     VerifyLedger: _grpc.UnaryUnaryMultiCallable[_migration_ledger_pb2.VerifyLedgerRequest, _migration_ledger_pb2.VerifyLedgerResponse]
-    """Looks at every entry of the ledger: its hash, its place in the chain."""
+    """Verifies every entry of the ledger: its hash and its place in the chain."""
     ExplainTask: _grpc.UnaryUnaryMultiCallable[_migration_ledger_pb2.ExplainTaskRequest, _migration_ledger_pb2.ExplainTaskResponse]
-    """Each start of a task: what decided about it, and who had set that. NOT_FOUND for a task that the caller may not see."""
+    """Explains each start of a task: which setting decided, and how it was changed. NOT_FOUND for a task that the caller
+    may not see.
+    """
     GetStages: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.GetStagesRequest, _migration_stages_pb2.GetStagesResponse]
-    """Who is at which stage, the overrides above that, and the version that a change is based on."""
+    """Returns the stages, the overrides, and the version for `based_on`."""
     WatchStages: _grpc.UnaryStreamMultiCallable[_migration_stages_pb2.WatchStagesRequest, _migration_stages_pb2.WatchStagesResponse]
-    """What is in force on this gateway, at once and after each change."""
+    """Follows the stages that this gateway uses: they are sent at once and after each change."""
     ListStageChanges: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.ListStageChangesRequest, _migration_stages_pb2.ListStageChangesResponse]
-    """The newest changes of the flag and of the overrides, the oldest of them first."""
+    """Lists the newest changes of the flag and of overrides, oldest first."""
     SetStage: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.SetStageRequest, _migration_stages_pb2.SetStageResponse]
-    """Puts a tenant, a project, a task type, a combination of them, or everything else at a stage. ABORTED: it was based on a
-    version that is not the newest; FAILED_PRECONDITION: something speaks against it, which `force` may insist on.
+    """Sets the stage of a tenant, a project, a task type, a combination of these, or the default. ABORTED: `based_on` is
+    not the newest version. FAILED_PRECONDITION: the change was refused; `force` may overrule this.
     """
     UnsetStage: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.UnsetStageRequest, _migration_stages_pb2.UnsetStageResponse]
-    """Takes the stage of a scope away: it follows what is less specific again."""
+    """Removes the stage of a scope. The next less specific setting applies again."""
     SetRollout: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.SetRolloutRequest, _migration_stages_pb2.SetRolloutResponse]
-    """Moves a percentage of the default to a stage; raising it later only ever adds."""
+    """Moves a percentage of the default to a stage. A higher percentage keeps those already moved."""
     GetFlagDocument: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.GetFlagDocumentRequest, _migration_stages_pb2.GetFlagDocumentResponse]
-    """All that holds the flag, as LaunchDarkly's JSON."""
+    """Exports the whole stored flag data, as LaunchDarkly's JSON."""
     ImportFlagDocument: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.ImportFlagDocumentRequest, _migration_stages_pb2.ImportFlagDocumentResponse]
-    """Replaces all that holds the flag."""
+    """Replaces the whole stored flag data."""
     SetOverride: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.SetOverrideRequest, _migration_stages_pb2.SetOverrideResponse]
-    """Puts a stage above the flag, in force in every gateway at once."""
+    """Sets an override: a stage that has precedence over the flag. All gateways use it at once."""
     ClearOverride: _grpc.UnaryUnaryMultiCallable[_migration_stages_pb2.ClearOverrideRequest, _migration_stages_pb2.ClearOverrideResponse]
-    """Takes an override away: the flag decides again."""
+    """Clears an override. The flag decides again."""
     Drain: _grpc.UnaryUnaryMultiCallable[_migration_drain_pb2.DrainRequest, _migration_drain_pb2.DrainResponse]
-    """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
+    """Returns what is left on Redis, of one tenant or of all, and whether Redis may be switched off."""
     WatchDrain: _grpc.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]
-    """The same at once and after each change. It goes on when nothing is left: something may come again."""
+    """Follows a drain: the report is sent at once and after each change. The stream stays open when nothing is left,
+    because new tasks may come.
+    """
     GetParity: _grpc.UnaryUnaryMultiCallable[_migration_parity_pb2.GetParityRequest, _migration_parity_pb2.GetParityResponse]
-    """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
-    that the caller may not see.
+    """Compares how a tenant's tasks do on Temporal with how they did on Redis before, by task type. NOT_FOUND for a
+    tenant that the caller may not see.
     """
     WatchParity: _grpc.UnaryStreamMultiCallable[_migration_parity_pb2.WatchParityRequest, _migration_parity_pb2.WatchParityResponse]
-    """The same since its last move, at once and after each change: what ends is in it within five seconds."""
+    """Follows a tenant's parity since its last move: the report is sent at once and after each change. A task that ended
+    is counted within five seconds.
+    """
     AskParityGate: _grpc.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]
-    """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
-    UNIMPLEMENTED: the gateway has no SciPy.
+    """Compares durations before and since the last move, once. FAILED_PRECONDITION: another number of tasks was fixed.
+    UNIMPLEMENTED: SciPy is not installed on the gateway.
     """
     GetGuardrails: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.GetGuardrailsRequest, _migration_guardrails_pb2.GetGuardrailsResponse]
-    """Where guardrails stand, what they are set to, and whether all is frozen."""
+    """Returns the state and the settings of guardrails."""
     SetGuardrail: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.SetGuardrailRequest, _migration_guardrails_pb2.SetGuardrailResponse]
-    """Replaces what is set for a tenant, a tier, or everybody; in force within a second."""
+    """Replaces the settings of a tenant, a tier, or the default. They are in force within a second."""
     UnlockGuardrail: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.UnlockGuardrailRequest, _migration_guardrails_pb2.UnlockGuardrailResponse]
-    """Lets a tenant be moved again that was taken back too often. FAILED_PRECONDITION: it is not locked."""
+    """Unlocks a tenant that was rolled back too often. FAILED_PRECONDITION: it is not locked."""
     UnfreezeGuardrails: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.UnfreezeGuardrailsRequest, _migration_guardrails_pb2.UnfreezeGuardrailsResponse]
-    """Lets all guardrails act again, on what ends from now on. FAILED_PRECONDITION: they are not frozen."""
+    """Ends the freeze: all guardrails act again. Earlier evidence no longer counts. FAILED_PRECONDITION: they are not
+    frozen.
+    """
     ListGuardrailEvents: _grpc.UnaryUnaryMultiCallable[_migration_guardrails_pb2.ListGuardrailEventsRequest, _migration_guardrails_pb2.ListGuardrailEventsResponse]
-    """What guardrails did, with its evidence, and what people did to them, newest first."""
+    """Lists what guardrails did and on which evidence, and how people changed them, newest first."""
     GetRampdown: _grpc.UnaryUnaryMultiCallable[_migration_rampdown_pb2.GetRampdownRequest, _migration_rampdown_pb2.GetRampdownResponse]
-    """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
-    and any other stage ends it.
+    """Returns which unfinished tasks of a tenant move to the other backend, and which stay and why. Changes nothing. The
+    stage `rampdown` starts the move (`SetStage`), and any other stage ends it.
     """
     ListRehearsals: _grpc.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsalsRequest, _migration_rehearsal_pb2.ListRehearsalsResponse]
-    """Whether tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal, and why not."""
+    """Returns whether the tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal."""
     ListRehearsedTasks: _grpc.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsedTasksRequest, _migration_rehearsal_pb2.ListRehearsedTasksResponse]
-    """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
+    """Lists the newest results for single tasks of a tenant. The newest hundred of each kind are kept."""
     ListProbedTasks: _grpc.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListProbedTasksRequest, _migration_rehearsal_pb2.ListProbedTasksResponse]
-    """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
+    """Lists the newest probes of a tenant that have ended, at most 500, each with its task."""
     ListPlans: _grpc.UnaryUnaryMultiCallable[_migration_plans_pb2.ListPlansRequest, _migration_plans_pb2.ListPlansResponse]
-    """The newest plans, and how far each is."""
+    """Lists the newest 200 plans."""
     GetPlan: _grpc.UnaryUnaryMultiCallable[_migration_plans_pb2.GetPlanRequest, _migration_plans_pb2.GetPlanResponse]
-    """One plan, with its text and newest steps."""
+    """Returns a plan with its text and its newest steps."""
     GetPlanSchema: _grpc.UnaryUnaryMultiCallable[_migration_plans_pb2.GetPlanSchemaRequest, _migration_plans_pb2.GetPlanSchemaResponse]
-    """How a plan is written."""
+    """Returns the JSON Schema of plans."""
     ValidatePlan: _grpc.UnaryUnaryMultiCallable[_migration_plans_pb2.ValidatePlanRequest, _migration_plans_pb2.ValidatePlanResponse]
-    """Everything that is wrong with a plan, each with its place, and whom its waves would move."""
+    """Checks a plan: reports all errors with their places, and the tenants that each wave would move."""
     PutPlan: _grpc.UnaryUnaryMultiCallable[_migration_plans_pb2.PutPlanRequest, _migration_plans_pb2.PutPlanResponse]
-    """Writes a draft, or replaces one. FAILED_PRECONDITION: it was started."""
+    """Creates or replaces a draft. FAILED_PRECONDITION: the plan was started."""
     ActOnPlan: _grpc.UnaryUnaryMultiCallable[_migration_plans_pb2.ActOnPlanRequest, _migration_plans_pb2.ActOnPlanResponse]
-    """Starts or steers a plan. FAILED_PRECONDITION: it is not in a state in which that is possible."""
+    """Starts, pauses, resumes, approves, skips, aborts or rolls back a plan. FAILED_PRECONDITION: its state does not
+    allow this.
+    """
     PreviewStages: _grpc.UnaryUnaryMultiCallable[_migration_preview_pb2.PreviewStagesRequest, _migration_preview_pb2.PreviewStagesResponse]
-    """Say what a change of stages would have done to the tasks of the last hours. It may take minutes. For administrators."""
+    """Returns what a change of stages would have done to the tasks of the last hours. Changes nothing. It may take
+    minutes.
+    """
     DryRunPlan: _grpc.UnaryUnaryMultiCallable[_migration_preview_pb2.DryRunPlanRequest, _migration_preview_pb2.DryRunPlanResponse]
-    """A preview of each wave of a plan. For administrators."""
+    """Returns a preview of each wave of a plan. It may take minutes."""
 
 @_typing.type_check_only
 class MigrationServiceAsyncStub(MigrationServiceStub):
-    """The move from Redis to Temporal. But for ExplainTask, GetParity and WatchParity for administrators; for others
-    PERMISSION_DENIED.
+    """The migration from Redis to Temporal. For administrators; other callers get PERMISSION_DENIED. Exceptions:
+    `ExplainTask`, `GetParity` and `WatchParity` are for everybody who may see the task or the tenant.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListFlips: _aio.UnaryUnaryMultiCallable[_migration_ledger_pb2.ListFlipsRequest, _migration_ledger_pb2.ListFlipsResponse]  # type: ignore[assignment]
-    """Changes of routing, newest first, with what ran under each."""
+    """Lists changes of routing, newest first, with the tasks that ran under each."""
     VerifyLedger: _aio.UnaryUnaryMultiCallable[_migration_ledger_pb2.VerifyLedgerRequest, _migration_ledger_pb2.VerifyLedgerResponse]  # type: ignore[assignment]
-    """Looks at every entry of the ledger: its hash, its place in the chain."""
+    """Verifies every entry of the ledger: its hash and its place in the chain."""
     ExplainTask: _aio.UnaryUnaryMultiCallable[_migration_ledger_pb2.ExplainTaskRequest, _migration_ledger_pb2.ExplainTaskResponse]  # type: ignore[assignment]
-    """Each start of a task: what decided about it, and who had set that. NOT_FOUND for a task that the caller may not see."""
+    """Explains each start of a task: which setting decided, and how it was changed. NOT_FOUND for a task that the caller
+    may not see.
+    """
     GetStages: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.GetStagesRequest, _migration_stages_pb2.GetStagesResponse]  # type: ignore[assignment]
-    """Who is at which stage, the overrides above that, and the version that a change is based on."""
+    """Returns the stages, the overrides, and the version for `based_on`."""
     WatchStages: _aio.UnaryStreamMultiCallable[_migration_stages_pb2.WatchStagesRequest, _migration_stages_pb2.WatchStagesResponse]  # type: ignore[assignment]
-    """What is in force on this gateway, at once and after each change."""
+    """Follows the stages that this gateway uses: they are sent at once and after each change."""
     ListStageChanges: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.ListStageChangesRequest, _migration_stages_pb2.ListStageChangesResponse]  # type: ignore[assignment]
-    """The newest changes of the flag and of the overrides, the oldest of them first."""
+    """Lists the newest changes of the flag and of overrides, oldest first."""
     SetStage: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.SetStageRequest, _migration_stages_pb2.SetStageResponse]  # type: ignore[assignment]
-    """Puts a tenant, a project, a task type, a combination of them, or everything else at a stage. ABORTED: it was based on a
-    version that is not the newest; FAILED_PRECONDITION: something speaks against it, which `force` may insist on.
+    """Sets the stage of a tenant, a project, a task type, a combination of these, or the default. ABORTED: `based_on` is
+    not the newest version. FAILED_PRECONDITION: the change was refused; `force` may overrule this.
     """
     UnsetStage: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.UnsetStageRequest, _migration_stages_pb2.UnsetStageResponse]  # type: ignore[assignment]
-    """Takes the stage of a scope away: it follows what is less specific again."""
+    """Removes the stage of a scope. The next less specific setting applies again."""
     SetRollout: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.SetRolloutRequest, _migration_stages_pb2.SetRolloutResponse]  # type: ignore[assignment]
-    """Moves a percentage of the default to a stage; raising it later only ever adds."""
+    """Moves a percentage of the default to a stage. A higher percentage keeps those already moved."""
     GetFlagDocument: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.GetFlagDocumentRequest, _migration_stages_pb2.GetFlagDocumentResponse]  # type: ignore[assignment]
-    """All that holds the flag, as LaunchDarkly's JSON."""
+    """Exports the whole stored flag data, as LaunchDarkly's JSON."""
     ImportFlagDocument: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.ImportFlagDocumentRequest, _migration_stages_pb2.ImportFlagDocumentResponse]  # type: ignore[assignment]
-    """Replaces all that holds the flag."""
+    """Replaces the whole stored flag data."""
     SetOverride: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.SetOverrideRequest, _migration_stages_pb2.SetOverrideResponse]  # type: ignore[assignment]
-    """Puts a stage above the flag, in force in every gateway at once."""
+    """Sets an override: a stage that has precedence over the flag. All gateways use it at once."""
     ClearOverride: _aio.UnaryUnaryMultiCallable[_migration_stages_pb2.ClearOverrideRequest, _migration_stages_pb2.ClearOverrideResponse]  # type: ignore[assignment]
-    """Takes an override away: the flag decides again."""
+    """Clears an override. The flag decides again."""
     Drain: _aio.UnaryUnaryMultiCallable[_migration_drain_pb2.DrainRequest, _migration_drain_pb2.DrainResponse]  # type: ignore[assignment]
-    """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
+    """Returns what is left on Redis, of one tenant or of all, and whether Redis may be switched off."""
     WatchDrain: _aio.UnaryStreamMultiCallable[_migration_drain_pb2.WatchDrainRequest, _migration_drain_pb2.WatchDrainResponse]  # type: ignore[assignment]
-    """The same at once and after each change. It goes on when nothing is left: something may come again."""
+    """Follows a drain: the report is sent at once and after each change. The stream stays open when nothing is left,
+    because new tasks may come.
+    """
     GetParity: _aio.UnaryUnaryMultiCallable[_migration_parity_pb2.GetParityRequest, _migration_parity_pb2.GetParityResponse]  # type: ignore[assignment]
-    """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
-    that the caller may not see.
+    """Compares how a tenant's tasks do on Temporal with how they did on Redis before, by task type. NOT_FOUND for a
+    tenant that the caller may not see.
     """
     WatchParity: _aio.UnaryStreamMultiCallable[_migration_parity_pb2.WatchParityRequest, _migration_parity_pb2.WatchParityResponse]  # type: ignore[assignment]
-    """The same since its last move, at once and after each change: what ends is in it within five seconds."""
+    """Follows a tenant's parity since its last move: the report is sent at once and after each change. A task that ended
+    is counted within five seconds.
+    """
     AskParityGate: _aio.UnaryUnaryMultiCallable[_migration_parity_pb2.AskParityGateRequest, _migration_parity_pb2.AskParityGateResponse]  # type: ignore[assignment]
-    """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
-    UNIMPLEMENTED: the gateway has no SciPy.
+    """Compares durations before and since the last move, once. FAILED_PRECONDITION: another number of tasks was fixed.
+    UNIMPLEMENTED: SciPy is not installed on the gateway.
     """
     GetGuardrails: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.GetGuardrailsRequest, _migration_guardrails_pb2.GetGuardrailsResponse]  # type: ignore[assignment]
-    """Where guardrails stand, what they are set to, and whether all is frozen."""
+    """Returns the state and the settings of guardrails."""
     SetGuardrail: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.SetGuardrailRequest, _migration_guardrails_pb2.SetGuardrailResponse]  # type: ignore[assignment]
-    """Replaces what is set for a tenant, a tier, or everybody; in force within a second."""
+    """Replaces the settings of a tenant, a tier, or the default. They are in force within a second."""
     UnlockGuardrail: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.UnlockGuardrailRequest, _migration_guardrails_pb2.UnlockGuardrailResponse]  # type: ignore[assignment]
-    """Lets a tenant be moved again that was taken back too often. FAILED_PRECONDITION: it is not locked."""
+    """Unlocks a tenant that was rolled back too often. FAILED_PRECONDITION: it is not locked."""
     UnfreezeGuardrails: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.UnfreezeGuardrailsRequest, _migration_guardrails_pb2.UnfreezeGuardrailsResponse]  # type: ignore[assignment]
-    """Lets all guardrails act again, on what ends from now on. FAILED_PRECONDITION: they are not frozen."""
+    """Ends the freeze: all guardrails act again. Earlier evidence no longer counts. FAILED_PRECONDITION: they are not
+    frozen.
+    """
     ListGuardrailEvents: _aio.UnaryUnaryMultiCallable[_migration_guardrails_pb2.ListGuardrailEventsRequest, _migration_guardrails_pb2.ListGuardrailEventsResponse]  # type: ignore[assignment]
-    """What guardrails did, with its evidence, and what people did to them, newest first."""
+    """Lists what guardrails did and on which evidence, and how people changed them, newest first."""
     GetRampdown: _aio.UnaryUnaryMultiCallable[_migration_rampdown_pb2.GetRampdownRequest, _migration_rampdown_pb2.GetRampdownResponse]  # type: ignore[assignment]
-    """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
-    and any other stage ends it.
+    """Returns which unfinished tasks of a tenant move to the other backend, and which stay and why. Changes nothing. The
+    stage `rampdown` starts the move (`SetStage`), and any other stage ends it.
     """
     ListRehearsals: _aio.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsalsRequest, _migration_rehearsal_pb2.ListRehearsalsResponse]  # type: ignore[assignment]
-    """Whether tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal, and why not."""
+    """Returns whether the tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal."""
     ListRehearsedTasks: _aio.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListRehearsedTasksRequest, _migration_rehearsal_pb2.ListRehearsedTasksResponse]  # type: ignore[assignment]
-    """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
+    """Lists the newest results for single tasks of a tenant. The newest hundred of each kind are kept."""
     ListProbedTasks: _aio.UnaryUnaryMultiCallable[_migration_rehearsal_pb2.ListProbedTasksRequest, _migration_rehearsal_pb2.ListProbedTasksResponse]  # type: ignore[assignment]
-    """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
+    """Lists the newest probes of a tenant that have ended, at most 500, each with its task."""
     ListPlans: _aio.UnaryUnaryMultiCallable[_migration_plans_pb2.ListPlansRequest, _migration_plans_pb2.ListPlansResponse]  # type: ignore[assignment]
-    """The newest plans, and how far each is."""
+    """Lists the newest 200 plans."""
     GetPlan: _aio.UnaryUnaryMultiCallable[_migration_plans_pb2.GetPlanRequest, _migration_plans_pb2.GetPlanResponse]  # type: ignore[assignment]
-    """One plan, with its text and newest steps."""
+    """Returns a plan with its text and its newest steps."""
     GetPlanSchema: _aio.UnaryUnaryMultiCallable[_migration_plans_pb2.GetPlanSchemaRequest, _migration_plans_pb2.GetPlanSchemaResponse]  # type: ignore[assignment]
-    """How a plan is written."""
+    """Returns the JSON Schema of plans."""
     ValidatePlan: _aio.UnaryUnaryMultiCallable[_migration_plans_pb2.ValidatePlanRequest, _migration_plans_pb2.ValidatePlanResponse]  # type: ignore[assignment]
-    """Everything that is wrong with a plan, each with its place, and whom its waves would move."""
+    """Checks a plan: reports all errors with their places, and the tenants that each wave would move."""
     PutPlan: _aio.UnaryUnaryMultiCallable[_migration_plans_pb2.PutPlanRequest, _migration_plans_pb2.PutPlanResponse]  # type: ignore[assignment]
-    """Writes a draft, or replaces one. FAILED_PRECONDITION: it was started."""
+    """Creates or replaces a draft. FAILED_PRECONDITION: the plan was started."""
     ActOnPlan: _aio.UnaryUnaryMultiCallable[_migration_plans_pb2.ActOnPlanRequest, _migration_plans_pb2.ActOnPlanResponse]  # type: ignore[assignment]
-    """Starts or steers a plan. FAILED_PRECONDITION: it is not in a state in which that is possible."""
+    """Starts, pauses, resumes, approves, skips, aborts or rolls back a plan. FAILED_PRECONDITION: its state does not
+    allow this.
+    """
     PreviewStages: _aio.UnaryUnaryMultiCallable[_migration_preview_pb2.PreviewStagesRequest, _migration_preview_pb2.PreviewStagesResponse]  # type: ignore[assignment]
-    """Say what a change of stages would have done to the tasks of the last hours. It may take minutes. For administrators."""
+    """Returns what a change of stages would have done to the tasks of the last hours. Changes nothing. It may take
+    minutes.
+    """
     DryRunPlan: _aio.UnaryUnaryMultiCallable[_migration_preview_pb2.DryRunPlanRequest, _migration_preview_pb2.DryRunPlanResponse]  # type: ignore[assignment]
-    """A preview of each wave of a plan. For administrators."""
+    """Returns a preview of each wave of a plan. It may take minutes."""
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The move from Redis to Temporal. But for ExplainTask, GetParity and WatchParity for administrators; for others
-    PERMISSION_DENIED.
+    """The migration from Redis to Temporal. For administrators; other callers get PERMISSION_DENIED. Exceptions:
+    `ExplainTask`, `GetParity` and `WatchParity` are for everybody who may see the task or the tenant.
     """
 
     @_abc_1.abstractmethod
@@ -219,7 +243,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_ledger_pb2.ListFlipsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_ledger_pb2.ListFlipsResponse, _abc.Awaitable[_migration_ledger_pb2.ListFlipsResponse]]:
-        """Changes of routing, newest first, with what ran under each."""
+        """Lists changes of routing, newest first, with the tasks that ran under each."""
 
     @_abc_1.abstractmethod
     def VerifyLedger(
@@ -227,7 +251,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_ledger_pb2.VerifyLedgerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_ledger_pb2.VerifyLedgerResponse, _abc.Awaitable[_migration_ledger_pb2.VerifyLedgerResponse]]:
-        """Looks at every entry of the ledger: its hash, its place in the chain."""
+        """Verifies every entry of the ledger: its hash and its place in the chain."""
 
     @_abc_1.abstractmethod
     def ExplainTask(
@@ -235,7 +259,9 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_ledger_pb2.ExplainTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_ledger_pb2.ExplainTaskResponse, _abc.Awaitable[_migration_ledger_pb2.ExplainTaskResponse]]:
-        """Each start of a task: what decided about it, and who had set that. NOT_FOUND for a task that the caller may not see."""
+        """Explains each start of a task: which setting decided, and how it was changed. NOT_FOUND for a task that the caller
+        may not see.
+        """
 
     @_abc_1.abstractmethod
     def GetStages(
@@ -243,7 +269,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_stages_pb2.GetStagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_stages_pb2.GetStagesResponse, _abc.Awaitable[_migration_stages_pb2.GetStagesResponse]]:
-        """Who is at which stage, the overrides above that, and the version that a change is based on."""
+        """Returns the stages, the overrides, and the version for `based_on`."""
 
     @_abc_1.abstractmethod
     def WatchStages(
@@ -251,7 +277,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_stages_pb2.WatchStagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_migration_stages_pb2.WatchStagesResponse], _abc.AsyncIterator[_migration_stages_pb2.WatchStagesResponse]]:
-        """What is in force on this gateway, at once and after each change."""
+        """Follows the stages that this gateway uses: they are sent at once and after each change."""
 
     @_abc_1.abstractmethod
     def ListStageChanges(
@@ -259,7 +285,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_stages_pb2.ListStageChangesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_stages_pb2.ListStageChangesResponse, _abc.Awaitable[_migration_stages_pb2.ListStageChangesResponse]]:
-        """The newest changes of the flag and of the overrides, the oldest of them first."""
+        """Lists the newest changes of the flag and of overrides, oldest first."""
 
     @_abc_1.abstractmethod
     def SetStage(
@@ -267,8 +293,8 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_stages_pb2.SetStageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_stages_pb2.SetStageResponse, _abc.Awaitable[_migration_stages_pb2.SetStageResponse]]:
-        """Puts a tenant, a project, a task type, a combination of them, or everything else at a stage. ABORTED: it was based on a
-        version that is not the newest; FAILED_PRECONDITION: something speaks against it, which `force` may insist on.
+        """Sets the stage of a tenant, a project, a task type, a combination of these, or the default. ABORTED: `based_on` is
+        not the newest version. FAILED_PRECONDITION: the change was refused; `force` may overrule this.
         """
 
     @_abc_1.abstractmethod
@@ -277,7 +303,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_stages_pb2.UnsetStageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_stages_pb2.UnsetStageResponse, _abc.Awaitable[_migration_stages_pb2.UnsetStageResponse]]:
-        """Takes the stage of a scope away: it follows what is less specific again."""
+        """Removes the stage of a scope. The next less specific setting applies again."""
 
     @_abc_1.abstractmethod
     def SetRollout(
@@ -285,7 +311,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_stages_pb2.SetRolloutRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_stages_pb2.SetRolloutResponse, _abc.Awaitable[_migration_stages_pb2.SetRolloutResponse]]:
-        """Moves a percentage of the default to a stage; raising it later only ever adds."""
+        """Moves a percentage of the default to a stage. A higher percentage keeps those already moved."""
 
     @_abc_1.abstractmethod
     def GetFlagDocument(
@@ -293,7 +319,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_stages_pb2.GetFlagDocumentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_stages_pb2.GetFlagDocumentResponse, _abc.Awaitable[_migration_stages_pb2.GetFlagDocumentResponse]]:
-        """All that holds the flag, as LaunchDarkly's JSON."""
+        """Exports the whole stored flag data, as LaunchDarkly's JSON."""
 
     @_abc_1.abstractmethod
     def ImportFlagDocument(
@@ -301,7 +327,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_stages_pb2.ImportFlagDocumentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_stages_pb2.ImportFlagDocumentResponse, _abc.Awaitable[_migration_stages_pb2.ImportFlagDocumentResponse]]:
-        """Replaces all that holds the flag."""
+        """Replaces the whole stored flag data."""
 
     @_abc_1.abstractmethod
     def SetOverride(
@@ -309,7 +335,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_stages_pb2.SetOverrideRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_stages_pb2.SetOverrideResponse, _abc.Awaitable[_migration_stages_pb2.SetOverrideResponse]]:
-        """Puts a stage above the flag, in force in every gateway at once."""
+        """Sets an override: a stage that has precedence over the flag. All gateways use it at once."""
 
     @_abc_1.abstractmethod
     def ClearOverride(
@@ -317,7 +343,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_stages_pb2.ClearOverrideRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_stages_pb2.ClearOverrideResponse, _abc.Awaitable[_migration_stages_pb2.ClearOverrideResponse]]:
-        """Takes an override away: the flag decides again."""
+        """Clears an override. The flag decides again."""
 
     @_abc_1.abstractmethod
     def Drain(
@@ -325,7 +351,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_drain_pb2.DrainRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_drain_pb2.DrainResponse, _abc.Awaitable[_migration_drain_pb2.DrainResponse]]:
-        """What is left for Redis, of a tenant or of everybody, and whether Redis may be switched off."""
+        """Returns what is left on Redis, of one tenant or of all, and whether Redis may be switched off."""
 
     @_abc_1.abstractmethod
     def WatchDrain(
@@ -333,7 +359,9 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_drain_pb2.WatchDrainRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_migration_drain_pb2.WatchDrainResponse], _abc.AsyncIterator[_migration_drain_pb2.WatchDrainResponse]]:
-        """The same at once and after each change. It goes on when nothing is left: something may come again."""
+        """Follows a drain: the report is sent at once and after each change. The stream stays open when nothing is left,
+        because new tasks may come.
+        """
 
     @_abc_1.abstractmethod
     def GetParity(
@@ -341,8 +369,8 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_parity_pb2.GetParityRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_parity_pb2.GetParityResponse, _abc.Awaitable[_migration_parity_pb2.GetParityResponse]]:
-        """Whether a tenant's tasks fare as well on Temporal as they did on Redis, by task type, beside the noise. NOT_FOUND for a tenant
-        that the caller may not see.
+        """Compares how a tenant's tasks do on Temporal with how they did on Redis before, by task type. NOT_FOUND for a
+        tenant that the caller may not see.
         """
 
     @_abc_1.abstractmethod
@@ -351,7 +379,9 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_parity_pb2.WatchParityRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_migration_parity_pb2.WatchParityResponse], _abc.AsyncIterator[_migration_parity_pb2.WatchParityResponse]]:
-        """The same since its last move, at once and after each change: what ends is in it within five seconds."""
+        """Follows a tenant's parity since its last move: the report is sent at once and after each change. A task that ended
+        is counted within five seconds.
+        """
 
     @_abc_1.abstractmethod
     def AskParityGate(
@@ -359,8 +389,8 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_parity_pb2.AskParityGateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_parity_pb2.AskParityGateResponse, _abc.Awaitable[_migration_parity_pb2.AskParityGateResponse]]:
-        """Compares durations before and since the last move, once. FAILED_PRECONDITION: it was fixed at another number of tasks;
-        UNIMPLEMENTED: the gateway has no SciPy.
+        """Compares durations before and since the last move, once. FAILED_PRECONDITION: another number of tasks was fixed.
+        UNIMPLEMENTED: SciPy is not installed on the gateway.
         """
 
     @_abc_1.abstractmethod
@@ -369,7 +399,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_guardrails_pb2.GetGuardrailsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_guardrails_pb2.GetGuardrailsResponse, _abc.Awaitable[_migration_guardrails_pb2.GetGuardrailsResponse]]:
-        """Where guardrails stand, what they are set to, and whether all is frozen."""
+        """Returns the state and the settings of guardrails."""
 
     @_abc_1.abstractmethod
     def SetGuardrail(
@@ -377,7 +407,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_guardrails_pb2.SetGuardrailRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_guardrails_pb2.SetGuardrailResponse, _abc.Awaitable[_migration_guardrails_pb2.SetGuardrailResponse]]:
-        """Replaces what is set for a tenant, a tier, or everybody; in force within a second."""
+        """Replaces the settings of a tenant, a tier, or the default. They are in force within a second."""
 
     @_abc_1.abstractmethod
     def UnlockGuardrail(
@@ -385,7 +415,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_guardrails_pb2.UnlockGuardrailRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_guardrails_pb2.UnlockGuardrailResponse, _abc.Awaitable[_migration_guardrails_pb2.UnlockGuardrailResponse]]:
-        """Lets a tenant be moved again that was taken back too often. FAILED_PRECONDITION: it is not locked."""
+        """Unlocks a tenant that was rolled back too often. FAILED_PRECONDITION: it is not locked."""
 
     @_abc_1.abstractmethod
     def UnfreezeGuardrails(
@@ -393,7 +423,9 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_guardrails_pb2.UnfreezeGuardrailsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_guardrails_pb2.UnfreezeGuardrailsResponse, _abc.Awaitable[_migration_guardrails_pb2.UnfreezeGuardrailsResponse]]:
-        """Lets all guardrails act again, on what ends from now on. FAILED_PRECONDITION: they are not frozen."""
+        """Ends the freeze: all guardrails act again. Earlier evidence no longer counts. FAILED_PRECONDITION: they are not
+        frozen.
+        """
 
     @_abc_1.abstractmethod
     def ListGuardrailEvents(
@@ -401,7 +433,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_guardrails_pb2.ListGuardrailEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_guardrails_pb2.ListGuardrailEventsResponse, _abc.Awaitable[_migration_guardrails_pb2.ListGuardrailEventsResponse]]:
-        """What guardrails did, with its evidence, and what people did to them, newest first."""
+        """Lists what guardrails did and on which evidence, and how people changed them, newest first."""
 
     @_abc_1.abstractmethod
     def GetRampdown(
@@ -409,8 +441,8 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_rampdown_pb2.GetRampdownRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_rampdown_pb2.GetRampdownResponse, _abc.Awaitable[_migration_rampdown_pb2.GetRampdownResponse]]:
-        """What of a tenant moves out of Redis, and what stays and why; nothing is changed. The stage `rampdown` starts a move (SetStage),
-        and any other stage ends it.
+        """Returns which unfinished tasks of a tenant move to the other backend, and which stay and why. Changes nothing. The
+        stage `rampdown` starts the move (`SetStage`), and any other stage ends it.
         """
 
     @_abc_1.abstractmethod
@@ -419,7 +451,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_rehearsal_pb2.ListRehearsalsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_rehearsal_pb2.ListRehearsalsResponse, _abc.Awaitable[_migration_rehearsal_pb2.ListRehearsalsResponse]]:
-        """Whether tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal, and why not."""
+        """Returns whether the tasks of tenants at `dualwrite` or `shadow`, which run on Redis, could run on Temporal."""
 
     @_abc_1.abstractmethod
     def ListRehearsedTasks(
@@ -427,7 +459,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_rehearsal_pb2.ListRehearsedTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_rehearsal_pb2.ListRehearsedTasksResponse, _abc.Awaitable[_migration_rehearsal_pb2.ListRehearsedTasksResponse]]:
-        """The newest verdicts about single tasks of a tenant; a hundred of each kind are kept."""
+        """Lists the newest results for single tasks of a tenant. The newest hundred of each kind are kept."""
 
     @_abc_1.abstractmethod
     def ListProbedTasks(
@@ -435,7 +467,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_rehearsal_pb2.ListProbedTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_rehearsal_pb2.ListProbedTasksResponse, _abc.Awaitable[_migration_rehearsal_pb2.ListProbedTasksResponse]]:
-        """The newest probes of a tenant that have ended, 500 at most, each beside its task."""
+        """Lists the newest probes of a tenant that have ended, at most 500, each with its task."""
 
     @_abc_1.abstractmethod
     def ListPlans(
@@ -443,7 +475,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_plans_pb2.ListPlansRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_plans_pb2.ListPlansResponse, _abc.Awaitable[_migration_plans_pb2.ListPlansResponse]]:
-        """The newest plans, and how far each is."""
+        """Lists the newest 200 plans."""
 
     @_abc_1.abstractmethod
     def GetPlan(
@@ -451,7 +483,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_plans_pb2.GetPlanRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_plans_pb2.GetPlanResponse, _abc.Awaitable[_migration_plans_pb2.GetPlanResponse]]:
-        """One plan, with its text and newest steps."""
+        """Returns a plan with its text and its newest steps."""
 
     @_abc_1.abstractmethod
     def GetPlanSchema(
@@ -459,7 +491,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_plans_pb2.GetPlanSchemaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_plans_pb2.GetPlanSchemaResponse, _abc.Awaitable[_migration_plans_pb2.GetPlanSchemaResponse]]:
-        """How a plan is written."""
+        """Returns the JSON Schema of plans."""
 
     @_abc_1.abstractmethod
     def ValidatePlan(
@@ -467,7 +499,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_plans_pb2.ValidatePlanRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_plans_pb2.ValidatePlanResponse, _abc.Awaitable[_migration_plans_pb2.ValidatePlanResponse]]:
-        """Everything that is wrong with a plan, each with its place, and whom its waves would move."""
+        """Checks a plan: reports all errors with their places, and the tenants that each wave would move."""
 
     @_abc_1.abstractmethod
     def PutPlan(
@@ -475,7 +507,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_plans_pb2.PutPlanRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_plans_pb2.PutPlanResponse, _abc.Awaitable[_migration_plans_pb2.PutPlanResponse]]:
-        """Writes a draft, or replaces one. FAILED_PRECONDITION: it was started."""
+        """Creates or replaces a draft. FAILED_PRECONDITION: the plan was started."""
 
     @_abc_1.abstractmethod
     def ActOnPlan(
@@ -483,7 +515,9 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_plans_pb2.ActOnPlanRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_plans_pb2.ActOnPlanResponse, _abc.Awaitable[_migration_plans_pb2.ActOnPlanResponse]]:
-        """Starts or steers a plan. FAILED_PRECONDITION: it is not in a state in which that is possible."""
+        """Starts, pauses, resumes, approves, skips, aborts or rolls back a plan. FAILED_PRECONDITION: its state does not
+        allow this.
+        """
 
     @_abc_1.abstractmethod
     def PreviewStages(
@@ -491,7 +525,9 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_preview_pb2.PreviewStagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_preview_pb2.PreviewStagesResponse, _abc.Awaitable[_migration_preview_pb2.PreviewStagesResponse]]:
-        """Say what a change of stages would have done to the tasks of the last hours. It may take minutes. For administrators."""
+        """Returns what a change of stages would have done to the tasks of the last hours. Changes nothing. It may take
+        minutes.
+        """
 
     @_abc_1.abstractmethod
     def DryRunPlan(
@@ -499,6 +535,6 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_preview_pb2.DryRunPlanRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_preview_pb2.DryRunPlanResponse, _abc.Awaitable[_migration_preview_pb2.DryRunPlanResponse]]:
-        """A preview of each wave of a plan. For administrators."""
+        """Returns a preview of each wave of a plan. It may take minutes."""
 
 def add_MigrationServiceServicer_to_server(servicer: MigrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

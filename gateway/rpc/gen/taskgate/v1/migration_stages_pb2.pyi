@@ -23,7 +23,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class StageSetting(_message.Message):
-    """A stage of its own; absent: any."""
+    """The stage of a scope."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -32,13 +32,13 @@ class StageSetting(_message.Message):
     TASK_TYPE_FIELD_NUMBER: _builtins.int
     STAGE_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Tasks of this tenant."""
+    """Scope: this tenant. Absent: any."""
     project_id: _builtins.str
-    """Tasks of this project."""
+    """Scope: this project. Absent: any."""
     task_type: _builtins.str
-    """Tasks of this type."""
+    """Scope: this task type. Absent: any."""
     stage: _builtins.str
-    """off, dualwrite, shadow, live, rampdown or complete."""
+    """The stage: `off`, `dualwrite`, `shadow`, `live`, `rampdown` or `complete`."""
     def __init__(
         self,
         *,
@@ -68,7 +68,7 @@ Global___StageSetting: _TypeAlias = StageSetting  # noqa: Y015
 
 @_typing.final
 class StageOverride(_message.Message):
-    """A stage above the flag; absent: any."""
+    """An override: a stage that has precedence over the flag."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -82,11 +82,11 @@ class StageOverride(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Tasks of this tenant."""
+    """Scope: this tenant. Absent: any."""
     project_id: _builtins.str
-    """Tasks of this project."""
+    """Scope: this project. Absent: any."""
     task_type: _builtins.str
-    """Tasks of this type."""
+    """Scope: this task type. Absent: any."""
     stage: _builtins.str
     """The stage."""
     why: _builtins.str
@@ -94,14 +94,14 @@ class StageOverride(_message.Message):
     by: _builtins.str
     """Who set it."""
     version: _builtins.int
-    """A change of it is based on this."""
+    """Version of the override, for `based_on`."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
         """When it was set."""
 
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """When it ends; absent: when it is cleared."""
+        """When it ends by itself. Absent: it stays until it is cleared."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ Global___StageOverride: _TypeAlias = StageOverride  # noqa: Y015
 
 @_typing.final
 class Stages(_message.Message):
-    """Who is at which stage."""
+    """The stages that one gateway uses for routing."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -156,34 +156,34 @@ class Stages(_message.Message):
     OVERRIDES_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
     flag: _builtins.str
-    """The flag's key."""
+    """Key of the flag."""
     owner: _builtins.str
-    """Who holds it."""
+    """What holds the flag, in words."""
     version: _builtins.int
-    """A change is based on this; 0: there is no flag yet."""
+    """Version of the flag, for `based_on`. 0: there is no flag yet."""
     on: _builtins.bool
-    """False: everybody has the flag's off variation."""
+    """False: the flag is switched off, and its off variation applies to all tenants."""
     default: _builtins.str
-    """For all that nothing else is set for: a stage, or percentages."""
+    """What applies where nothing else is set: a stage, or percentages."""
     @_builtins.property
     def settings(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageSetting]:
-        """The most specific first."""
+        """Stages set in the flag, the most specific scope first."""
 
     @_builtins.property
     def rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Rules by other hands, in words."""
+        """Rules of the flag that were not made by taskgate, in words."""
 
     @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What may surprise."""
+        """Effects that may be unexpected."""
 
     @_builtins.property
     def overrides(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageOverride]:
-        """Stages above the flag."""
+        """Overrides. They have precedence over the flag."""
 
     @_builtins.property
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What routing complains of, on this gateway."""
+        """Problems of this gateway with the flag."""
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ Global___Stages: _TypeAlias = Stages  # noqa: Y015
 
 @_typing.final
 class StageChange(_message.Message):
-    """A change, in words."""
+    """A change of the flag or of an override, in words."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -223,28 +223,28 @@ class StageChange(_message.Message):
     WARNINGS_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
     who: _builtins.str
-    """Who."""
+    """Who made it."""
     what: _builtins.str
-    """What was changed: a scope, `default`, an override."""
+    """The scope that was changed."""
     before: _builtins.str
-    """What stood for it."""
+    """Its stage, or percentages, before the change."""
     after: _builtins.str
-    """What stands for it."""
+    """Its stage, or percentages, after the change."""
     why: _builtins.str
-    """Why."""
+    """Reason for the change."""
     version: _builtins.int
-    """The version that it made; absent: of an override."""
+    """Version of the flag after the change. Absent for overrides."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
-        """When."""
+        """Time of the change."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What was insisted on."""
+        """Objections that were overruled with `force`."""
 
     @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What may surprise."""
+        """Effects that may be unexpected."""
 
     def __init__(
         self,
@@ -271,7 +271,7 @@ Global___StageChange: _TypeAlias = StageChange  # noqa: Y015
 
 @_typing.final
 class GetStagesRequest(_message.Message):
-    """Asks for the stages."""
+    """Request of `GetStages`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -288,7 +288,7 @@ Global___GetStagesRequest: _TypeAlias = GetStagesRequest  # noqa: Y015
 
 @_typing.final
 class GetStagesResponse(_message.Message):
-    """The stages as they are held now; within a second they are in force in every gateway."""
+    """The stages as they are stored now. All gateways use them within a second."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -299,18 +299,18 @@ class GetStagesResponse(_message.Message):
     LAST_CHANGE_FIELD_NUMBER: _builtins.int
     READ_ONLY_FIELD_NUMBER: _builtins.int
     source: _builtins.str
-    """Where they are held: `database`, `file` or `launchdarkly`."""
+    """What holds the flag: `database`, `file` or `launchdarkly`."""
     problem: _builtins.str
-    """Why what is held is not valid; the last known flag stays in force."""
+    """Why the stored flag is not valid. The last valid version stays in force. Absent: it is valid."""
     read_only: _builtins.str
-    """Why the flag may not be changed from here; overrides may."""
+    """Why the flag cannot be changed through this API (overrides can). Absent: it can be changed."""
     @_builtins.property
     def stages(self) -> Global___Stages:
         """The stages."""
 
     @_builtins.property
     def stranded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Tasks that stage complete left on Redis, a line for each tenant."""
+        """Tenants at `complete` that still have tasks on Redis, one line for each."""
 
     @_builtins.property
     def last_change(self) -> Global___StageChange:
@@ -347,7 +347,7 @@ Global___GetStagesResponse: _TypeAlias = GetStagesResponse  # noqa: Y015
 
 @_typing.final
 class WatchStagesRequest(_message.Message):
-    """Asks to follow the stages."""
+    """Request of `WatchStages`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -364,7 +364,7 @@ Global___WatchStagesRequest: _TypeAlias = WatchStagesRequest  # noqa: Y015
 
 @_typing.final
 class WatchStagesResponse(_message.Message):
-    """What is in force on this gateway now, or an event of a guardrail: one of the two."""
+    """Either the stages in force, or an event of a guardrail."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -372,11 +372,11 @@ class WatchStagesResponse(_message.Message):
     GUARDRAIL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def stages(self) -> Global___Stages:
-        """The stages."""
+        """The stages that this gateway uses."""
 
     @_builtins.property
     def guardrail(self) -> _migration_guardrails_pb2.GuardrailEvent:
-        """What a guardrail did or told."""
+        """What a guardrail did or reported."""
 
     def __init__(
         self,
@@ -394,13 +394,13 @@ Global___WatchStagesResponse: _TypeAlias = WatchStagesResponse  # noqa: Y015
 
 @_typing.final
 class ListStageChangesRequest(_message.Message):
-    """Asks for the newest changes."""
+    """Request of `ListStageChanges`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     LIMIT_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
-    """At most this many, up to 1000; 0: 20."""
+    """Maximum number of items to return, at most 1000. Default (0): 20."""
     def __init__(
         self,
         *,
@@ -423,10 +423,10 @@ class ListStageChangesResponse(_message.Message):
     CHANGES_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     note: _builtins.str
-    """What is missing, and why."""
+    """What is missing from the list, and why. Absent: nothing."""
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageChange]:
-        """The oldest first."""
+        """Changes, oldest first."""
 
     def __init__(
         self,
@@ -446,7 +446,7 @@ Global___ListStageChangesResponse: _TypeAlias = ListStageChangesResponse  # noqa
 
 @_typing.final
 class SetStageRequest(_message.Message):
-    """Asks to set a stage. Either `everything`, or at least one of tenant, project and type."""
+    """Request of `SetStage`. Give `everything`, or one or more of `tenant_id`, `project_id` and `task_type`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -459,21 +459,23 @@ class SetStageRequest(_message.Message):
     BASED_ON_FIELD_NUMBER: _builtins.int
     FORCE_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Tasks of this tenant."""
+    """Scope: this tenant. Absent: any."""
     project_id: _builtins.str
-    """Tasks of this project."""
+    """Scope: this project. Absent: any."""
     task_type: _builtins.str
-    """Tasks of this type."""
+    """Scope: this task type. Absent: any."""
     everything: _builtins.bool
-    """All that nothing else is set for."""
+    """Change the default, which applies where nothing else is set."""
     stage: _builtins.str
-    """off, dualwrite, shadow, live, rampdown or complete."""
+    """The stage: `off`, `dualwrite`, `shadow`, `live`, `rampdown` or `complete`."""
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     based_on: _builtins.int
-    """The version of the stages that this is based on; has to be given."""
+    """Required. Version of the flag that the caller has seen; 0: there was none. If it has changed since, the call ends
+    with ABORTED.
+    """
     force: _builtins.bool
-    """Also for a tenant nobody knows, and when tasks are left on Redis."""
+    """Make the change even if the tenant is unknown, tasks would be stranded on Redis, or a guardrail holds the tenant."""
     def __init__(
         self,
         *,
@@ -535,7 +537,7 @@ Global___SetStageResponse: _TypeAlias = SetStageResponse  # noqa: Y015
 
 @_typing.final
 class UnsetStageRequest(_message.Message):
-    """Asks to take a stage away. At least one of tenant, project and type."""
+    """Request of `UnsetStage`. Give one or more of `tenant_id`, `project_id` and `task_type`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -546,15 +548,17 @@ class UnsetStageRequest(_message.Message):
     BASED_ON_FIELD_NUMBER: _builtins.int
     FORCE_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Tasks of this tenant."""
+    """Scope: this tenant. Absent: any."""
     project_id: _builtins.str
-    """Tasks of this project."""
+    """Scope: this project. Absent: any."""
     task_type: _builtins.str
-    """Tasks of this type."""
+    """Scope: this task type. Absent: any."""
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     based_on: _builtins.int
-    """The version of the stages that this is based on; has to be given."""
+    """Required. Version of the flag that the caller has seen; 0: there was none. If it has changed since, the call ends
+    with ABORTED.
+    """
     force: _builtins.bool
     """As in `SetStageRequest`."""
     def __init__(
@@ -592,7 +596,7 @@ Global___UnsetStageRequest: _TypeAlias = UnsetStageRequest  # noqa: Y015
 
 @_typing.final
 class UnsetStageResponse(_message.Message):
-    """A stage was taken away."""
+    """The stage of the scope was removed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -616,7 +620,7 @@ Global___UnsetStageResponse: _TypeAlias = UnsetStageResponse  # noqa: Y015
 
 @_typing.final
 class SetRolloutRequest(_message.Message):
-    """Asks to move a percentage of the default."""
+    """Request of `SetRollout`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -627,15 +631,19 @@ class SetRolloutRequest(_message.Message):
     BASED_ON_FIELD_NUMBER: _builtins.int
     FORCE_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
-    """Where to."""
+    """Stage to move to."""
     percent: _builtins.float
-    """0 to 100, three decimals; has to be given."""
+    """Required. Percentage, 0 to 100, with at most three decimals."""
     unit: _builtins.str
-    """`tenant` or `task`: what moves as a whole; absent: as it is, at first tenants."""
+    """Whether whole tenants (`tenant`) or single tasks (`task`) are moved. Default: as in the last rollout; `tenant` in
+    the first.
+    """
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     based_on: _builtins.int
-    """The version of the stages that this is based on; has to be given."""
+    """Required. Version of the flag that the caller has seen; 0: there was none. If it has changed since, the call ends
+    with ABORTED.
+    """
     force: _builtins.bool
     """As in `SetStageRequest`."""
     def __init__(
@@ -693,7 +701,7 @@ Global___SetRolloutResponse: _TypeAlias = SetRolloutResponse  # noqa: Y015
 
 @_typing.final
 class GetFlagDocumentRequest(_message.Message):
-    """Asks for all that holds the flag."""
+    """Request of `GetFlagDocument`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -710,17 +718,17 @@ Global___GetFlagDocumentRequest: _TypeAlias = GetFlagDocumentRequest  # noqa: Y0
 
 @_typing.final
 class GetFlagDocumentResponse(_message.Message):
-    """All that holds the flag."""
+    """The stored flag data."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     VERSION_FIELD_NUMBER: _builtins.int
     DOCUMENT_FIELD_NUMBER: _builtins.int
     version: _builtins.int
-    """Its version."""
+    """Version of the flag."""
     @_builtins.property
     def document(self) -> _struct_pb2.Struct:
-        """`flags`, `segments`."""
+        """Flag data in LaunchDarkly's format, with `flags` and `segments`."""
 
     def __init__(
         self,
@@ -738,7 +746,7 @@ Global___GetFlagDocumentResponse: _TypeAlias = GetFlagDocumentResponse  # noqa: 
 
 @_typing.final
 class ImportFlagDocumentRequest(_message.Message):
-    """Asks to replace all that holds the flag."""
+    """Request of `ImportFlagDocument`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -747,14 +755,16 @@ class ImportFlagDocumentRequest(_message.Message):
     BASED_ON_FIELD_NUMBER: _builtins.int
     FORCE_FIELD_NUMBER: _builtins.int
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     based_on: _builtins.int
-    """The version of the stages that this is based on; has to be given."""
+    """Required. Version of the flag that the caller has seen; 0: there was none. If it has changed since, the call ends
+    with ABORTED.
+    """
     force: _builtins.bool
     """As in `SetStageRequest`."""
     @_builtins.property
     def document(self) -> _struct_pb2.Struct:
-        """`flags`, `segments`."""
+        """Flag data in LaunchDarkly's format, with `flags` and `segments`."""
 
     def __init__(
         self,
@@ -776,7 +786,7 @@ Global___ImportFlagDocumentRequest: _TypeAlias = ImportFlagDocumentRequest  # no
 
 @_typing.final
 class ImportFlagDocumentResponse(_message.Message):
-    """A document was imported."""
+    """The flag data was replaced."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -800,7 +810,7 @@ Global___ImportFlagDocumentResponse: _TypeAlias = ImportFlagDocumentResponse  # 
 
 @_typing.final
 class SetOverrideRequest(_message.Message):
-    """Asks to put a stage above the flag. Either `everything`, or at least one of tenant, project and type."""
+    """Request of `SetOverride`. Give `everything`, or one or more of `tenant_id`, `project_id` and `task_type`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -814,21 +824,23 @@ class SetOverrideRequest(_message.Message):
     BASED_ON_FIELD_NUMBER: _builtins.int
     FORCE_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Tasks of this tenant."""
+    """Scope: this tenant. Absent: any."""
     project_id: _builtins.str
-    """Tasks of this project."""
+    """Scope: this project. Absent: any."""
     task_type: _builtins.str
-    """Tasks of this type."""
+    """Scope: this task type. Absent: any."""
     everything: _builtins.bool
-    """All tasks of all tenants."""
+    """The override applies to all tasks."""
     stage: _builtins.str
     """The stage."""
     minutes: _builtins.float
-    """How long it lasts; absent: until it is cleared."""
+    """Minutes until the override ends by itself. Default: it stays until it is cleared."""
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     based_on: _builtins.int
-    """The version of the override that stands for exactly this scope, 0 without one; has to be given."""
+    """Required. Version of the present override of exactly this scope; 0: there is none. If it has changed since, the
+    call ends with ABORTED.
+    """
     force: _builtins.bool
     """As in `SetStageRequest`."""
     def __init__(
@@ -886,11 +898,11 @@ class SetOverrideResponse(_message.Message):
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What was insisted on."""
+        """Objections that were overruled with `force`."""
 
     @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What may surprise."""
+        """Effects that may be unexpected."""
 
     def __init__(
         self,
@@ -909,7 +921,7 @@ Global___SetOverrideResponse: _TypeAlias = SetOverrideResponse  # noqa: Y015
 
 @_typing.final
 class ClearOverrideRequest(_message.Message):
-    """Asks to take an override away. Either `everything`, or at least one of tenant, project and type."""
+    """Request of `ClearOverride`. Give `everything`, or one or more of `tenant_id`, `project_id` and `task_type`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -920,17 +932,17 @@ class ClearOverrideRequest(_message.Message):
     WHY_FIELD_NUMBER: _builtins.int
     BASED_ON_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Tasks of this tenant."""
+    """Scope: this tenant. Absent: any."""
     project_id: _builtins.str
-    """Tasks of this project."""
+    """Scope: this project. Absent: any."""
     task_type: _builtins.str
-    """Tasks of this type."""
+    """Scope: this task type. Absent: any."""
     everything: _builtins.bool
     """The override for all tasks."""
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     based_on: _builtins.int
-    """The version of the override that is taken away; has to be given."""
+    """Required. Version of the override. If it has changed since, the call ends with ABORTED."""
     def __init__(
         self,
         *,
@@ -966,7 +978,7 @@ Global___ClearOverrideRequest: _TypeAlias = ClearOverrideRequest  # noqa: Y015
 
 @_typing.final
 class ClearOverrideResponse(_message.Message):
-    """The override was taken away."""
+    """The override was cleared."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

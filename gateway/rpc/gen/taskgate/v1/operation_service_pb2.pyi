@@ -29,29 +29,29 @@ class _OperationAction:
 class _OperationActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OperationAction.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     OPERATION_ACTION_UNSPECIFIED: _OperationAction.ValueType  # 0
-    """Not an action that this version knows."""
+    """A value that this version does not know."""
     OPERATION_ACTION_CANCEL: _OperationAction.ValueType  # 1
-    """Stop what is not over."""
+    """Stop unfinished tasks."""
     OPERATION_ACTION_RETRY: _OperationAction.ValueType  # 2
     """Run failed and stopped tasks again."""
     OPERATION_ACTION_REDRIVE: _OperationAction.ValueType  # 3
     """Run failed tasks again."""
     OPERATION_ACTION_REPRIORITISE: _OperationAction.ValueType  # 4
-    """Give what has not started another priority."""
+    """Change the priority of tasks that have not started."""
 
 class OperationAction(_OperationAction, metaclass=_OperationActionEnumTypeWrapper):
-    """What is done with each task."""
+    """Action that is applied to each task."""
 
 OPERATION_ACTION_UNSPECIFIED: OperationAction.ValueType  # 0
-"""Not an action that this version knows."""
+"""A value that this version does not know."""
 OPERATION_ACTION_CANCEL: OperationAction.ValueType  # 1
-"""Stop what is not over."""
+"""Stop unfinished tasks."""
 OPERATION_ACTION_RETRY: OperationAction.ValueType  # 2
 """Run failed and stopped tasks again."""
 OPERATION_ACTION_REDRIVE: OperationAction.ValueType  # 3
 """Run failed tasks again."""
 OPERATION_ACTION_REPRIORITISE: OperationAction.ValueType  # 4
-"""Give what has not started another priority."""
+"""Change the priority of tasks that have not started."""
 Global___OperationAction: _TypeAlias = OperationAction  # noqa: Y015
 
 class _OperationState:
@@ -61,30 +61,32 @@ class _OperationState:
 class _OperationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OperationState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     OPERATION_STATE_UNSPECIFIED: _OperationState.ValueType  # 0
-    """Not a state that this version knows; in a request: any."""
+    """A state that this version does not know. In a request: all states."""
     OPERATION_STATE_RUNNING: _OperationState.ValueType  # 1
     """It runs."""
     OPERATION_STATE_COMPLETED: _OperationState.ValueType  # 2
     """It is over."""
     OPERATION_STATE_ABORTED: _OperationState.ValueType  # 3
-    """Somebody ended it."""
+    """It was aborted."""
 
 class OperationState(_OperationState, metaclass=_OperationStateEnumTypeWrapper):
-    """Where an operation stands."""
+    """State of an operation."""
 
 OPERATION_STATE_UNSPECIFIED: OperationState.ValueType  # 0
-"""Not a state that this version knows; in a request: any."""
+"""A state that this version does not know. In a request: all states."""
 OPERATION_STATE_RUNNING: OperationState.ValueType  # 1
 """It runs."""
 OPERATION_STATE_COMPLETED: OperationState.ValueType  # 2
 """It is over."""
 OPERATION_STATE_ABORTED: OperationState.ValueType  # 3
-"""Somebody ended it."""
+"""It was aborted."""
 Global___OperationState: _TypeAlias = OperationState  # noqa: Y015
 
 @_typing.final
 class Operation(_message.Message):
-    """How far an operation has come. `done`, `skipped` and `failed` add up to `total`, unless tasks changed meanwhile."""
+    """An operation and its progress. `done`, `skipped` and `failed` add up to `total` at the end, unless tasks changed
+    meanwhile.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -106,42 +108,42 @@ class Operation(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
     operation_id: _builtins.str
-    """Its id."""
+    """ID of the operation."""
     action: Global___OperationAction.ValueType
-    """What it does."""
+    """The action."""
     state: Global___OperationState.ValueType
-    """Where it stands."""
+    """Its state."""
     dry_run: _builtins.bool
-    """It only says how many tasks there are."""
+    """Whether it only counted the matching tasks."""
     total: _builtins.int
-    """How many tasks there are."""
+    """Number of tasks that matched the filter when the operation began."""
     done: _builtins.int
-    """Tasks that were acted upon."""
+    """Number of tasks that the action was applied to."""
     skipped: _builtins.int
-    """Tasks that the action was no longer, or not, possible for."""
+    """Number of tasks for which the action was not, or no longer, possible."""
     failed: _builtins.int
-    """Tasks that could not be acted upon."""
+    """Number of tasks for which the action was refused."""
     priority: _builtins.int
-    """Of `OPERATION_ACTION_REPRIORITISE`: the new priority."""
+    """New priority. Only for `OPERATION_ACTION_REPRIORITISE`."""
     user_id: _builtins.str
     """Who began it."""
     why: _builtins.str
-    """Why."""
+    """Reason, for the audit log."""
     @_builtins.property
     def errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperationError]:
-        """Some of those skipped or failed."""
+        """Some of the tasks that were skipped or failed, with the reasons."""
 
     @_builtins.property
     def sample(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Some of the tasks."""
+        """IDs of some matching tasks, 10 at most."""
 
     @_builtins.property
     def filter(self) -> _struct_pb2.Struct:
-        """The filter, as HTTP shows it."""
+        """The filter of the request, as in the HTTP API."""
 
     @_builtins.property
     def tenant_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Whose tasks; none: everybody's."""
+        """Tenants whose tasks the operation may act on. Empty: all tenants."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
@@ -189,7 +191,7 @@ Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 @_typing.final
 class OperationError(_message.Message):
-    """A task that was not acted upon."""
+    """A task that the action was not applied to, and why."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -198,7 +200,7 @@ class OperationError(_message.Message):
     task_id: _builtins.str
     """The task."""
     reason: _builtins.str
-    """Why not."""
+    """Why the action was not applied."""
     def __init__(
         self,
         *,
@@ -215,7 +217,7 @@ Global___OperationError: _TypeAlias = OperationError  # noqa: Y015
 
 @_typing.final
 class StartOperationRequest(_message.Message):
-    """Asks to begin an operation."""
+    """Request of `StartOperation`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -225,16 +227,18 @@ class StartOperationRequest(_message.Message):
     DRY_RUN_FIELD_NUMBER: _builtins.int
     WHY_FIELD_NUMBER: _builtins.int
     action: Global___OperationAction.ValueType
-    """What is done."""
+    """The action."""
     priority: _builtins.int
-    """For `OPERATION_ACTION_REPRIORITISE`: from 1 (first) to 5 (last)."""
+    """New priority, from 1 (first) to 5 (last). Required for `OPERATION_ACTION_REPRIORITISE`, and not allowed for other
+    actions.
+    """
     dry_run: _builtins.bool
-    """Only say how many tasks there are."""
+    """Change nothing; only count the matching tasks."""
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     @_builtins.property
     def filter(self) -> _task_selection_pb2.TaskSelection:
-        """With which tasks; required. A filter that selects every task is refused."""
+        """Required. Tasks to act on. A filter that selects every task is refused."""
 
     def __init__(
         self,
@@ -286,7 +290,7 @@ Global___StartOperationResponse: _TypeAlias = StartOperationResponse  # noqa: Y0
 
 @_typing.final
 class GetOperationRequest(_message.Message):
-    """Asks for an operation."""
+    """Request of `GetOperation`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -332,16 +336,16 @@ Global___GetOperationResponse: _TypeAlias = GetOperationResponse  # noqa: Y015
 
 @_typing.final
 class ListOperationsRequest(_message.Message):
-    """Asks for operations."""
+    """Request of `ListOperations`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many, up to 200; 0: 50."""
+    """Maximum number of items to return, at most 200. Default (0): 50."""
     state: Global___OperationState.ValueType
-    """In this state; unspecified: any."""
+    """Only items in this state. Default: all."""
     def __init__(
         self,
         *,
@@ -365,7 +369,7 @@ class ListOperationsResponse(_message.Message):
     OPERATIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]:
-        """The latest first."""
+        """Items, newest first."""
 
     def __init__(
         self,
@@ -382,7 +386,7 @@ Global___ListOperationsResponse: _TypeAlias = ListOperationsResponse  # noqa: Y0
 
 @_typing.final
 class AbortOperationRequest(_message.Message):
-    """Asks to end an operation."""
+    """Request of `AbortOperation`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

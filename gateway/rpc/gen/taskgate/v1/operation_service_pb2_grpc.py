@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class OperationServiceStub:
-    """Operations: one action on each task of a selection, or on each dead letter that matches. A caller sees its own, and
-    those on tasks of its tenants.
+    """Operations: one action that is applied to every task, or every dead letter, that matches a filter. A caller sees the
+    operations that it began, and those on tasks of its tenants.
     """
 
     def __init__(self, channel):
@@ -59,34 +59,34 @@ class OperationServiceStub:
 
 
 class OperationServiceServicer:
-    """Operations: one action on each task of a selection, or on each dead letter that matches. A caller sees its own, and
-    those on tasks of its tenants.
+    """Operations: one action that is applied to every task, or every dead letter, that matches a filter. A caller sees the
+    operations that it began, and those on tasks of its tenants.
     """
 
     def StartOperation(self, request, context):
-        """Begins an operation on the caller's tasks that are there now; it runs in the background, and goes on when a gateway
-        ends. With `dry_run` it only says how many tasks there are.
+        """Begins an operation on the tasks that exist now. It runs in the background; if the gateway that runs it ends,
+        another one continues it. With `dry_run`, the tasks are only counted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetOperation(self, request, context):
-        """How far an operation has come.
+        """Returns an operation and its progress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListOperations(self, request, context):
-        """Operations, the latest first.
+        """Lists operations, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AbortOperation(self, request, context):
-        """Ends an operation; what it has done stays done. One that is over stays as it is.
+        """Ends an operation. What it has done so far stays done; an operation that is over does not change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,8 +124,8 @@ def add_OperationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OperationService:
-    """Operations: one action on each task of a selection, or on each dead letter that matches. A caller sees its own, and
-    those on tasks of its tenants.
+    """Operations: one action that is applied to every task, or every dead letter, that matches a filter. A caller sees the
+    operations that it began, and those on tasks of its tenants.
     """
 
     @staticmethod

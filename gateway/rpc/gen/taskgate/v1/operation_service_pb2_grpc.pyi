@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OperationServiceStub:
-    """Operations: one action on each task of a selection, or on each dead letter that matches. A caller sees its own, and
-    those on tasks of its tenants.
+    """Operations: one action that is applied to every task, or every dead letter, that matches a filter. A caller sees the
+    operations that it began, and those on tasks of its tenants.
     """
 
     @_typing.overload
@@ -36,37 +36,37 @@ class OperationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OperationServiceAsyncStub: ...
     StartOperation: _grpc.UnaryUnaryMultiCallable[_operation_service_pb2.StartOperationRequest, _operation_service_pb2.StartOperationResponse]
-    """Begins an operation on the caller's tasks that are there now; it runs in the background, and goes on when a gateway
-    ends. With `dry_run` it only says how many tasks there are.
+    """Begins an operation on the tasks that exist now. It runs in the background; if the gateway that runs it ends,
+    another one continues it. With `dry_run`, the tasks are only counted.
     """
     GetOperation: _grpc.UnaryUnaryMultiCallable[_operation_service_pb2.GetOperationRequest, _operation_service_pb2.GetOperationResponse]
-    """How far an operation has come."""
+    """Returns an operation and its progress."""
     ListOperations: _grpc.UnaryUnaryMultiCallable[_operation_service_pb2.ListOperationsRequest, _operation_service_pb2.ListOperationsResponse]
-    """Operations, the latest first."""
+    """Lists operations, newest first."""
     AbortOperation: _grpc.UnaryUnaryMultiCallable[_operation_service_pb2.AbortOperationRequest, _operation_service_pb2.AbortOperationResponse]
-    """Ends an operation; what it has done stays done. One that is over stays as it is."""
+    """Ends an operation. What it has done so far stays done; an operation that is over does not change."""
 
 @_typing.type_check_only
 class OperationServiceAsyncStub(OperationServiceStub):
-    """Operations: one action on each task of a selection, or on each dead letter that matches. A caller sees its own, and
-    those on tasks of its tenants.
+    """Operations: one action that is applied to every task, or every dead letter, that matches a filter. A caller sees the
+    operations that it began, and those on tasks of its tenants.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     StartOperation: _aio.UnaryUnaryMultiCallable[_operation_service_pb2.StartOperationRequest, _operation_service_pb2.StartOperationResponse]  # type: ignore[assignment]
-    """Begins an operation on the caller's tasks that are there now; it runs in the background, and goes on when a gateway
-    ends. With `dry_run` it only says how many tasks there are.
+    """Begins an operation on the tasks that exist now. It runs in the background; if the gateway that runs it ends,
+    another one continues it. With `dry_run`, the tasks are only counted.
     """
     GetOperation: _aio.UnaryUnaryMultiCallable[_operation_service_pb2.GetOperationRequest, _operation_service_pb2.GetOperationResponse]  # type: ignore[assignment]
-    """How far an operation has come."""
+    """Returns an operation and its progress."""
     ListOperations: _aio.UnaryUnaryMultiCallable[_operation_service_pb2.ListOperationsRequest, _operation_service_pb2.ListOperationsResponse]  # type: ignore[assignment]
-    """Operations, the latest first."""
+    """Lists operations, newest first."""
     AbortOperation: _aio.UnaryUnaryMultiCallable[_operation_service_pb2.AbortOperationRequest, _operation_service_pb2.AbortOperationResponse]  # type: ignore[assignment]
-    """Ends an operation; what it has done stays done. One that is over stays as it is."""
+    """Ends an operation. What it has done so far stays done; an operation that is over does not change."""
 
 class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Operations: one action on each task of a selection, or on each dead letter that matches. A caller sees its own, and
-    those on tasks of its tenants.
+    """Operations: one action that is applied to every task, or every dead letter, that matches a filter. A caller sees the
+    operations that it began, and those on tasks of its tenants.
     """
 
     @_abc_1.abstractmethod
@@ -75,8 +75,8 @@ class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operation_service_pb2.StartOperationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operation_service_pb2.StartOperationResponse, _abc.Awaitable[_operation_service_pb2.StartOperationResponse]]:
-        """Begins an operation on the caller's tasks that are there now; it runs in the background, and goes on when a gateway
-        ends. With `dry_run` it only says how many tasks there are.
+        """Begins an operation on the tasks that exist now. It runs in the background; if the gateway that runs it ends,
+        another one continues it. With `dry_run`, the tasks are only counted.
         """
 
     @_abc_1.abstractmethod
@@ -85,7 +85,7 @@ class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operation_service_pb2.GetOperationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operation_service_pb2.GetOperationResponse, _abc.Awaitable[_operation_service_pb2.GetOperationResponse]]:
-        """How far an operation has come."""
+        """Returns an operation and its progress."""
 
     @_abc_1.abstractmethod
     def ListOperations(
@@ -93,7 +93,7 @@ class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operation_service_pb2.ListOperationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operation_service_pb2.ListOperationsResponse, _abc.Awaitable[_operation_service_pb2.ListOperationsResponse]]:
-        """Operations, the latest first."""
+        """Lists operations, newest first."""
 
     @_abc_1.abstractmethod
     def AbortOperation(
@@ -101,6 +101,6 @@ class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operation_service_pb2.AbortOperationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operation_service_pb2.AbortOperationResponse, _abc.Awaitable[_operation_service_pb2.AbortOperationResponse]]:
-        """Ends an operation; what it has done stays done. One that is over stays as it is."""
+        """Ends an operation. What it has done so far stays done; an operation that is over does not change."""
 
 def add_OperationServiceServicer_to_server(servicer: OperationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -31,33 +31,33 @@ class _Overlap:
 class _OverlapEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Overlap.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     OVERLAP_UNSPECIFIED: _Overlap.ValueType  # 0
-    """As `OVERLAP_SKIP`; of a single firing: as the schedule says; of a backfill: as `OVERLAP_BUFFER_ALL`."""
+    """Of a schedule: as `OVERLAP_SKIP`. Of a single firing: as the schedule says. Of a backfill: as `OVERLAP_BUFFER_ALL`."""
     OVERLAP_SKIP: _Overlap.ValueType  # 1
-    """It comes to nothing."""
+    """It is skipped."""
     OVERLAP_BUFFER_ONE: _Overlap.ValueType  # 2
-    """One of them waits."""
+    """One firing waits; further ones are skipped."""
     OVERLAP_BUFFER_ALL: _Overlap.ValueType  # 3
-    """All of them wait."""
+    """Up to 1000 firings wait."""
     OVERLAP_CANCEL_OTHER: _Overlap.ValueType  # 4
-    """The earlier task is stopped."""
+    """The earlier tasks are stopped first."""
     OVERLAP_ALLOW_ALL: _Overlap.ValueType  # 5
-    """Both run."""
+    """It fires."""
 
 class Overlap(_Overlap, metaclass=_OverlapEnumTypeWrapper):
-    """What a firing does while an earlier task of its schedule is not over."""
+    """What a firing does while an earlier task of the schedule is not over."""
 
 OVERLAP_UNSPECIFIED: Overlap.ValueType  # 0
-"""As `OVERLAP_SKIP`; of a single firing: as the schedule says; of a backfill: as `OVERLAP_BUFFER_ALL`."""
+"""Of a schedule: as `OVERLAP_SKIP`. Of a single firing: as the schedule says. Of a backfill: as `OVERLAP_BUFFER_ALL`."""
 OVERLAP_SKIP: Overlap.ValueType  # 1
-"""It comes to nothing."""
+"""It is skipped."""
 OVERLAP_BUFFER_ONE: Overlap.ValueType  # 2
-"""One of them waits."""
+"""One firing waits; further ones are skipped."""
 OVERLAP_BUFFER_ALL: Overlap.ValueType  # 3
-"""All of them wait."""
+"""Up to 1000 firings wait."""
 OVERLAP_CANCEL_OTHER: Overlap.ValueType  # 4
-"""The earlier task is stopped."""
+"""The earlier tasks are stopped first."""
 OVERLAP_ALLOW_ALL: Overlap.ValueType  # 5
-"""Both run."""
+"""It fires."""
 Global___Overlap: _TypeAlias = Overlap  # noqa: Y015
 
 class _FiringOutcome:
@@ -67,29 +67,29 @@ class _FiringOutcome:
 class _FiringOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FiringOutcome.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     FIRING_OUTCOME_UNSPECIFIED: _FiringOutcome.ValueType  # 0
-    """Not an outcome that this version knows."""
+    """A value that this version does not know."""
     FIRING_OUTCOME_PENDING: _FiringOutcome.ValueType  # 1
     """It waits."""
     FIRING_OUTCOME_FIRED: _FiringOutcome.ValueType  # 2
     """Its task was submitted."""
     FIRING_OUTCOME_SKIPPED: _FiringOutcome.ValueType  # 3
-    """An earlier task was not over."""
+    """It was skipped: because of the overlap policy, or because no runs are left."""
     FIRING_OUTCOME_REFUSED: _FiringOutcome.ValueType  # 4
     """Its task was refused."""
     FIRING_OUTCOME_MISSED: _FiringOutcome.ValueType  # 5
     """It passed while the schedule was paused, or was too old when it was noticed."""
 
 class FiringOutcome(_FiringOutcome, metaclass=_FiringOutcomeEnumTypeWrapper):
-    """What became of a time."""
+    """Result of a firing."""
 
 FIRING_OUTCOME_UNSPECIFIED: FiringOutcome.ValueType  # 0
-"""Not an outcome that this version knows."""
+"""A value that this version does not know."""
 FIRING_OUTCOME_PENDING: FiringOutcome.ValueType  # 1
 """It waits."""
 FIRING_OUTCOME_FIRED: FiringOutcome.ValueType  # 2
 """Its task was submitted."""
 FIRING_OUTCOME_SKIPPED: FiringOutcome.ValueType  # 3
-"""An earlier task was not over."""
+"""It was skipped: because of the overlap policy, or because no runs are left."""
 FIRING_OUTCOME_REFUSED: FiringOutcome.ValueType  # 4
 """Its task was refused."""
 FIRING_OUTCOME_MISSED: FiringOutcome.ValueType  # 5
@@ -103,30 +103,30 @@ class _FiringKind:
 class _FiringKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FiringKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     FIRING_KIND_UNSPECIFIED: _FiringKind.ValueType  # 0
-    """Not a kind that this version knows."""
+    """A value that this version does not know."""
     FIRING_KIND_CLOCK: _FiringKind.ValueType  # 1
-    """The clock."""
+    """The schedule itself."""
     FIRING_KIND_MANUAL: _FiringKind.ValueType  # 2
-    """Somebody, now."""
+    """A person, by `RunSchedule`."""
     FIRING_KIND_BACKFILL: _FiringKind.ValueType  # 3
-    """Somebody, for a time in the past."""
+    """A person, by `BackfillSchedule`."""
 
 class FiringKind(_FiringKind, metaclass=_FiringKindEnumTypeWrapper):
-    """What fired."""
+    """What caused a firing."""
 
 FIRING_KIND_UNSPECIFIED: FiringKind.ValueType  # 0
-"""Not a kind that this version knows."""
+"""A value that this version does not know."""
 FIRING_KIND_CLOCK: FiringKind.ValueType  # 1
-"""The clock."""
+"""The schedule itself."""
 FIRING_KIND_MANUAL: FiringKind.ValueType  # 2
-"""Somebody, now."""
+"""A person, by `RunSchedule`."""
 FIRING_KIND_BACKFILL: FiringKind.ValueType  # 3
-"""Somebody, for a time in the past."""
+"""A person, by `BackfillSchedule`."""
 Global___FiringKind: _TypeAlias = FiringKind  # noqa: Y015
 
 @_typing.final
 class ScheduleDefinition(_message.Message):
-    """A schedule as its client writes it."""
+    """A schedule, as a client defines it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -143,40 +143,42 @@ class ScheduleDefinition(_message.Message):
     NOTE_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name, 1 to 200 characters."""
+    """Name for people, 1 to 200 characters. Need not be unique."""
     timezone: _builtins.str
-    """IANA time zone of local times; absent: UTC."""
+    """Time zone of local times (IANA name). Default: UTC."""
     overlap: Global___Overlap.ValueType
-    """What a firing does while an earlier task is not over."""
+    """What a firing does while an earlier task is not over. Default: it is skipped."""
     remaining_runs: _builtins.int
-    """Tasks it may still submit by the clock; absent: any number."""
+    """How many more times the schedule fires by itself. Absent: no limit."""
     paused: _builtins.bool
-    """The clock does not fire it; by hand it can be run."""
+    """The schedule does not fire by itself. It can still be run by hand."""
     note: _builtins.str
-    """Why it is paused, or what it is for."""
+    """Note for people, for example why the schedule is paused."""
     @_builtins.property
     def specs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScheduleSpec]:
-        """It fires at the times of all of them, up to 20; a time that several name is one."""
+        """When the schedule fires, at most 20 specs. A time that several specs contain fires once."""
 
     @_builtins.property
     def jitter(self) -> _duration_pb2.Duration:
-        """Fires up to so much later, by chance but always the same for one time; at most a day, never past the next time."""
+        """Each firing is delayed by a random time up to this, at most a day, but not past the next time. The delay of one
+        time is always the same.
+        """
 
     @_builtins.property
     def catch_up(self) -> _duration_pb2.Duration:
-        """Times missed for longer (no gateway ran) are not made up for; absent: a day."""
+        """A time that was missed because no gateway ran still fires later, unless it is longer ago than this. Default: a day."""
 
     @_builtins.property
     def start_at(self) -> _timestamp_pb2.Timestamp:
-        """No time before this."""
+        """The schedule does not fire before this time."""
 
     @_builtins.property
     def end_at(self) -> _timestamp_pb2.Timestamp:
-        """No time after this."""
+        """The schedule does not fire after this time."""
 
     @_builtins.property
     def action(self) -> _task_pb2.NewTask:
-        """What it submits; without `run_at` and `deadline`."""
+        """The task to submit. `run_at` and `deadline` are not allowed; use `delay` and `ttl`."""
 
     def __init__(
         self,
@@ -215,7 +217,7 @@ Global___ScheduleDefinition: _TypeAlias = ScheduleDefinition  # noqa: Y015
 
 @_typing.final
 class ScheduleSpec(_message.Message):
-    """Times."""
+    """Times at which a schedule fires."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -227,28 +229,32 @@ class ScheduleSpec(_message.Message):
     ANCHOR_FIELD_NUMBER: _builtins.int
     TIMEZONE_FIELD_NUMBER: _builtins.int
     cron: _builtins.str
-    """Five fields, or six with seconds first; or @hourly, @daily, @weekly, @monthly, @yearly."""
+    """Cron expression with five fields, or with six (seconds first). `@hourly`, `@daily`, `@weekly`, `@monthly` and
+    `@yearly` are accepted, too.
+    """
     timezone: _builtins.str
-    """IANA name; absent: the schedule's."""
+    """Time zone of this spec (IANA name). Default: the schedule's time zone."""
     @_builtins.property
     def every(self) -> _duration_pb2.Duration:
-        """Every so often, whole seconds."""
+        """Interval in whole seconds, counted from 1970-01-01T00:00Z plus `offset`, or from `anchor`."""
 
     @_builtins.property
     def calendar(self) -> _struct_pb2.Struct:
-        """Local dates and times that match: `year`, `month`, `day`, `day_of_week`, `hour`, `minute`, `second`, as over HTTP."""
+        """Local dates and times that match all fields: `year`, `month`, `day`, `day_of_week`, `hour`, `minute`, `second`,
+        as in the HTTP API.
+        """
 
     @_builtins.property
     def at(self) -> Global___ScheduleMoments:
-        """Given moments."""
+        """Single times."""
 
     @_builtins.property
     def offset(self) -> _duration_pb2.Duration:
-        """Of `every`: shifts it from the midnight of 1970-01-01 UTC."""
+        """Shifts the times of an interval by this much. Only with `every`."""
 
     @_builtins.property
     def anchor(self) -> _timestamp_pb2.Timestamp:
-        """Of `every`: one of its times, in place of an offset."""
+        """A time that belongs to the interval, in place of `offset`. Only with `every`."""
 
     def __init__(
         self,
@@ -278,14 +284,14 @@ Global___ScheduleSpec: _TypeAlias = ScheduleSpec  # noqa: Y015
 
 @_typing.final
 class ScheduleMoments(_message.Message):
-    """Given moments."""
+    """Single times."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MOMENTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def moments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """ISO 8601, up to 1000; those without an offset are local times of the time zone."""
+        """ISO 8601, at most 1000. A time without a UTC offset is a local time in the time zone."""
 
     def __init__(
         self,
@@ -302,7 +308,7 @@ Global___ScheduleMoments: _TypeAlias = ScheduleMoments  # noqa: Y015
 
 @_typing.final
 class Schedule(_message.Message):
-    """A schedule as it stands."""
+    """A schedule."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -316,24 +322,24 @@ class Schedule(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     schedule_id: _builtins.str
-    """Its id."""
+    """ID of the schedule."""
     tenant_id: _builtins.str
-    """The tenant it belongs to."""
+    """Tenant that it belongs to."""
     project_id: _builtins.str
-    """The project it belongs to."""
+    """Project that it belongs to."""
     user_id: _builtins.str
-    """On whose behalf it submits: who wrote its action last."""
+    """User whose rights the tasks are submitted with: who last changed the action."""
     @_builtins.property
     def definition(self) -> Global___ScheduleDefinition:
-        """What it is. Its action is given in `action`."""
+        """Its definition. The action is in `action` below."""
 
     @_builtins.property
     def action(self) -> _struct_pb2.Struct:
-        """What it submits, as HTTP shows it."""
+        """The task that it submits, as in the HTTP API."""
 
     @_builtins.property
     def next_at(self) -> _timestamp_pb2.Timestamp:
-        """Its next time; absent when it has none or is paused."""
+        """Next time. Absent if there is none, or if it is paused."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
@@ -341,7 +347,7 @@ class Schedule(_message.Message):
 
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was changed last."""
+        """When it was last changed."""
 
     def __init__(
         self,
@@ -373,7 +379,7 @@ Global___Schedule: _TypeAlias = Schedule  # noqa: Y015
 
 @_typing.final
 class Firing(_message.Message):
-    """What became of one time."""
+    """The result of one time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -388,32 +394,32 @@ class Firing(_message.Message):
     TASK_STATE_FIELD_NUMBER: _builtins.int
     DECIDED_AT_FIELD_NUMBER: _builtins.int
     kind: Global___FiringKind.ValueType
-    """What fired it."""
+    """What caused it."""
     overlap: Global___Overlap.ValueType
     """What it does while an earlier task is not over."""
     outcome: Global___FiringOutcome.ValueType
-    """What became of it."""
+    """The result."""
     reason: _builtins.str
-    """Why."""
+    """Why it was skipped, refused or missed."""
     task_id: _builtins.str
-    """Its task."""
+    """The task that was submitted."""
     task_state: _builtins.str
-    """Where its task stands now."""
+    """Present state of the task."""
     @_builtins.property
     def nominal_at(self) -> _timestamp_pb2.Timestamp:
         """The time."""
 
     @_builtins.property
     def until_at(self) -> _timestamp_pb2.Timestamp:
-        """Of a missed one: it stands for all times before this."""
+        """Only for a missed time: covers all times before this."""
 
     @_builtins.property
     def fire_at(self) -> _timestamp_pb2.Timestamp:
-        """When it fires: later than its time by the jitter."""
+        """When it fires: `nominal_at` plus the jitter."""
 
     @_builtins.property
     def decided_at(self) -> _timestamp_pb2.Timestamp:
-        """When that was decided."""
+        """When the result was decided."""
 
     def __init__(
         self,
@@ -450,7 +456,7 @@ Global___Firing: _TypeAlias = Firing  # noqa: Y015
 
 @_typing.final
 class CreateScheduleRequest(_message.Message):
-    """Asks for a new schedule."""
+    """Request of `CreateSchedule`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -460,7 +466,7 @@ class CreateScheduleRequest(_message.Message):
     """As in `SubmitRequest`."""
     @_builtins.property
     def definition(self) -> Global___ScheduleDefinition:
-        """The schedule."""
+        """The schedule to create."""
 
     def __init__(
         self,
@@ -487,7 +493,7 @@ class CreateScheduleResponse(_message.Message):
     SCHEDULE_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
-    """The schedule is that of an earlier request with the same idempotency key; nothing was created now."""
+    """Whether the schedule is that of an earlier request with the same idempotency key. Nothing was created now."""
     @_builtins.property
     def schedule(self) -> Global___Schedule:
         """The schedule."""
@@ -508,7 +514,7 @@ Global___CreateScheduleResponse: _TypeAlias = CreateScheduleResponse  # noqa: Y0
 
 @_typing.final
 class GetScheduleRequest(_message.Message):
-    """Asks for a schedule."""
+    """Request of `GetSchedule`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -554,7 +560,7 @@ Global___GetScheduleResponse: _TypeAlias = GetScheduleResponse  # noqa: Y015
 
 @_typing.final
 class ListSchedulesRequest(_message.Message):
-    """Asks for a page of schedules. All filters must hold."""
+    """Request of `ListSchedules`. All given filters must match."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -563,13 +569,13 @@ class ListSchedulesRequest(_message.Message):
     TENANT_ID_FIELD_NUMBER: _builtins.int
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many, up to 1000; 0: 100."""
+    """Maximum number of items to return, at most 1000. Default (0): 100."""
     page_token: _builtins.str
-    """`next_page_token` of the page before; empty: the first page."""
+    """The `next_page_token` of the previous page. Default: the first page."""
     tenant_id: _builtins.str
-    """Of this tenant."""
+    """Only schedules of this tenant. Default: all tenants that the caller may see."""
     project_id: _builtins.str
-    """Of this project."""
+    """Only schedules of this project."""
     def __init__(
         self,
         *,
@@ -602,7 +608,7 @@ class ListSchedulesResponse(_message.Message):
     SCHEDULES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty: this was the last one."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def schedules(self) -> _containers.RepeatedCompositeFieldContainer[Global___Schedule]:
         """The schedules."""
@@ -623,7 +629,7 @@ Global___ListSchedulesResponse: _TypeAlias = ListSchedulesResponse  # noqa: Y015
 
 @_typing.final
 class DeleteScheduleRequest(_message.Message):
-    """Asks to delete a schedule."""
+    """Request of `DeleteSchedule`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -662,7 +668,7 @@ Global___DeleteScheduleResponse: _TypeAlias = DeleteScheduleResponse  # noqa: Y0
 
 @_typing.final
 class PauseScheduleRequest(_message.Message):
-    """Asks to pause a schedule."""
+    """Request of `PauseSchedule`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -671,7 +677,7 @@ class PauseScheduleRequest(_message.Message):
     schedule_id: _builtins.str
     """The schedule."""
     note: _builtins.str
-    """Why; absent: its note stays."""
+    """A note for the schedule. Default: the note does not change."""
     def __init__(
         self,
         *,
@@ -714,7 +720,7 @@ Global___PauseScheduleResponse: _TypeAlias = PauseScheduleResponse  # noqa: Y015
 
 @_typing.final
 class ResumeScheduleRequest(_message.Message):
-    """Asks to resume a schedule."""
+    """Request of `ResumeSchedule`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -723,7 +729,7 @@ class ResumeScheduleRequest(_message.Message):
     schedule_id: _builtins.str
     """The schedule."""
     note: _builtins.str
-    """Why; absent: its note stays."""
+    """A note for the schedule. Default: the note does not change."""
     def __init__(
         self,
         *,
@@ -742,7 +748,7 @@ Global___ResumeScheduleRequest: _TypeAlias = ResumeScheduleRequest  # noqa: Y015
 
 @_typing.final
 class ResumeScheduleResponse(_message.Message):
-    """A schedule goes on."""
+    """A schedule was resumed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -766,7 +772,7 @@ Global___ResumeScheduleResponse: _TypeAlias = ResumeScheduleResponse  # noqa: Y0
 
 @_typing.final
 class RunScheduleRequest(_message.Message):
-    """Asks to fire a schedule now."""
+    """Request of `RunSchedule`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -775,7 +781,7 @@ class RunScheduleRequest(_message.Message):
     schedule_id: _builtins.str
     """The schedule."""
     overlap: Global___Overlap.ValueType
-    """Unspecified: as the schedule says."""
+    """Overlap policy of this firing. Default: the schedule's."""
     def __init__(
         self,
         *,
@@ -799,7 +805,7 @@ class RunScheduleResponse(_message.Message):
     FIRING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def firing(self) -> Global___Firing:
-        """What became of it."""
+        """The result."""
 
     def __init__(
         self,
@@ -816,7 +822,7 @@ Global___RunScheduleResponse: _TypeAlias = RunScheduleResponse  # noqa: Y015
 
 @_typing.final
 class BackfillScheduleRequest(_message.Message):
-    """Asks to fire times of the past."""
+    """Request of `BackfillSchedule`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -827,14 +833,14 @@ class BackfillScheduleRequest(_message.Message):
     schedule_id: _builtins.str
     """The schedule."""
     overlap: Global___Overlap.ValueType
-    """Unspecified: all of them wait for each other."""
+    """Overlap policy. Default: `OVERLAP_BUFFER_ALL`."""
     @_builtins.property
     def start_at(self) -> _timestamp_pb2.Timestamp:
-        """The first time."""
+        """Begin of the range, included."""
 
     @_builtins.property
     def end_at(self) -> _timestamp_pb2.Timestamp:
-        """The last time, in the past."""
+        """End of the range, included. It must be in the past. The range may have at most 10,000 times."""
 
     def __init__(
         self,
@@ -861,9 +867,9 @@ class BackfillScheduleResponse(_message.Message):
     TIMES_FIELD_NUMBER: _builtins.int
     NOTED_FIELD_NUMBER: _builtins.int
     times: _builtins.int
-    """How many times are in the range."""
+    """Number of times in the range."""
     noted: _builtins.int
-    """How many of them are fired now; the others have their task already."""
+    """Number of them that fire now. The others already have a task."""
     def __init__(
         self,
         *,
@@ -880,7 +886,7 @@ Global___BackfillScheduleResponse: _TypeAlias = BackfillScheduleResponse  # noqa
 
 @_typing.final
 class ListScheduleTimesRequest(_message.Message):
-    """Asks when a schedule fires next."""
+    """Request of `ListScheduleTimes`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -889,7 +895,7 @@ class ListScheduleTimesRequest(_message.Message):
     schedule_id: _builtins.str
     """The schedule."""
     count: _builtins.int
-    """How many times, up to 100; 0: 10."""
+    """Number of times to return, at most 100. Default (0): 10."""
     def __init__(
         self,
         *,
@@ -906,7 +912,7 @@ Global___ListScheduleTimesRequest: _TypeAlias = ListScheduleTimesRequest  # noqa
 
 @_typing.final
 class ListScheduleTimesResponse(_message.Message):
-    """When a schedule fires next."""
+    """The next times of a schedule."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -938,14 +944,14 @@ class ScheduleTime(_message.Message):
     FIRE_AT_FIELD_NUMBER: _builtins.int
     LOCAL_FIELD_NUMBER: _builtins.int
     local: _builtins.str
-    """The time as clocks of the schedule's time zone show it, with their offset."""
+    """`nominal_at` in the schedule's time zone, with its UTC offset."""
     @_builtins.property
     def nominal_at(self) -> _timestamp_pb2.Timestamp:
         """The time."""
 
     @_builtins.property
     def fire_at(self) -> _timestamp_pb2.Timestamp:
-        """When it fires: later by the jitter."""
+        """When it fires: `nominal_at` plus the jitter."""
 
     def __init__(
         self,
@@ -964,7 +970,7 @@ Global___ScheduleTime: _TypeAlias = ScheduleTime  # noqa: Y015
 
 @_typing.final
 class ListFiringsRequest(_message.Message):
-    """Asks what became of a schedule's times."""
+    """Request of `ListFirings`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -974,10 +980,10 @@ class ListFiringsRequest(_message.Message):
     schedule_id: _builtins.str
     """The schedule."""
     page_size: _builtins.int
-    """At most this many, up to 1000; 0: 50."""
+    """Maximum number of items to return, at most 1000. Default (0): 50."""
     @_builtins.property
     def before(self) -> _timestamp_pb2.Timestamp:
-        """Only times before this: the last `nominal_at` of the page before."""
+        """Only firings before this time. For the next page: the last `nominal_at` of the previous page."""
 
     def __init__(
         self,
@@ -996,14 +1002,14 @@ Global___ListFiringsRequest: _TypeAlias = ListFiringsRequest  # noqa: Y015
 
 @_typing.final
 class ListFiringsResponse(_message.Message):
-    """What became of a schedule's times."""
+    """Results of past times."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FIRINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def firings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Firing]:
-        """The latest first."""
+        """Firings, latest first."""
 
     def __init__(
         self,
@@ -1020,7 +1026,7 @@ Global___ListFiringsResponse: _TypeAlias = ListFiringsResponse  # noqa: Y015
 
 @_typing.final
 class UpdateScheduleRequest(_message.Message):
-    """Asks to change a schedule."""
+    """Request of `UpdateSchedule`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1035,7 +1041,9 @@ class UpdateScheduleRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields of the definition that change; those that are absent in it get their defaults. Absent: all."""
+        """Fields of the definition to change. A field that is named here and absent in the definition gets its default.
+        Default: all fields.
+        """
 
     def __init__(
         self,

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ScheduleServiceStub:
-    """Schedules: tasks that are submitted again and again, by the clock. A caller sees those of its tenants.
+    """Schedules: tasks that are submitted again and again, by cron, at an interval, or at given times. A caller sees the
+    schedules of its tenants.
     """
 
     def __init__(self, channel):
@@ -93,81 +94,82 @@ class ScheduleServiceStub:
 
 
 class ScheduleServiceServicer:
-    """Schedules: tasks that are submitted again and again, by the clock. A caller sees those of its tenants.
+    """Schedules: tasks that are submitted again and again, by cron, at an interval, or at given times. A caller sees the
+    schedules of its tenants.
     """
 
     def CreateSchedule(self, request, context):
-        """Creates a schedule. Its action is checked as if it were submitted now, and again at each firing.
+        """Creates a schedule. The rights to submit its action are checked now, and again at each firing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSchedule(self, request, context):
-        """One schedule as it stands.
+        """Returns a schedule.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSchedules(self, request, context):
-        """Schedules by id, page by page.
+        """Lists schedules, ordered by ID, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSchedule(self, request, context):
-        """Changes the definition. A new action is checked as if the caller submitted it now; the schedule stays with its tenant.
+        """Changes the definition. The caller must have the rights to submit a new action. The schedule stays with its tenant.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSchedule(self, request, context):
-        """Deletes a schedule and its history. Tasks that it has submitted stay.
+        """Deletes a schedule and its history. The tasks that it has submitted stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PauseSchedule(self, request, context):
-        """Stops its clock; times that pass meanwhile are not made up for (a backfill does that).
+        """Pauses a schedule. Times that pass meanwhile do not fire later; use a backfill for them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeSchedule(self, request, context):
-        """Lets its clock go on.
+        """Resumes a paused schedule.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RunSchedule(self, request, context):
-        """Fires it now, also while it is paused; the answer says what became of it.
+        """Fires a schedule now, even if it is paused. The response is the result.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BackfillSchedule(self, request, context):
-        """Fires the times of a range in the past that came to nothing, or lie before the schedule was made.
+        """Fires the past times of a range that have no task yet, also times before the schedule was created.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListScheduleTimes(self, request, context):
-        """When it fires next, as if it were not paused.
+        """Lists the next times of a schedule. Of a paused schedule: the times if it were resumed now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListFirings(self, request, context):
-        """What became of its times, the latest first.
+        """Lists the results of past times, latest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -240,7 +242,8 @@ def add_ScheduleServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ScheduleService:
-    """Schedules: tasks that are submitted again and again, by the clock. A caller sees those of its tenants.
+    """Schedules: tasks that are submitted again and again, by cron, at an interval, or at given times. A caller sees the
+    schedules of its tenants.
     """
 
     @staticmethod

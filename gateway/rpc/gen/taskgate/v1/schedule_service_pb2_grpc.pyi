@@ -27,65 +27,71 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ScheduleServiceStub:
-    """Schedules: tasks that are submitted again and again, by the clock. A caller sees those of its tenants."""
+    """Schedules: tasks that are submitted again and again, by cron, at an interval, or at given times. A caller sees the
+    schedules of its tenants.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ScheduleServiceAsyncStub: ...
     CreateSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.CreateScheduleRequest, _schedule_service_pb2.CreateScheduleResponse]
-    """Creates a schedule. Its action is checked as if it were submitted now, and again at each firing."""
+    """Creates a schedule. The rights to submit its action are checked now, and again at each firing."""
     GetSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.GetScheduleRequest, _schedule_service_pb2.GetScheduleResponse]
-    """One schedule as it stands."""
+    """Returns a schedule."""
     ListSchedules: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.ListSchedulesRequest, _schedule_service_pb2.ListSchedulesResponse]
-    """Schedules by id, page by page."""
+    """Lists schedules, ordered by ID, page by page."""
     UpdateSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.UpdateScheduleRequest, _schedule_service_pb2.UpdateScheduleResponse]
-    """Changes the definition. A new action is checked as if the caller submitted it now; the schedule stays with its tenant."""
+    """Changes the definition. The caller must have the rights to submit a new action. The schedule stays with its tenant."""
     DeleteSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.DeleteScheduleRequest, _schedule_service_pb2.DeleteScheduleResponse]
-    """Deletes a schedule and its history. Tasks that it has submitted stay."""
+    """Deletes a schedule and its history. The tasks that it has submitted stay."""
     PauseSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.PauseScheduleRequest, _schedule_service_pb2.PauseScheduleResponse]
-    """Stops its clock; times that pass meanwhile are not made up for (a backfill does that)."""
+    """Pauses a schedule. Times that pass meanwhile do not fire later; use a backfill for them."""
     ResumeSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.ResumeScheduleRequest, _schedule_service_pb2.ResumeScheduleResponse]
-    """Lets its clock go on."""
+    """Resumes a paused schedule."""
     RunSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.RunScheduleRequest, _schedule_service_pb2.RunScheduleResponse]
-    """Fires it now, also while it is paused; the answer says what became of it."""
+    """Fires a schedule now, even if it is paused. The response is the result."""
     BackfillSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.BackfillScheduleRequest, _schedule_service_pb2.BackfillScheduleResponse]
-    """Fires the times of a range in the past that came to nothing, or lie before the schedule was made."""
+    """Fires the past times of a range that have no task yet, also times before the schedule was created."""
     ListScheduleTimes: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.ListScheduleTimesRequest, _schedule_service_pb2.ListScheduleTimesResponse]
-    """When it fires next, as if it were not paused."""
+    """Lists the next times of a schedule. Of a paused schedule: the times if it were resumed now."""
     ListFirings: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.ListFiringsRequest, _schedule_service_pb2.ListFiringsResponse]
-    """What became of its times, the latest first."""
+    """Lists the results of past times, latest first."""
 
 @_typing.type_check_only
 class ScheduleServiceAsyncStub(ScheduleServiceStub):
-    """Schedules: tasks that are submitted again and again, by the clock. A caller sees those of its tenants."""
+    """Schedules: tasks that are submitted again and again, by cron, at an interval, or at given times. A caller sees the
+    schedules of its tenants.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.CreateScheduleRequest, _schedule_service_pb2.CreateScheduleResponse]  # type: ignore[assignment]
-    """Creates a schedule. Its action is checked as if it were submitted now, and again at each firing."""
+    """Creates a schedule. The rights to submit its action are checked now, and again at each firing."""
     GetSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.GetScheduleRequest, _schedule_service_pb2.GetScheduleResponse]  # type: ignore[assignment]
-    """One schedule as it stands."""
+    """Returns a schedule."""
     ListSchedules: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.ListSchedulesRequest, _schedule_service_pb2.ListSchedulesResponse]  # type: ignore[assignment]
-    """Schedules by id, page by page."""
+    """Lists schedules, ordered by ID, page by page."""
     UpdateSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.UpdateScheduleRequest, _schedule_service_pb2.UpdateScheduleResponse]  # type: ignore[assignment]
-    """Changes the definition. A new action is checked as if the caller submitted it now; the schedule stays with its tenant."""
+    """Changes the definition. The caller must have the rights to submit a new action. The schedule stays with its tenant."""
     DeleteSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.DeleteScheduleRequest, _schedule_service_pb2.DeleteScheduleResponse]  # type: ignore[assignment]
-    """Deletes a schedule and its history. Tasks that it has submitted stay."""
+    """Deletes a schedule and its history. The tasks that it has submitted stay."""
     PauseSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.PauseScheduleRequest, _schedule_service_pb2.PauseScheduleResponse]  # type: ignore[assignment]
-    """Stops its clock; times that pass meanwhile are not made up for (a backfill does that)."""
+    """Pauses a schedule. Times that pass meanwhile do not fire later; use a backfill for them."""
     ResumeSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.ResumeScheduleRequest, _schedule_service_pb2.ResumeScheduleResponse]  # type: ignore[assignment]
-    """Lets its clock go on."""
+    """Resumes a paused schedule."""
     RunSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.RunScheduleRequest, _schedule_service_pb2.RunScheduleResponse]  # type: ignore[assignment]
-    """Fires it now, also while it is paused; the answer says what became of it."""
+    """Fires a schedule now, even if it is paused. The response is the result."""
     BackfillSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.BackfillScheduleRequest, _schedule_service_pb2.BackfillScheduleResponse]  # type: ignore[assignment]
-    """Fires the times of a range in the past that came to nothing, or lie before the schedule was made."""
+    """Fires the past times of a range that have no task yet, also times before the schedule was created."""
     ListScheduleTimes: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.ListScheduleTimesRequest, _schedule_service_pb2.ListScheduleTimesResponse]  # type: ignore[assignment]
-    """When it fires next, as if it were not paused."""
+    """Lists the next times of a schedule. Of a paused schedule: the times if it were resumed now."""
     ListFirings: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.ListFiringsRequest, _schedule_service_pb2.ListFiringsResponse]  # type: ignore[assignment]
-    """What became of its times, the latest first."""
+    """Lists the results of past times, latest first."""
 
 class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Schedules: tasks that are submitted again and again, by the clock. A caller sees those of its tenants."""
+    """Schedules: tasks that are submitted again and again, by cron, at an interval, or at given times. A caller sees the
+    schedules of its tenants.
+    """
 
     @_abc_1.abstractmethod
     def CreateSchedule(
@@ -93,7 +99,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.CreateScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.CreateScheduleResponse, _abc.Awaitable[_schedule_service_pb2.CreateScheduleResponse]]:
-        """Creates a schedule. Its action is checked as if it were submitted now, and again at each firing."""
+        """Creates a schedule. The rights to submit its action are checked now, and again at each firing."""
 
     @_abc_1.abstractmethod
     def GetSchedule(
@@ -101,7 +107,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.GetScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.GetScheduleResponse, _abc.Awaitable[_schedule_service_pb2.GetScheduleResponse]]:
-        """One schedule as it stands."""
+        """Returns a schedule."""
 
     @_abc_1.abstractmethod
     def ListSchedules(
@@ -109,7 +115,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.ListSchedulesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.ListSchedulesResponse, _abc.Awaitable[_schedule_service_pb2.ListSchedulesResponse]]:
-        """Schedules by id, page by page."""
+        """Lists schedules, ordered by ID, page by page."""
 
     @_abc_1.abstractmethod
     def UpdateSchedule(
@@ -117,7 +123,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.UpdateScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.UpdateScheduleResponse, _abc.Awaitable[_schedule_service_pb2.UpdateScheduleResponse]]:
-        """Changes the definition. A new action is checked as if the caller submitted it now; the schedule stays with its tenant."""
+        """Changes the definition. The caller must have the rights to submit a new action. The schedule stays with its tenant."""
 
     @_abc_1.abstractmethod
     def DeleteSchedule(
@@ -125,7 +131,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.DeleteScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.DeleteScheduleResponse, _abc.Awaitable[_schedule_service_pb2.DeleteScheduleResponse]]:
-        """Deletes a schedule and its history. Tasks that it has submitted stay."""
+        """Deletes a schedule and its history. The tasks that it has submitted stay."""
 
     @_abc_1.abstractmethod
     def PauseSchedule(
@@ -133,7 +139,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.PauseScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.PauseScheduleResponse, _abc.Awaitable[_schedule_service_pb2.PauseScheduleResponse]]:
-        """Stops its clock; times that pass meanwhile are not made up for (a backfill does that)."""
+        """Pauses a schedule. Times that pass meanwhile do not fire later; use a backfill for them."""
 
     @_abc_1.abstractmethod
     def ResumeSchedule(
@@ -141,7 +147,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.ResumeScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.ResumeScheduleResponse, _abc.Awaitable[_schedule_service_pb2.ResumeScheduleResponse]]:
-        """Lets its clock go on."""
+        """Resumes a paused schedule."""
 
     @_abc_1.abstractmethod
     def RunSchedule(
@@ -149,7 +155,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.RunScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.RunScheduleResponse, _abc.Awaitable[_schedule_service_pb2.RunScheduleResponse]]:
-        """Fires it now, also while it is paused; the answer says what became of it."""
+        """Fires a schedule now, even if it is paused. The response is the result."""
 
     @_abc_1.abstractmethod
     def BackfillSchedule(
@@ -157,7 +163,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.BackfillScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.BackfillScheduleResponse, _abc.Awaitable[_schedule_service_pb2.BackfillScheduleResponse]]:
-        """Fires the times of a range in the past that came to nothing, or lie before the schedule was made."""
+        """Fires the past times of a range that have no task yet, also times before the schedule was created."""
 
     @_abc_1.abstractmethod
     def ListScheduleTimes(
@@ -165,7 +171,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.ListScheduleTimesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.ListScheduleTimesResponse, _abc.Awaitable[_schedule_service_pb2.ListScheduleTimesResponse]]:
-        """When it fires next, as if it were not paused."""
+        """Lists the next times of a schedule. Of a paused schedule: the times if it were resumed now."""
 
     @_abc_1.abstractmethod
     def ListFirings(
@@ -173,6 +179,6 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.ListFiringsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.ListFiringsResponse, _abc.Awaitable[_schedule_service_pb2.ListFiringsResponse]]:
-        """What became of its times, the latest first."""
+        """Lists the results of past times, latest first."""
 
 def add_ScheduleServiceServicer_to_server(servicer: ScheduleServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

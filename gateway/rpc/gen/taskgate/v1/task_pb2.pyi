@@ -29,7 +29,7 @@ class _TaskStatus:
 class _TaskStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskStatus.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TASK_STATUS_UNSPECIFIED: _TaskStatus.ValueType  # 0
-    """Not a status that this version knows."""
+    """A status that this version does not know."""
     TASK_STATUS_PENDING: _TaskStatus.ValueType  # 1
     """Accepted; no worker has started it."""
     TASK_STATUS_PROCESSING: _TaskStatus.ValueType  # 2
@@ -42,10 +42,10 @@ class _TaskStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskStatus
     """Stopped in another way than through the gateway."""
 
 class TaskStatus(_TaskStatus, metaclass=_TaskStatusEnumTypeWrapper):
-    """Where a task stands, in the words of the HTTP API."""
+    """Status of a task, in the words of the HTTP API."""
 
 TASK_STATUS_UNSPECIFIED: TaskStatus.ValueType  # 0
-"""Not a status that this version knows."""
+"""A status that this version does not know."""
 TASK_STATUS_PENDING: TaskStatus.ValueType  # 1
 """Accepted; no worker has started it."""
 TASK_STATUS_PROCESSING: TaskStatus.ValueType  # 2
@@ -67,19 +67,19 @@ class _OnConflictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnConflict
     ON_CONFLICT_UNSPECIFIED: _OnConflict.ValueType  # 0
     """As `ON_CONFLICT_REFUSE`."""
     ON_CONFLICT_REFUSE: _OnConflict.ValueType  # 1
-    """ALREADY_EXISTS; the `ErrorInfo` names the active task as `task_id`."""
+    """It is refused with ALREADY_EXISTS. The `ErrorInfo` names the active task as `task_id`."""
     ON_CONFLICT_RETURN: _OnConflict.ValueType  # 2
-    """The active task, and nothing is accepted."""
+    """The active task is returned, and nothing is accepted."""
 
 class OnConflict(_OnConflict, metaclass=_OnConflictEnumTypeWrapper):
-    """What a submission is answered with whose `unique_key` an active task has."""
+    """What happens to a submission whose `unique_key` belongs to an active task."""
 
 ON_CONFLICT_UNSPECIFIED: OnConflict.ValueType  # 0
 """As `ON_CONFLICT_REFUSE`."""
 ON_CONFLICT_REFUSE: OnConflict.ValueType  # 1
-"""ALREADY_EXISTS; the `ErrorInfo` names the active task as `task_id`."""
+"""It is refused with ALREADY_EXISTS. The `ErrorInfo` names the active task as `task_id`."""
 ON_CONFLICT_RETURN: OnConflict.ValueType  # 2
-"""The active task, and nothing is accepted."""
+"""The active task is returned, and nothing is accepted."""
 Global___OnConflict: _TypeAlias = OnConflict  # noqa: Y015
 
 class _CallbackEvent:
@@ -98,7 +98,7 @@ class _CallbackEventEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Callbac
     """It was stopped."""
 
 class CallbackEvent(_CallbackEvent, metaclass=_CallbackEventEnumTypeWrapper):
-    """An end of a task."""
+    """How a task ended."""
 
 CALLBACK_EVENT_UNSPECIFIED: CallbackEvent.ValueType  # 0
 """Not an end."""
@@ -132,25 +132,25 @@ class Task(_message.Message):
     ENTITY_ID_FIELD_NUMBER: _builtins.int
     ENTITY_TYPE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
-    """The gateway's id of the task, a UUID."""
+    """ID of the task, a UUID."""
     task_type: _builtins.str
-    """What kind of work it is, for example `add_episode`."""
+    """Task type, for example `add_episode`."""
     status: Global___TaskStatus.ValueType
-    """Where it stands."""
+    """Status of the task."""
     progress: _builtins.int
-    """Percent done, 0 to 100, as its handler reports it."""
+    """Progress in percent, 0 to 100, as its handler reports it."""
     message: _builtins.str
-    """What its handler said last."""
+    """Last message of its handler."""
     error: _builtins.str
     """Why it failed."""
     worker_id: _builtins.str
-    """The worker that runs it or ran it last."""
+    """Worker that runs it, or that ran it last."""
     retries: _builtins.int
-    """How often it was run again."""
+    """Number of times it was run again."""
     entity_id: _builtins.str
-    """What it works on, for example the id of an episode."""
+    """ID of the entity that it works on, for example an episode."""
     entity_type: _builtins.str
-    """What kind of thing `entity_id` names."""
+    """Type of that entity."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted."""
@@ -169,8 +169,8 @@ class Task(_message.Message):
 
     @_builtins.property
     def result(self) -> _struct_pb2.Struct:
-        """What it produced. Numbers are doubles, as in JSON. What is nested deeper than 24 levels is given as a string of
-        JSON, because common protobuf implementations refuse to read it.
+        """Result of the handler. Numbers are doubles, as in JSON. Values that are nested deeper than 24 levels are returned
+        as a string of JSON, because common protobuf implementations refuse to read them.
         """
 
     def __init__(
@@ -221,7 +221,7 @@ Global___Task: _TypeAlias = Task  # noqa: Y015
 
 @_typing.final
 class NewTask(_message.Message):
-    """A task to be submitted."""
+    """A task to submit."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -262,56 +262,58 @@ class NewTask(_message.Message):
     TTL_FIELD_NUMBER: _builtins.int
     CALLBACK_FIELD_NUMBER: _builtins.int
     task_type: _builtins.str
-    """What kind of work it is: a built-in type or one that a worker has registered. 1 to 200 letters, digits and `_.:-`.
-    A type that no worker knows is accepted; its task fails, and the error names the type.
+    """Task type: a built-in type, or one that a worker has registered. 1 to 200 letters, digits and `_.:-`. An unknown
+    type is accepted, too: the task then fails, with an error that names the type.
     """
     project_id: _builtins.str
-    """The project it belongs to."""
+    """Project that it belongs to."""
     tenant_id: _builtins.str
-    """The tenant it belongs to; absent: the project's, else the caller's own."""
+    """Tenant that it belongs to. Default: the project's tenant, else the caller's own."""
     group_id: _builtins.str
-    """The id of a project that the caller may use, or `tenant:<tenant id>`; absent: the project, else the tenant. Tasks of
-    one group run one after the other on the Redis queue.
+    """Group of the task: the ID of a project that the caller may use, or `tenant:<tenant id>`. Default: the project's
+    group, else the tenant's own. On Redis, tasks of one group run one after the other.
     """
     priority: _builtins.int
-    """From 1 (first) to 5 (last); absent: 3."""
+    """Priority from 1 (first) to 5 (last). Default: 3."""
     parent_task_id: _builtins.str
-    """The task that this one is a part of; one that the caller may see."""
+    """Parent task. The caller must be allowed to see it."""
     unique_key: _builtins.str
-    """1 to 255 characters: of the active tasks of a tenant only one may have it."""
+    """Only one active task of the tenant may have this key. 1 to 255 characters."""
     on_conflict: Global___OnConflict.ValueType
-    """What a submission is answered with whose `unique_key` is taken; unspecified: refused."""
+    """What happens if an active task has the `unique_key`. Default: the submission is refused."""
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
-        """What its handler is given. Numbers are doubles, as in JSON: integers beyond 2^53 belong into strings."""
+        """Input of the handler. Numbers are doubles, as in JSON: send integers beyond 2^53 as strings."""
 
     @_builtins.property
     def run_at(self) -> _timestamp_pb2.Timestamp:
-        """At this time; now, when it is past."""
+        """At this time. A time in the past means now."""
 
     @_builtins.property
     def delay(self) -> _duration_pb2.Duration:
-        """This long after it was accepted."""
+        """This long after it is accepted."""
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Up to 32 words to find it by. A key is 1 to 63 of `a-z`, `0-9` and `. _ / -`, a value at most 255 characters."""
+        """Labels by which the task can be found, at most 32. A key is 1 to 63 of `a-z`, `0-9` and `. _ / -`, a value at most
+        255 characters.
+        """
 
     @_builtins.property
     def retry(self) -> Global___RetryPolicy:
-        """How failed runs are repeated, where it differs from the gateway's policy."""
+        """Retry policy, where it differs from the gateway's."""
 
     @_builtins.property
     def deadline(self) -> _timestamp_pb2.Timestamp:
-        """By this time, at most a year after it becomes due."""
+        """This time, at most 366 days after the task becomes due."""
 
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
-        """So long after it becomes due."""
+        """This long after the task becomes due, at most 366 days."""
 
     @_builtins.property
     def callback(self) -> Global___Callback:
-        """Whom to tell of its end; absent: nobody."""
+        """Webhook that is sent when the task ends. Default: none."""
 
     def __init__(
         self,
@@ -374,8 +376,8 @@ Global___NewTask: _TypeAlias = NewTask  # noqa: Y015
 
 @_typing.final
 class RetryPolicy(_message.Message):
-    """How failed runs of a task are repeated. The pause is `initial`, times `coefficient` after each further failure, at
-    most `maximum`. What is absent is as the gateway's policy says.
+    """The retry policy of a task. The pause after the first failure is `initial`. It is multiplied by `coefficient` after
+    each further failure, up to `maximum`. An absent field has the gateway's default.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -385,16 +387,16 @@ class RetryPolicy(_message.Message):
     COEFFICIENT_FIELD_NUMBER: _builtins.int
     MAXIMUM_FIELD_NUMBER: _builtins.int
     attempts: _builtins.int
-    """Runs before the task is a dead letter, 1 to 100."""
+    """Number of failed runs after which the task becomes a dead letter, 1 to 100."""
     coefficient: _builtins.float
-    """1 to 100."""
+    """Factor by which the pause grows after each further failure, 1 to 100."""
     @_builtins.property
     def initial(self) -> _duration_pb2.Duration:
-        """The first pause, from a millisecond to 31 days."""
+        """Pause after the first failure, from 1 ms to 31 days."""
 
     @_builtins.property
     def maximum(self) -> _duration_pb2.Duration:
-        """The longest pause, from a millisecond to 31 days."""
+        """Longest pause, from 1 ms to 31 days."""
 
     def __init__(
         self,
@@ -421,7 +423,7 @@ Global___RetryPolicy: _TypeAlias = RetryPolicy  # noqa: Y015
 
 @_typing.final
 class PastGateway(_message.Message):
-    """Tasks that producers pushed into Redis past the gateway, and that it does not know; as it saw them last."""
+    """Tasks that producers pushed into Redis past the gateway and that it does not know, as of the last look at Redis."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -430,16 +432,16 @@ class PastGateway(_message.Message):
     LAST_AT_FIELD_NUMBER: _builtins.int
     LOOKED_AT_FIELD_NUMBER: _builtins.int
     tasks: _builtins.int
-    """They wait in Redis, or a legacy worker runs them."""
+    """Number of tasks that wait in Redis or that a legacy worker runs."""
     set_aside: _builtins.int
-    """Payloads that are no task anybody can run, and stand among the dead letters."""
+    """Number of payloads that are not valid tasks. They are dead letters."""
     @_builtins.property
     def last_at(self) -> _timestamp_pb2.Timestamp:
-        """The youngest time that one of them names."""
+        """Latest time stamp of these tasks."""
 
     @_builtins.property
     def looked_at(self) -> _timestamp_pb2.Timestamp:
-        """When Redis was looked at last; absent: never."""
+        """When the gateway last looked at Redis. Absent: never."""
 
     def __init__(
         self,
@@ -459,17 +461,17 @@ Global___PastGateway: _TypeAlias = PastGateway  # noqa: Y015
 
 @_typing.final
 class Callback(_message.Message):
-    """A webhook for the end of a task (Standard Webhooks, signed with the tenant's secret)."""
+    """A webhook that is sent when the task ends (Standard Webhooks, signed with a secret of the tenant)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     URL_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
     url: _builtins.str
-    """An `https` address that the gateway may call."""
+    """Where the webhook is sent (http or https). Checked when the task is submitted, and again when the webhook is sent."""
     @_builtins.property
     def events(self) -> _containers.RepeatedScalarFieldContainer[Global___CallbackEvent.ValueType]:
-        """The ends that it is told of; none: every end."""
+        """Ends of the task for which the webhook is sent. Default: all."""
 
     def __init__(
         self,

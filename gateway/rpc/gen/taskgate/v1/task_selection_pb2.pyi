@@ -27,13 +27,13 @@ class _TaskState:
 class _TaskStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TASK_STATE_UNSPECIFIED: _TaskState.ValueType  # 0
-    """Not a state that this version knows."""
+    """A state that this version does not know."""
     TASK_STATE_WAITING: _TaskState.ValueType  # 1
-    """It waits in the gateway: for its time, a slot, or a backend."""
+    """It waits in the gateway: until it is due, or for a slot or a backend."""
     TASK_STATE_STARTING: _TaskState.ValueType  # 2
     """It is being handed to a backend."""
     TASK_STATE_QUEUED: _TaskState.ValueType  # 3
-    """It waits in a backend."""
+    """It is on a backend and has not begun."""
     TASK_STATE_RUNNING: _TaskState.ValueType  # 4
     """A worker runs it."""
     TASK_STATE_COMPLETED: _TaskState.ValueType  # 5
@@ -44,16 +44,16 @@ class _TaskStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskState.V
     """It was stopped."""
 
 class TaskState(_TaskState, metaclass=_TaskStateEnumTypeWrapper):
-    """Where a task stands in the gateway's own words; finer than `TaskStatus`."""
+    """State of a task in the gateway. It is finer than `TaskStatus`."""
 
 TASK_STATE_UNSPECIFIED: TaskState.ValueType  # 0
-"""Not a state that this version knows."""
+"""A state that this version does not know."""
 TASK_STATE_WAITING: TaskState.ValueType  # 1
-"""It waits in the gateway: for its time, a slot, or a backend."""
+"""It waits in the gateway: until it is due, or for a slot or a backend."""
 TASK_STATE_STARTING: TaskState.ValueType  # 2
 """It is being handed to a backend."""
 TASK_STATE_QUEUED: TaskState.ValueType  # 3
-"""It waits in a backend."""
+"""It is on a backend and has not begun."""
 TASK_STATE_RUNNING: TaskState.ValueType  # 4
 """A worker runs it."""
 TASK_STATE_COMPLETED: TaskState.ValueType  # 5
@@ -66,7 +66,7 @@ Global___TaskState: _TypeAlias = TaskState  # noqa: Y015
 
 @_typing.final
 class TaskSelection(_message.Message):
-    """Which tasks: those that have each of the properties that are given; of a list, one of its values (up to 20)."""
+    """Filters for tasks. A task matches if it has all given properties; of a list (at most 20 values), one of them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -114,72 +114,72 @@ class TaskSelection(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     IDS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Of this tenant."""
+    """Only tasks of this tenant. Default: all tenants that the caller may see."""
     project_id: _builtins.str
-    """Of this project."""
+    """Only tasks of this project."""
     group_id: _builtins.str
-    """Of this group."""
+    """Only tasks of this group."""
     user_id: _builtins.str
-    """Submitted by this user."""
+    """Only tasks of this user."""
     entity_id: _builtins.str
-    """That work on this."""
+    """Only tasks for the entity with this ID."""
     parent_task_id: _builtins.str
-    """That are a part of this task."""
+    """Only tasks whose parent is this task."""
     unique_key: _builtins.str
-    """With this unique key."""
+    """Only tasks that were submitted with this unique key."""
     schedule_id: _builtins.str
-    """That this schedule submitted."""
+    """Only tasks that this schedule submitted."""
     dag_run_id: _builtins.str
-    """Of this run of a DAG."""
+    """Only tasks of this DAG run."""
     worker_id: _builtins.str
-    """That this worker runs or ran last."""
+    """Only tasks whose last run was on this worker."""
     held: _builtins.str
-    """That are held back for this reason."""
+    """Only tasks that are held for exactly this reason, for example `quota:running` or `paused:<pause id>`."""
     error: _builtins.str
-    """With this in the error's text, whatever its case."""
+    """Only failed or stopped tasks whose error contains this text (case-insensitive)."""
     @_builtins.property
     def state(self) -> _containers.RepeatedScalarFieldContainer[Global___TaskState.ValueType]:
-        """In one of these states."""
+        """One or more states. Default: all."""
 
     @_builtins.property
     def type(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Of one of these types."""
+        """One or more task types. Default: all."""
 
     @_builtins.property
     def backend(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """On one of these backends."""
+        """One or more backends: `redis`, `temporal`. Default: both, and tasks that have none yet."""
 
     @_builtins.property
     def stage(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Whose backend was chosen in one of these migration stages."""
+        """One or more migration stages under which the backend was chosen. Default: all."""
 
     @_builtins.property
     def priority(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """With one of these priorities."""
+        """One or more priorities, from 1 (first) to 5 (last). Default: all."""
 
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
-        """Accepted after this."""
+        """Only tasks that were created at this time or later."""
 
     @_builtins.property
     def created_before(self) -> _timestamp_pb2.Timestamp:
-        """Accepted before this."""
+        """Only tasks that were created before this time."""
 
     @_builtins.property
     def finished_after(self) -> _timestamp_pb2.Timestamp:
-        """Ended after this."""
+        """Only tasks that ended at this time or later."""
 
     @_builtins.property
     def finished_before(self) -> _timestamp_pb2.Timestamp:
-        """Ended before this."""
+        """Only tasks that ended before this time."""
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """With all of these labels, up to 32."""
+        """Only tasks that have all of these labels, at most 32."""
 
     @_builtins.property
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """With one of these ids, up to 1000."""
+        """Only these tasks, at most 1000."""
 
     def __init__(
         self,

@@ -32,7 +32,7 @@ class _AttentionKind:
 class _AttentionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AttentionKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ATTENTION_KIND_UNSPECIFIED: _AttentionKind.ValueType  # 0
-    """Not a kind that this version knows."""
+    """A kind that this version does not know."""
     ATTENTION_KIND_ENGINE_AWAY: _AttentionKind.ValueType  # 1
     """A backend does not answer."""
     ATTENTION_KIND_NO_WORKER: _AttentionKind.ValueType  # 2
@@ -46,15 +46,15 @@ class _AttentionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attenti
     ATTENTION_KIND_DEAD_LETTERS_GROW: _AttentionKind.ValueType  # 6
     """Tasks became dead letters in the window."""
     ATTENTION_KIND_PAUSED: _AttentionKind.ValueType  # 7
-    """Tasks are accepted and do not start."""
+    """A pause: tasks are accepted, but not started."""
     ATTENTION_KIND_ROUTING: _AttentionKind.ValueType  # 8
-    """What routing complains of."""
+    """The gateway has a problem with the flag."""
 
 class AttentionKind(_AttentionKind, metaclass=_AttentionKindEnumTypeWrapper):
-    """What needs attention."""
+    """Kind of problem."""
 
 ATTENTION_KIND_UNSPECIFIED: AttentionKind.ValueType  # 0
-"""Not a kind that this version knows."""
+"""A kind that this version does not know."""
 ATTENTION_KIND_ENGINE_AWAY: AttentionKind.ValueType  # 1
 """A backend does not answer."""
 ATTENTION_KIND_NO_WORKER: AttentionKind.ValueType  # 2
@@ -68,26 +68,27 @@ ATTENTION_KIND_PLAN_HELD: AttentionKind.ValueType  # 5
 ATTENTION_KIND_DEAD_LETTERS_GROW: AttentionKind.ValueType  # 6
 """Tasks became dead letters in the window."""
 ATTENTION_KIND_PAUSED: AttentionKind.ValueType  # 7
-"""Tasks are accepted and do not start."""
+"""A pause: tasks are accepted, but not started."""
 ATTENTION_KIND_ROUTING: AttentionKind.ValueType  # 8
-"""What routing complains of."""
+"""The gateway has a problem with the flag."""
 Global___AttentionKind: _TypeAlias = AttentionKind  # noqa: Y015
 
 @_typing.final
 class SubmitRequest(_message.Message):
-    """Asks to accept one task."""
+    """Request of `Submit`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
-    """1 to 255 printable ASCII characters, chosen by the client for this request. For a day, the same key with the same
-    request gives the first answer again, and with another request INVALID_ARGUMENT.
+    """Makes the request safe to repeat: the same key with the same request gets the first answer, and with another
+    request INVALID_ARGUMENT. Remembered for 24 hours, unless the gateway is configured otherwise. 1 to 255 printable
+    ASCII characters, chosen by the client.
     """
     @_builtins.property
     def task(self) -> _task_pb2.NewTask:
-        """The task."""
+        """The task to submit."""
 
     def __init__(
         self,
@@ -115,12 +116,12 @@ class SubmitResponse(_message.Message):
     REPLAYED_FIELD_NUMBER: _builtins.int
     ACTIVE_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
-    """This is the answer to an earlier request with the same idempotency key; nothing was accepted now."""
+    """Whether this is the answer to an earlier request with the same idempotency key. Nothing was accepted now."""
     active: _builtins.bool
-    """The task is an active one that has the `unique_key`; nothing was accepted now."""
+    """Whether the task is an active one that already has the `unique_key`. Nothing was accepted now."""
     @_builtins.property
     def task(self) -> _task_pb2.Task:
-        """The task as it was accepted."""
+        """The task that was accepted."""
 
     def __init__(
         self,
@@ -139,7 +140,7 @@ Global___SubmitResponse: _TypeAlias = SubmitResponse  # noqa: Y015
 
 @_typing.final
 class SubmitBatchRequest(_message.Message):
-    """One task of a batch, or what holds for the whole batch."""
+    """One task of a batch, or the settings of the whole batch."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -147,7 +148,7 @@ class SubmitBatchRequest(_message.Message):
     TASK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def settings(self) -> Global___BatchSettings:
-        """What holds for the whole batch; only as the first message."""
+        """Settings of the whole batch. Only allowed in the first message."""
 
     @_builtins.property
     def task(self) -> _task_pb2.NewTask:
@@ -171,7 +172,7 @@ Global___SubmitBatchRequest: _TypeAlias = SubmitBatchRequest  # noqa: Y015
 
 @_typing.final
 class BatchSettings(_message.Message):
-    """What holds for a whole batch."""
+    """Settings of a whole batch."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -195,7 +196,7 @@ Global___BatchSettings: _TypeAlias = BatchSettings  # noqa: Y015
 
 @_typing.final
 class SubmitBatchResponse(_message.Message):
-    """All tasks of a batch were accepted."""
+    """The result of a batch: all tasks were accepted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -203,16 +204,16 @@ class SubmitBatchResponse(_message.Message):
     REPLAYED_FIELD_NUMBER: _builtins.int
     ACTIVE_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
-    """This is the answer to an earlier batch with the same idempotency key; nothing was accepted now."""
+    """Whether this is the answer to an earlier batch with the same idempotency key. Nothing was accepted now."""
     @_builtins.property
     def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The ids of the tasks, in the order in which they were sent; in the place of one whose `unique_key` is taken and
-        which is to be answered so (`ON_CONFLICT_RETURN`), the active task that has it.
+        """IDs of the tasks, in the order in which they were sent. For a task whose `unique_key` is taken and whose
+        `on_conflict` is `ON_CONFLICT_RETURN`: the ID of the active task that has the key.
         """
 
     @_builtins.property
     def active(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Indexes in `task_ids` of the tasks that were active already."""
+        """Indexes in `task_ids` of the tasks that were already active."""
 
     def __init__(
         self,
@@ -231,7 +232,7 @@ Global___SubmitBatchResponse: _TypeAlias = SubmitBatchResponse  # noqa: Y015
 
 @_typing.final
 class GetRequest(_message.Message):
-    """Asks for one task."""
+    """Request of `Get`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -241,7 +242,7 @@ class GetRequest(_message.Message):
     """The task."""
     @_builtins.property
     def read_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields of `Task` that are wanted; absent: all."""
+        """Fields of `Task` to return. Default: all."""
 
     def __init__(
         self,
@@ -283,7 +284,7 @@ Global___GetResponse: _TypeAlias = GetResponse  # noqa: Y015
 
 @_typing.final
 class ListRequest(_message.Message):
-    """Asks for a page of tasks. All filters must hold."""
+    """Request of `List`. All given filters must match."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -296,22 +297,22 @@ class ListRequest(_message.Message):
     SEARCH_FIELD_NUMBER: _builtins.int
     READ_MASK_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many tasks, up to 200; 0: 50."""
+    """Maximum number of tasks to return, at most 200. Default (0): 50."""
     page_token: _builtins.str
-    """`next_page_token` of the page before, with the same filters; empty: the first page."""
+    """The `next_page_token` of the previous page, which must have had the same filters. Default: the first page."""
     status: _task_pb2.TaskStatus.ValueType
-    """Only tasks with this status; unspecified: any."""
+    """Only tasks with this status. Default: all."""
     task_type: _builtins.str
     """Only tasks of this type."""
     entity_id: _builtins.str
-    """Only tasks that work on this."""
+    """Only tasks for the entity with this ID."""
     entity_type: _builtins.str
-    """Only tasks that work on this kind of thing."""
+    """Only tasks for entities of this type."""
     search: _builtins.str
-    """Only tasks whose id, or whose worker's id, contains this, in upper or lower case."""
+    """Only tasks whose ID or worker ID contains this text (case-insensitive)."""
     @_builtins.property
     def read_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields of `Task` that are wanted; absent: all."""
+        """Fields of `Task` to return. Default: all."""
 
     def __init__(
         self,
@@ -358,14 +359,16 @@ class ListResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     PAST_GATEWAY_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty: this was the last one."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_task_pb2.Task]:
         """The tasks, newest first."""
 
     @_builtins.property
     def past_gateway(self) -> _task_pb2.PastGateway:
-        """Of the caller's tenants (of the filter's tenant), whatever else is asked for: not among the tasks above."""
+        """Tasks of the caller's tenants (or of the filter's tenant) that bypass the gateway. They are not among `tasks`, and
+        the other filters do not apply to them.
+        """
 
     def __init__(
         self,
@@ -384,7 +387,7 @@ Global___ListResponse: _TypeAlias = ListResponse  # noqa: Y015
 
 @_typing.final
 class RetryRequest(_message.Message):
-    """Asks to run a task again."""
+    """Request of `Retry`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -413,7 +416,7 @@ class RetryResponse(_message.Message):
     TASK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def task(self) -> _task_pb2.Task:
-        """The task as it is now."""
+        """The task in its current state."""
 
     def __init__(
         self,
@@ -430,7 +433,7 @@ Global___RetryResponse: _TypeAlias = RetryResponse  # noqa: Y015
 
 @_typing.final
 class StopRequest(_message.Message):
-    """Asks to stop a task."""
+    """Request of `Stop`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -459,7 +462,7 @@ class StopResponse(_message.Message):
     TASK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def task(self) -> _task_pb2.Task:
-        """The task as it is now."""
+        """The task in its current state."""
 
     def __init__(
         self,
@@ -476,7 +479,7 @@ Global___StopResponse: _TypeAlias = StopResponse  # noqa: Y015
 
 @_typing.final
 class WatchRequest(_message.Message):
-    """Asks to be told of each change of a task."""
+    """Request of `Watch`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -485,7 +488,7 @@ class WatchRequest(_message.Message):
     task_id: _builtins.str
     """The task."""
     resume_token: _builtins.str
-    """`resume_token` of the last answer of a stream that broke off; empty: begin with the present state."""
+    """The `resume_token` of the last response of a stream that broke off. Default: begin with the current state."""
     def __init__(
         self,
         *,
@@ -502,14 +505,14 @@ Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
 
 @_typing.final
 class WatchResponse(_message.Message):
-    """The state of a watched task after a change."""
+    """The state of a task after a change."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
-    """Continues the stream after this answer."""
+    """Continues the stream after this response."""
     @_builtins.property
     def task(self) -> _task_pb2.Task:
         """The task."""
@@ -530,7 +533,7 @@ Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
 
 @_typing.final
 class StatsRequest(_message.Message):
-    """Asks for figures."""
+    """Request of `Stats`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -547,7 +550,7 @@ Global___StatsRequest: _TypeAlias = StatsRequest  # noqa: Y015
 
 @_typing.final
 class StatsResponse(_message.Message):
-    """Figures over all tasks that the caller may see."""
+    """Statistics of the tasks that the caller may see."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -561,17 +564,17 @@ class StatsResponse(_message.Message):
     total: _builtins.int
     """Tasks created in the last 24 hours."""
     pending: _builtins.int
-    """Tasks that wait now."""
+    """Tasks that are pending now."""
     processing: _builtins.int
-    """Tasks that run now."""
+    """Tasks that are running now."""
     completed: _builtins.int
-    """Tasks created in the last 24 hours that are completed."""
+    """Tasks created in the last 24 hours that have completed."""
     failed: _builtins.int
     """Tasks that failed in the last hour."""
     throughput_per_minute: _builtins.float
-    """Tasks completed in the last hour, per minute."""
+    """Tasks completed per minute, averaged over the last hour."""
     error_rate: _builtins.float
-    """Percentage of the tasks created in the last 24 hours that failed."""
+    """Share of the tasks created in the last 24 hours that failed, in percent."""
     def __init__(
         self,
         *,
@@ -593,7 +596,7 @@ Global___StatsResponse: _TypeAlias = StatsResponse  # noqa: Y015
 
 @_typing.final
 class TaskFacts(_message.Message):
-    """What the gateway knows of a task."""
+    """A task, with all that the gateway knows of it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -655,72 +658,74 @@ class TaskFacts(_message.Message):
     task_id: _builtins.str
     """The task."""
     task_type: _builtins.str
-    """What kind of work it is."""
+    """Task type."""
     status: _task_pb2.TaskStatus.ValueType
-    """Where it stands."""
+    """Status of the task. A task that was stopped through the gateway is FAILED; `state` tells the two apart."""
     state: _task_selection_pb2.TaskState.ValueType
-    """Where it stands in the gateway's own words."""
+    """State of the task in the gateway."""
     error: _builtins.str
     """Why it failed."""
     group_id: _builtins.str
     """Its group."""
     tenant_id: _builtins.str
-    """The tenant it belongs to."""
+    """Tenant that it belongs to."""
     project_id: _builtins.str
-    """The project it belongs to."""
+    """Project that it belongs to."""
     user_id: _builtins.str
-    """Who submitted it."""
+    """User who submitted it."""
     parent_task_id: _builtins.str
-    """The task that it is a part of."""
+    """Parent task."""
     backend: _builtins.str
     """The backend that has it."""
     stage: _builtins.str
-    """The migration stage that chose the backend."""
+    """Migration stage under which the backend was chosen."""
     epoch: _builtins.int
-    """Starts on a backend so far."""
+    """Number of times the task was started on a backend."""
     attempt: _builtins.int
-    """Runs of its handler so far."""
+    """Number of times a worker began to run the task."""
     failures: _builtins.int
-    """Failed runs since the last retry by hand."""
+    """Number of failed runs since the task was submitted or last retried by hand."""
     max_attempts: _builtins.int
-    """Runs before it is a dead letter."""
+    """Number of failed runs after which the task becomes a dead letter."""
     priority: _builtins.int
-    """From 1 (first) to 5 (last)."""
+    """Priority from 1 (first) to 5 (last)."""
     queue: _builtins.str
     """Its queue on the backend."""
     worker_id: _builtins.str
-    """The worker that runs it or ran it last."""
+    """Worker that runs it, or that ran it last."""
     entity_id: _builtins.str
-    """What it works on."""
+    """ID of the entity that it works on."""
     entity_type: _builtins.str
-    """What kind of thing that is."""
+    """Type of that entity."""
     unique_key: _builtins.str
     """Its unique key."""
     schedule_id: _builtins.str
-    """The schedule that submitted it."""
+    """Schedule that submitted it."""
     dag_run_id: _builtins.str
-    """The run of a DAG that it is a step of."""
+    """DAG run that it belongs to."""
     held: _builtins.str
-    """Why it is held back."""
+    """Why the task is held although it may be due, for example `quota:running` or `paused:<pause id>`. Absent: it is not
+    held.
+    """
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted."""
 
     @_builtins.property
     def not_before(self) -> _timestamp_pb2.Timestamp:
-        """When it may start."""
+        """The task does not start before this time."""
 
     @_builtins.property
     def due_at(self) -> _timestamp_pb2.Timestamp:
-        """When the gateway looks at it next, while no backend has it."""
+        """When the gateway next tries to start the task. Absent unless its state is WAITING or STARTING."""
 
     @_builtins.property
     def queued_at(self) -> _timestamp_pb2.Timestamp:
-        """When a backend got it."""
+        """When it was handed to its backend."""
 
     @_builtins.property
     def claimed_at(self) -> _timestamp_pb2.Timestamp:
-        """When its present or last run began."""
+        """When a worker last began to run it."""
 
     @_builtins.property
     def finished_at(self) -> _timestamp_pb2.Timestamp:
@@ -728,19 +733,19 @@ class TaskFacts(_message.Message):
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Words to find it by."""
+        """Labels by which it can be found."""
 
     @_builtins.property
     def deadline(self) -> _timestamp_pb2.Timestamp:
-        """A task that has not started by then fails."""
+        """If no worker has begun the task by this time, it fails."""
 
     @_builtins.property
     def retry(self) -> _task_pb2.RetryPolicy:
-        """Pauses that it was submitted with."""
+        """Pauses between runs that were set with the submission. Absent: the gateway's policy applies."""
 
     @_builtins.property
     def callback(self) -> _task_pb2.Callback:
-        """Whom to tell of its end."""
+        """Webhook that is sent when it ends."""
 
     def __init__(
         self,
@@ -864,19 +869,19 @@ class TaskAttempt(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     ERROR_TYPE_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
-    """Its number, from 1."""
+    """Number of the attempt, from 1."""
     epoch: _builtins.int
-    """The start on a backend that it belongs to."""
+    """Number of the start on a backend that it belongs to."""
     backend: _builtins.str
-    """Where it ran."""
+    """Backend that it ran on."""
     worker_id: _builtins.str
     """The worker."""
     outcome: _builtins.str
-    """How it ended: `completed`, `failed`, `stopped` or `lost`."""
+    """How it ended: `completed`, `failed`, `stopped` or `lost` (its worker was lost)."""
     error: _builtins.str
     """Why it failed."""
     error_type: _builtins.str
-    """The type of the error."""
+    """Name of the exception class."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
@@ -919,7 +924,7 @@ Global___TaskAttempt: _TypeAlias = TaskAttempt  # noqa: Y015
 
 @_typing.final
 class DescribeRequest(_message.Message):
-    """Asks what the gateway knows of a task."""
+    """Request of `Describe`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -941,7 +946,7 @@ Global___DescribeRequest: _TypeAlias = DescribeRequest  # noqa: Y015
 
 @_typing.final
 class DescribeResponse(_message.Message):
-    """What the gateway knows of a task."""
+    """A task, and all its runs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -949,14 +954,14 @@ class DescribeResponse(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     WAITING_BECAUSE_FIELD_NUMBER: _builtins.int
     waiting_because: _builtins.str
-    """Why it does not run yet, for people; absent when it runs or is over."""
+    """Why the task does not run yet, in words. Absent if it runs or is over."""
     @_builtins.property
     def facts(self) -> Global___TaskFacts:
         """The task."""
 
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskAttempt]:
-        """Its runs, oldest first."""
+        """Runs of the task, oldest first."""
 
     def __init__(
         self,
@@ -977,7 +982,7 @@ Global___DescribeResponse: _TypeAlias = DescribeResponse  # noqa: Y015
 
 @_typing.final
 class SelectRequest(_message.Message):
-    """Asks for a page of tasks."""
+    """Request of `Select`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -985,12 +990,12 @@ class SelectRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many, up to 500; 0: 50."""
+    """Maximum number of items to return, at most 500. Default (0): 50."""
     page_token: _builtins.str
-    """`next_page_token` of the page before, with the same filter; empty: the first page."""
+    """The `next_page_token` of the previous page, which must have had the same filter. Default: the first page."""
     @_builtins.property
     def filter(self) -> _task_selection_pb2.TaskSelection:
-        """Which ones; absent: all."""
+        """Filters. Default: all tasks that the caller may see."""
 
     def __init__(
         self,
@@ -1017,14 +1022,16 @@ class SelectResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     PAST_GATEWAY_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty: this was the last one."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskFacts]:
-        """Newest first."""
+        """Items, newest first."""
 
     @_builtins.property
     def past_gateway(self) -> _task_pb2.PastGateway:
-        """Of the caller's tenants (of the filter's tenant), whatever else is asked for: not among the tasks above."""
+        """Tasks of the caller's tenants (or of the filter's tenant) that bypass the gateway. They are not among `tasks`, and
+        the other filters do not apply to them.
+        """
 
     def __init__(
         self,
@@ -1043,14 +1050,14 @@ Global___SelectResponse: _TypeAlias = SelectResponse  # noqa: Y015
 
 @_typing.final
 class WatchSelectionRequest(_message.Message):
-    """Asks to be told of the changes of a list."""
+    """Request of `WatchSelection`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FILTER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def filter(self) -> _task_selection_pb2.TaskSelection:
-        """Which tasks."""
+        """Tasks to follow."""
 
     def __init__(
         self,
@@ -1075,14 +1082,14 @@ class WatchSelectionResponse(_message.Message):
     OTHERS_FIELD_NUMBER: _builtins.int
     MISSED_FIELD_NUMBER: _builtins.int
     missed: _builtins.bool
-    """More has changed than is told: read the list anew."""
+    """Some changes were not sent on this stream. Read the list again."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskFacts]:
-        """Those of the list, as they are now."""
+        """Changed tasks that match the filter, in their current state."""
 
     @_builtins.property
     def others(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids of the caller's tasks that have changed and do not belong to the list (any more)."""
+        """IDs of tasks that the caller may see, that have changed, and that do not, or no longer, match the filter."""
 
     def __init__(
         self,
@@ -1101,7 +1108,7 @@ Global___WatchSelectionResponse: _TypeAlias = WatchSelectionResponse  # noqa: Y0
 
 @_typing.final
 class GetPayloadRequest(_message.Message):
-    """Asks for the payload of a task."""
+    """Request of `GetPayload`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1123,7 +1130,7 @@ Global___GetPayloadRequest: _TypeAlias = GetPayloadRequest  # noqa: Y015
 
 @_typing.final
 class GetPayloadResponse(_message.Message):
-    """A payload with its secrets hidden."""
+    """The payload of a task, with secrets redacted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1131,12 +1138,12 @@ class GetPayloadResponse(_message.Message):
     BYTES_FIELD_NUMBER: _builtins.int
     IS_CUT_FIELD_NUMBER: _builtins.int
     bytes: _builtins.int
-    """Size of the JSON as it is stored."""
+    """Size of the whole payload, as JSON, in bytes."""
     is_cut: _builtins.bool
-    """The payload is larger than what is shown."""
+    """Whether `payload` holds only the beginning."""
     @_builtins.property
     def payload(self) -> _struct_pb2.Value:
-        """A text: it is too large, or no JSON; this is its beginning."""
+        """The payload. If it is larger than 256 KiB or is not JSON: its beginning, as text."""
 
     def __init__(
         self,
@@ -1155,7 +1162,7 @@ Global___GetPayloadResponse: _TypeAlias = GetPayloadResponse  # noqa: Y015
 
 @_typing.final
 class SetRunTimeRequest(_message.Message):
-    """Asks for another time."""
+    """Request of `SetRunTime`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1166,7 +1173,7 @@ class SetRunTimeRequest(_message.Message):
     """The task."""
     @_builtins.property
     def run_at(self) -> _timestamp_pb2.Timestamp:
-        """At this time; now, when it is past."""
+        """At this time. A time in the past means now."""
 
     @_builtins.property
     def delay(self) -> _duration_pb2.Duration:
@@ -1191,7 +1198,7 @@ Global___SetRunTimeRequest: _TypeAlias = SetRunTimeRequest  # noqa: Y015
 
 @_typing.final
 class SetRunTimeResponse(_message.Message):
-    """A task has another time."""
+    """The new time of a task."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1215,7 +1222,7 @@ Global___SetRunTimeResponse: _TypeAlias = SetRunTimeResponse  # noqa: Y015
 
 @_typing.final
 class QueueDepthRequest(_message.Message):
-    """Asks for the depth of the queues."""
+    """Request of `QueueDepth`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1232,14 +1239,14 @@ Global___QueueDepthRequest: _TypeAlias = QueueDepthRequest  # noqa: Y015
 
 @_typing.final
 class QueueDepthResponse(_message.Message):
-    """The depth of the queues."""
+    """Number of unfinished tasks at nine points in time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     POINTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueDepthPoint]:
-        """Nine points, oldest first."""
+        """The points, oldest first."""
 
     def __init__(
         self,
@@ -1256,16 +1263,16 @@ Global___QueueDepthResponse: _TypeAlias = QueueDepthResponse  # noqa: Y015
 
 @_typing.final
 class QueueDepthPoint(_message.Message):
-    """The depth of the queues at one time."""
+    """Number of unfinished tasks at one point in time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TIMESTAMP_FIELD_NUMBER: _builtins.int
     DEPTH_FIELD_NUMBER: _builtins.int
     timestamp: _builtins.str
-    """The time, `HH:MM` in UTC."""
+    """Time of day as `HH:MM`, in UTC."""
     depth: _builtins.int
-    """Tasks that had been accepted and were not over."""
+    """Number of tasks that were pending or running at this time."""
     def __init__(
         self,
         *,
@@ -1282,7 +1289,7 @@ Global___QueueDepthPoint: _TypeAlias = QueueDepthPoint  # noqa: Y015
 
 @_typing.final
 class StatusBreakdownRequest(_message.Message):
-    """Asks where tasks stand."""
+    """Request of `StatusBreakdown`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1299,7 +1306,7 @@ Global___StatusBreakdownRequest: _TypeAlias = StatusBreakdownRequest  # noqa: Y0
 
 @_typing.final
 class StatusBreakdownResponse(_message.Message):
-    """Tasks created in the last 24 hours."""
+    """Number of tasks created in the last 24 hours, by status."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1308,13 +1315,13 @@ class StatusBreakdownResponse(_message.Message):
     FAILED_FIELD_NUMBER: _builtins.int
     PENDING_FIELD_NUMBER: _builtins.int
     completed: _builtins.int
-    """Those that are completed."""
+    """Tasks that have completed."""
     processing: _builtins.int
-    """Those that run."""
+    """Tasks that run."""
     failed: _builtins.int
-    """Those that failed."""
+    """Tasks that failed."""
     pending: _builtins.int
-    """Those that wait."""
+    """Tasks that are pending."""
     def __init__(
         self,
         *,
@@ -1333,7 +1340,7 @@ Global___StatusBreakdownResponse: _TypeAlias = StatusBreakdownResponse  # noqa: 
 
 @_typing.final
 class GetOverviewRequest(_message.Message):
-    """Asks for the overview."""
+    """Request of `GetOverview`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1350,7 +1357,7 @@ Global___GetOverviewRequest: _TypeAlias = GetOverviewRequest  # noqa: Y015
 
 @_typing.final
 class GetOverviewResponse(_message.Message):
-    """All of one moment."""
+    """The state of the system at one moment."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1360,14 +1367,14 @@ class GetOverviewResponse(_message.Message):
     FLOWS_FIELD_NUMBER: _builtins.int
     CONCERNS_FIELD_NUMBER: _builtins.int
     most: _builtins.int
-    """Nobody counts further: a count that is as large may be larger."""
+    """Counting stops at this number: a count that is as large may in fact be larger."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
-        """The moment."""
+        """Time of the reading."""
 
     @_builtins.property
     def window(self) -> _duration_pb2.Duration:
-        """What ended, began and died is that of this time."""
+        """Length of the window, up to now."""
 
     @_builtins.property
     def flows(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskFlow]:
@@ -1375,7 +1382,7 @@ class GetOverviewResponse(_message.Message):
 
     @_builtins.property
     def concerns(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttentionNeeded]:
-        """What needs attention, the most urgent first; at most 50 of a kind."""
+        """Problems, the most urgent first; at most 50 of a kind."""
 
     def __init__(
         self,
@@ -1396,7 +1403,7 @@ Global___GetOverviewResponse: _TypeAlias = GetOverviewResponse  # noqa: Y015
 
 @_typing.final
 class TaskFlow(_message.Message):
-    """Tasks of one backend."""
+    """Tasks on one backend."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1415,38 +1422,38 @@ class TaskFlow(_message.Message):
     DISPATCH_P50_FIELD_NUMBER: _builtins.int
     DISPATCH_P95_FIELD_NUMBER: _builtins.int
     backend: _builtins.str
-    """The backend; absent: of those that have none yet, and those that ended without one."""
+    """The backend. Absent: tasks that have no backend yet, and tasks that ended without one."""
     waiting: _builtins.int
-    """Due and not begun."""
+    """Number of tasks that are due and have not begun, including those queued on the backend."""
     later: _builtins.int
-    """For a later time."""
+    """Number of tasks that become due later."""
     held: _builtins.int
-    """Held back by a quota or a pause."""
+    """Number of tasks that are held by a quota or a pause."""
     running: _builtins.int
-    """How many run."""
+    """Number of tasks that run."""
     completed: _builtins.int
-    """Completed in the window."""
+    """Number of tasks that completed in the window."""
     failed: _builtins.int
-    """Failed in the window."""
+    """Number of tasks that failed in the window."""
     stopped: _builtins.int
-    """Stopped in the window."""
+    """Number of tasks that were stopped in the window."""
     dead: _builtins.int
-    """Open dead letters."""
+    """Number of open dead letters."""
     new_dead: _builtins.int
-    """Of them, those of the window."""
+    """Number of open dead letters that failed in the window."""
     begun: _builtins.int
-    """First runs of the window."""
+    """Number of first runs that began or ended in the window."""
     @_builtins.property
     def oldest(self) -> _duration_pb2.Duration:
-        """How long the oldest that waits is due; absent: none waits."""
+        """How long the oldest waiting task has been due. Absent: no task waits."""
 
     @_builtins.property
     def dispatch_p50(self) -> _duration_pb2.Duration:
-        """From due to begun, the middle one of them."""
+        """Time from due to begun: median of these runs."""
 
     @_builtins.property
     def dispatch_p95(self) -> _duration_pb2.Duration:
-        """The 95th of a hundred."""
+        """Time from due to begun: 95th percentile of these runs."""
 
     def __init__(
         self,
@@ -1478,7 +1485,7 @@ Global___TaskFlow: _TypeAlias = TaskFlow  # noqa: Y015
 
 @_typing.final
 class AttentionNeeded(_message.Message):
-    """One thing that needs attention. What it is about is there."""
+    """A problem that needs attention. Only the fields that it is about are set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1492,24 +1499,24 @@ class AttentionNeeded(_message.Message):
     SINCE_FIELD_NUMBER: _builtins.int
     SAYS_FIELD_NUMBER: _builtins.int
     kind: Global___AttentionKind.ValueType
-    """What it is."""
+    """Kind of problem."""
     tenant_id: _builtins.str
     """The tenant."""
     project_id: _builtins.str
     """The project."""
     task_type: _builtins.str
-    """The type of tasks."""
+    """The task type."""
     backend: _builtins.str
     """The backend."""
     plan: _builtins.str
     """The plan."""
     tasks: _builtins.int
-    """How many tasks."""
+    """Number of tasks."""
     says: _builtins.str
-    """In words, for people."""
+    """The problem in words."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
-        """Since when."""
+        """Since when the problem exists."""
 
     def __init__(
         self,

@@ -26,13 +26,14 @@ if _version_not_supported:
 
 
 class TaskServiceStub:
-    """Tasks: submit, read, steer, watch.
+    """Submit, find, follow, stop and retry tasks.
 
-    Every call carries a key in its `authorization` metadata: `Bearer ms_sk_…`. A caller sees the tasks of the tenants
-    it belongs to; any other task is NOT_FOUND, like one that does not exist.
+    Every call carries an API key in its `authorization` metadata: `Bearer ms_sk_…`. A caller sees the tasks of the
+    tenants that it belongs to. Any other task is NOT_FOUND, as if it did not exist.
 
-    Errors carry a `google.rpc.ErrorInfo` with domain `taskgate` and a stable reason; INVALID_ARGUMENT names its fields
-    in a `google.rpc.BadRequest`; what is worth repeating says when in a `google.rpc.RetryInfo`.
+    Errors carry a `google.rpc.ErrorInfo` with the domain `taskgate` and a stable reason. INVALID_ARGUMENT names the
+    invalid fields in a `google.rpc.BadRequest`. Errors after which the call may be repeated say when in a
+    `google.rpc.RetryInfo`.
     """
 
     def __init__(self, channel):
@@ -124,41 +125,42 @@ class TaskServiceStub:
 
 
 class TaskServiceServicer:
-    """Tasks: submit, read, steer, watch.
+    """Submit, find, follow, stop and retry tasks.
 
-    Every call carries a key in its `authorization` metadata: `Bearer ms_sk_…`. A caller sees the tasks of the tenants
-    it belongs to; any other task is NOT_FOUND, like one that does not exist.
+    Every call carries an API key in its `authorization` metadata: `Bearer ms_sk_…`. A caller sees the tasks of the
+    tenants that it belongs to. Any other task is NOT_FOUND, as if it did not exist.
 
-    Errors carry a `google.rpc.ErrorInfo` with domain `taskgate` and a stable reason; INVALID_ARGUMENT names its fields
-    in a `google.rpc.BadRequest`; what is worth repeating says when in a `google.rpc.RetryInfo`.
+    Errors carry a `google.rpc.ErrorInfo` with the domain `taskgate` and a stable reason. INVALID_ARGUMENT names the
+    invalid fields in a `google.rpc.BadRequest`. Errors after which the call may be repeated say when in a
+    `google.rpc.RetryInfo`.
     """
 
     def Submit(self, request, context):
-        """Accepts one task. From the answer on it cannot be lost.
+        """Submits a task. Once the response has arrived, the task cannot be lost.
 
-        When no answer comes (deadline, lost connection), the task was accepted or it was not; the same request again,
-        with the same idempotency key, tells which task it is without ever creating a second one.
+        If no response arrives (deadline, lost connection), the task may or may not have been accepted. Repeat the same
+        request with the same idempotency key: the response names the task, and a second one is never created.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SubmitBatch(self, request_iterator, context):
-        """Accepts all tasks of the stream, or none: nothing is accepted before the client has closed its side.
+        """Submits all tasks of the stream, or none. Nothing is accepted before the client has closed its side of the stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Get(self, request, context):
-        """One task.
+        """Returns a task.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def List(self, request, context):
-        """Tasks, newest first, page by page.
+        """Lists tasks, newest first, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -179,77 +181,79 @@ class TaskServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """The state of one task now and after each change of its status or progress, until it has ended.
+        """Follows a task: returns its current state, and then each change of its status or progress, until it ends.
 
-        A stream that breaks off (also by UNAVAILABLE, when a gateway shuts down) is continued, on any gateway, by a
-        further call with the `resume_token` of the last answer: it begins with the next change, not with what was seen.
-        Changes in quick succession may be seen as one; the last one is always seen.
+        If a stream breaks off (also with UNAVAILABLE, when a gateway shuts down), continue it on any gateway: call again
+        with the `resume_token` of the last response. The new stream begins with the next change. Changes in quick
+        succession may be sent as one; the last one is always sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Stats(self, request, context):
-        """Figures over all tasks that the caller may see.
+        """Returns statistics of the tasks that the caller may see.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Describe(self, request, context):
-        """What the gateway knows of a task in its care: where it was sent, and how its runs ended.
+        """Returns a task with all that the gateway knows of it: where it was sent, why it waits, and how each of its runs
+        ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Select(self, request, context):
-        """Tasks in the gateway's care by any of their properties, newest first, page by page.
+        """Lists tasks that match all given filters, newest first, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchSelection(self, request, context):
-        """Follows such a list: an empty answer at once, then those tasks that change. Read the list (`Select`) once the first
-        answer is there, also after a stream that broke off, and when one says `missed`: then nothing is missed.
+        """Follows a list of tasks: an empty response at once, then the tasks that change. To miss none, read the list
+        (`Select`) after the first response, and again after each reconnect and each response with `missed`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetPayload(self, request, context):
-        """What a task was given, redacted as payloads of dead letters are.
+        """Returns the payload of a task. Secrets are redacted; of a payload larger than 256 KiB only the beginning is
+        returned.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetRunTime(self, request, context):
-        """Gives a task that waits for its time another time. FAILED_PRECONDITION once it was handed to a backend or is over,
-        and between its attempts.
+        """Changes when a waiting task becomes due. FAILED_PRECONDITION: a backend already has the task, it is over, or it
+        waits to be repeated after a failure.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def QueueDepth(self, request, context):
-        """How many tasks waited or ran, every three hours of the last day.
+        """Returns how many tasks were pending or running at nine points in the last 24 hours, three hours apart.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StatusBreakdown(self, request, context):
-        """How many tasks of the last 24 hours stand where.
+        """Counts the tasks that were created in the last 24 hours, by status.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetOverview(self, request, context):
-        """Tasks by backend and stage, their waits, and what needs attention: of the caller's tenants; for administrators of all,
-        and of engines, workers, guardrails and plans.
+        """Returns the number of tasks by backend and state, their waiting times, and what needs attention. Callers see their
+        own tenants. Administrators see all tenants, and problems of backends, workers, guardrails and plans.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -347,13 +351,14 @@ def add_TaskServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TaskService:
-    """Tasks: submit, read, steer, watch.
+    """Submit, find, follow, stop and retry tasks.
 
-    Every call carries a key in its `authorization` metadata: `Bearer ms_sk_…`. A caller sees the tasks of the tenants
-    it belongs to; any other task is NOT_FOUND, like one that does not exist.
+    Every call carries an API key in its `authorization` metadata: `Bearer ms_sk_…`. A caller sees the tasks of the
+    tenants that it belongs to. Any other task is NOT_FOUND, as if it did not exist.
 
-    Errors carry a `google.rpc.ErrorInfo` with domain `taskgate` and a stable reason; INVALID_ARGUMENT names its fields
-    in a `google.rpc.BadRequest`; what is worth repeating says when in a `google.rpc.RetryInfo`.
+    Errors carry a `google.rpc.ErrorInfo` with the domain `taskgate` and a stable reason. INVALID_ARGUMENT names the
+    invalid fields in a `google.rpc.BadRequest`. Errors after which the call may be repeated say when in a
+    `google.rpc.RetryInfo`.
     """
 
     @staticmethod

@@ -27,13 +27,14 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TaskServiceStub:
-    """Tasks: submit, read, steer, watch.
+    """Submit, find, follow, stop and retry tasks.
 
-    Every call carries a key in its `authorization` metadata: `Bearer ms_sk_…`. A caller sees the tasks of the tenants
-    it belongs to; any other task is NOT_FOUND, like one that does not exist.
+    Every call carries an API key in its `authorization` metadata: `Bearer ms_sk_…`. A caller sees the tasks of the
+    tenants that it belongs to. Any other task is NOT_FOUND, as if it did not exist.
 
-    Errors carry a `google.rpc.ErrorInfo` with domain `taskgate` and a stable reason; INVALID_ARGUMENT names its fields
-    in a `google.rpc.BadRequest`; what is worth repeating says when in a `google.rpc.RetryInfo`.
+    Errors carry a `google.rpc.ErrorInfo` with the domain `taskgate` and a stable reason. INVALID_ARGUMENT names the
+    invalid fields in a `google.rpc.BadRequest`. Errors after which the call may be repeated say when in a
+    `google.rpc.RetryInfo`.
     """
 
     @_typing.overload
@@ -41,121 +42,131 @@ class TaskServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TaskServiceAsyncStub: ...
     Submit: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.SubmitRequest, _task_service_pb2.SubmitResponse]
-    """Accepts one task. From the answer on it cannot be lost.
+    """Submits a task. Once the response has arrived, the task cannot be lost.
 
-    When no answer comes (deadline, lost connection), the task was accepted or it was not; the same request again,
-    with the same idempotency key, tells which task it is without ever creating a second one.
+    If no response arrives (deadline, lost connection), the task may or may not have been accepted. Repeat the same
+    request with the same idempotency key: the response names the task, and a second one is never created.
     """
     SubmitBatch: _grpc.StreamUnaryMultiCallable[_task_service_pb2.SubmitBatchRequest, _task_service_pb2.SubmitBatchResponse]
-    """Accepts all tasks of the stream, or none: nothing is accepted before the client has closed its side."""
+    """Submits all tasks of the stream, or none. Nothing is accepted before the client has closed its side of the stream."""
     Get: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.GetRequest, _task_service_pb2.GetResponse]
-    """One task."""
+    """Returns a task."""
     List: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.ListRequest, _task_service_pb2.ListResponse]
-    """Tasks, newest first, page by page."""
+    """Lists tasks, newest first, page by page."""
     Retry: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.RetryRequest, _task_service_pb2.RetryResponse]
     """Runs a failed or stopped task again. FAILED_PRECONDITION for any other."""
     Stop: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.StopRequest, _task_service_pb2.StopResponse]
     """Stops a pending or running task. FAILED_PRECONDITION for any other."""
     Watch: _grpc.UnaryStreamMultiCallable[_task_service_pb2.WatchRequest, _task_service_pb2.WatchResponse]
-    """The state of one task now and after each change of its status or progress, until it has ended.
+    """Follows a task: returns its current state, and then each change of its status or progress, until it ends.
 
-    A stream that breaks off (also by UNAVAILABLE, when a gateway shuts down) is continued, on any gateway, by a
-    further call with the `resume_token` of the last answer: it begins with the next change, not with what was seen.
-    Changes in quick succession may be seen as one; the last one is always seen.
+    If a stream breaks off (also with UNAVAILABLE, when a gateway shuts down), continue it on any gateway: call again
+    with the `resume_token` of the last response. The new stream begins with the next change. Changes in quick
+    succession may be sent as one; the last one is always sent.
     """
     Stats: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.StatsRequest, _task_service_pb2.StatsResponse]
-    """Figures over all tasks that the caller may see."""
+    """Returns statistics of the tasks that the caller may see."""
     Describe: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.DescribeRequest, _task_service_pb2.DescribeResponse]
-    """What the gateway knows of a task in its care: where it was sent, and how its runs ended."""
+    """Returns a task with all that the gateway knows of it: where it was sent, why it waits, and how each of its runs
+    ended.
+    """
     Select: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.SelectRequest, _task_service_pb2.SelectResponse]
-    """Tasks in the gateway's care by any of their properties, newest first, page by page."""
+    """Lists tasks that match all given filters, newest first, page by page."""
     WatchSelection: _grpc.UnaryStreamMultiCallable[_task_service_pb2.WatchSelectionRequest, _task_service_pb2.WatchSelectionResponse]
-    """Follows such a list: an empty answer at once, then those tasks that change. Read the list (`Select`) once the first
-    answer is there, also after a stream that broke off, and when one says `missed`: then nothing is missed.
+    """Follows a list of tasks: an empty response at once, then the tasks that change. To miss none, read the list
+    (`Select`) after the first response, and again after each reconnect and each response with `missed`.
     """
     GetPayload: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.GetPayloadRequest, _task_service_pb2.GetPayloadResponse]
-    """What a task was given, redacted as payloads of dead letters are."""
+    """Returns the payload of a task. Secrets are redacted; of a payload larger than 256 KiB only the beginning is
+    returned.
+    """
     SetRunTime: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.SetRunTimeRequest, _task_service_pb2.SetRunTimeResponse]
-    """Gives a task that waits for its time another time. FAILED_PRECONDITION once it was handed to a backend or is over,
-    and between its attempts.
+    """Changes when a waiting task becomes due. FAILED_PRECONDITION: a backend already has the task, it is over, or it
+    waits to be repeated after a failure.
     """
     QueueDepth: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.QueueDepthRequest, _task_service_pb2.QueueDepthResponse]
-    """How many tasks waited or ran, every three hours of the last day."""
+    """Returns how many tasks were pending or running at nine points in the last 24 hours, three hours apart."""
     StatusBreakdown: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.StatusBreakdownRequest, _task_service_pb2.StatusBreakdownResponse]
-    """How many tasks of the last 24 hours stand where."""
+    """Counts the tasks that were created in the last 24 hours, by status."""
     GetOverview: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.GetOverviewRequest, _task_service_pb2.GetOverviewResponse]
-    """Tasks by backend and stage, their waits, and what needs attention: of the caller's tenants; for administrators of all,
-    and of engines, workers, guardrails and plans.
+    """Returns the number of tasks by backend and state, their waiting times, and what needs attention. Callers see their
+    own tenants. Administrators see all tenants, and problems of backends, workers, guardrails and plans.
     """
 
 @_typing.type_check_only
 class TaskServiceAsyncStub(TaskServiceStub):
-    """Tasks: submit, read, steer, watch.
+    """Submit, find, follow, stop and retry tasks.
 
-    Every call carries a key in its `authorization` metadata: `Bearer ms_sk_…`. A caller sees the tasks of the tenants
-    it belongs to; any other task is NOT_FOUND, like one that does not exist.
+    Every call carries an API key in its `authorization` metadata: `Bearer ms_sk_…`. A caller sees the tasks of the
+    tenants that it belongs to. Any other task is NOT_FOUND, as if it did not exist.
 
-    Errors carry a `google.rpc.ErrorInfo` with domain `taskgate` and a stable reason; INVALID_ARGUMENT names its fields
-    in a `google.rpc.BadRequest`; what is worth repeating says when in a `google.rpc.RetryInfo`.
+    Errors carry a `google.rpc.ErrorInfo` with the domain `taskgate` and a stable reason. INVALID_ARGUMENT names the
+    invalid fields in a `google.rpc.BadRequest`. Errors after which the call may be repeated say when in a
+    `google.rpc.RetryInfo`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Submit: _aio.UnaryUnaryMultiCallable[_task_service_pb2.SubmitRequest, _task_service_pb2.SubmitResponse]  # type: ignore[assignment]
-    """Accepts one task. From the answer on it cannot be lost.
+    """Submits a task. Once the response has arrived, the task cannot be lost.
 
-    When no answer comes (deadline, lost connection), the task was accepted or it was not; the same request again,
-    with the same idempotency key, tells which task it is without ever creating a second one.
+    If no response arrives (deadline, lost connection), the task may or may not have been accepted. Repeat the same
+    request with the same idempotency key: the response names the task, and a second one is never created.
     """
     SubmitBatch: _aio.StreamUnaryMultiCallable[_task_service_pb2.SubmitBatchRequest, _task_service_pb2.SubmitBatchResponse]  # type: ignore[assignment]
-    """Accepts all tasks of the stream, or none: nothing is accepted before the client has closed its side."""
+    """Submits all tasks of the stream, or none. Nothing is accepted before the client has closed its side of the stream."""
     Get: _aio.UnaryUnaryMultiCallable[_task_service_pb2.GetRequest, _task_service_pb2.GetResponse]  # type: ignore[assignment]
-    """One task."""
+    """Returns a task."""
     List: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ListRequest, _task_service_pb2.ListResponse]  # type: ignore[assignment]
-    """Tasks, newest first, page by page."""
+    """Lists tasks, newest first, page by page."""
     Retry: _aio.UnaryUnaryMultiCallable[_task_service_pb2.RetryRequest, _task_service_pb2.RetryResponse]  # type: ignore[assignment]
     """Runs a failed or stopped task again. FAILED_PRECONDITION for any other."""
     Stop: _aio.UnaryUnaryMultiCallable[_task_service_pb2.StopRequest, _task_service_pb2.StopResponse]  # type: ignore[assignment]
     """Stops a pending or running task. FAILED_PRECONDITION for any other."""
     Watch: _aio.UnaryStreamMultiCallable[_task_service_pb2.WatchRequest, _task_service_pb2.WatchResponse]  # type: ignore[assignment]
-    """The state of one task now and after each change of its status or progress, until it has ended.
+    """Follows a task: returns its current state, and then each change of its status or progress, until it ends.
 
-    A stream that breaks off (also by UNAVAILABLE, when a gateway shuts down) is continued, on any gateway, by a
-    further call with the `resume_token` of the last answer: it begins with the next change, not with what was seen.
-    Changes in quick succession may be seen as one; the last one is always seen.
+    If a stream breaks off (also with UNAVAILABLE, when a gateway shuts down), continue it on any gateway: call again
+    with the `resume_token` of the last response. The new stream begins with the next change. Changes in quick
+    succession may be sent as one; the last one is always sent.
     """
     Stats: _aio.UnaryUnaryMultiCallable[_task_service_pb2.StatsRequest, _task_service_pb2.StatsResponse]  # type: ignore[assignment]
-    """Figures over all tasks that the caller may see."""
+    """Returns statistics of the tasks that the caller may see."""
     Describe: _aio.UnaryUnaryMultiCallable[_task_service_pb2.DescribeRequest, _task_service_pb2.DescribeResponse]  # type: ignore[assignment]
-    """What the gateway knows of a task in its care: where it was sent, and how its runs ended."""
+    """Returns a task with all that the gateway knows of it: where it was sent, why it waits, and how each of its runs
+    ended.
+    """
     Select: _aio.UnaryUnaryMultiCallable[_task_service_pb2.SelectRequest, _task_service_pb2.SelectResponse]  # type: ignore[assignment]
-    """Tasks in the gateway's care by any of their properties, newest first, page by page."""
+    """Lists tasks that match all given filters, newest first, page by page."""
     WatchSelection: _aio.UnaryStreamMultiCallable[_task_service_pb2.WatchSelectionRequest, _task_service_pb2.WatchSelectionResponse]  # type: ignore[assignment]
-    """Follows such a list: an empty answer at once, then those tasks that change. Read the list (`Select`) once the first
-    answer is there, also after a stream that broke off, and when one says `missed`: then nothing is missed.
+    """Follows a list of tasks: an empty response at once, then the tasks that change. To miss none, read the list
+    (`Select`) after the first response, and again after each reconnect and each response with `missed`.
     """
     GetPayload: _aio.UnaryUnaryMultiCallable[_task_service_pb2.GetPayloadRequest, _task_service_pb2.GetPayloadResponse]  # type: ignore[assignment]
-    """What a task was given, redacted as payloads of dead letters are."""
+    """Returns the payload of a task. Secrets are redacted; of a payload larger than 256 KiB only the beginning is
+    returned.
+    """
     SetRunTime: _aio.UnaryUnaryMultiCallable[_task_service_pb2.SetRunTimeRequest, _task_service_pb2.SetRunTimeResponse]  # type: ignore[assignment]
-    """Gives a task that waits for its time another time. FAILED_PRECONDITION once it was handed to a backend or is over,
-    and between its attempts.
+    """Changes when a waiting task becomes due. FAILED_PRECONDITION: a backend already has the task, it is over, or it
+    waits to be repeated after a failure.
     """
     QueueDepth: _aio.UnaryUnaryMultiCallable[_task_service_pb2.QueueDepthRequest, _task_service_pb2.QueueDepthResponse]  # type: ignore[assignment]
-    """How many tasks waited or ran, every three hours of the last day."""
+    """Returns how many tasks were pending or running at nine points in the last 24 hours, three hours apart."""
     StatusBreakdown: _aio.UnaryUnaryMultiCallable[_task_service_pb2.StatusBreakdownRequest, _task_service_pb2.StatusBreakdownResponse]  # type: ignore[assignment]
-    """How many tasks of the last 24 hours stand where."""
+    """Counts the tasks that were created in the last 24 hours, by status."""
     GetOverview: _aio.UnaryUnaryMultiCallable[_task_service_pb2.GetOverviewRequest, _task_service_pb2.GetOverviewResponse]  # type: ignore[assignment]
-    """Tasks by backend and stage, their waits, and what needs attention: of the caller's tenants; for administrators of all,
-    and of engines, workers, guardrails and plans.
+    """Returns the number of tasks by backend and state, their waiting times, and what needs attention. Callers see their
+    own tenants. Administrators see all tenants, and problems of backends, workers, guardrails and plans.
     """
 
 class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Tasks: submit, read, steer, watch.
+    """Submit, find, follow, stop and retry tasks.
 
-    Every call carries a key in its `authorization` metadata: `Bearer ms_sk_…`. A caller sees the tasks of the tenants
-    it belongs to; any other task is NOT_FOUND, like one that does not exist.
+    Every call carries an API key in its `authorization` metadata: `Bearer ms_sk_…`. A caller sees the tasks of the
+    tenants that it belongs to. Any other task is NOT_FOUND, as if it did not exist.
 
-    Errors carry a `google.rpc.ErrorInfo` with domain `taskgate` and a stable reason; INVALID_ARGUMENT names its fields
-    in a `google.rpc.BadRequest`; what is worth repeating says when in a `google.rpc.RetryInfo`.
+    Errors carry a `google.rpc.ErrorInfo` with the domain `taskgate` and a stable reason. INVALID_ARGUMENT names the
+    invalid fields in a `google.rpc.BadRequest`. Errors after which the call may be repeated say when in a
+    `google.rpc.RetryInfo`.
     """
 
     @_abc_1.abstractmethod
@@ -164,10 +175,10 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.SubmitRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.SubmitResponse, _abc.Awaitable[_task_service_pb2.SubmitResponse]]:
-        """Accepts one task. From the answer on it cannot be lost.
+        """Submits a task. Once the response has arrived, the task cannot be lost.
 
-        When no answer comes (deadline, lost connection), the task was accepted or it was not; the same request again,
-        with the same idempotency key, tells which task it is without ever creating a second one.
+        If no response arrives (deadline, lost connection), the task may or may not have been accepted. Repeat the same
+        request with the same idempotency key: the response names the task, and a second one is never created.
         """
 
     @_abc_1.abstractmethod
@@ -176,7 +187,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_task_service_pb2.SubmitBatchRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.SubmitBatchResponse, _abc.Awaitable[_task_service_pb2.SubmitBatchResponse]]:
-        """Accepts all tasks of the stream, or none: nothing is accepted before the client has closed its side."""
+        """Submits all tasks of the stream, or none. Nothing is accepted before the client has closed its side of the stream."""
 
     @_abc_1.abstractmethod
     def Get(
@@ -184,7 +195,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.GetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.GetResponse, _abc.Awaitable[_task_service_pb2.GetResponse]]:
-        """One task."""
+        """Returns a task."""
 
     @_abc_1.abstractmethod
     def List(
@@ -192,7 +203,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.ListRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.ListResponse, _abc.Awaitable[_task_service_pb2.ListResponse]]:
-        """Tasks, newest first, page by page."""
+        """Lists tasks, newest first, page by page."""
 
     @_abc_1.abstractmethod
     def Retry(
@@ -216,11 +227,11 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_task_service_pb2.WatchResponse], _abc.AsyncIterator[_task_service_pb2.WatchResponse]]:
-        """The state of one task now and after each change of its status or progress, until it has ended.
+        """Follows a task: returns its current state, and then each change of its status or progress, until it ends.
 
-        A stream that breaks off (also by UNAVAILABLE, when a gateway shuts down) is continued, on any gateway, by a
-        further call with the `resume_token` of the last answer: it begins with the next change, not with what was seen.
-        Changes in quick succession may be seen as one; the last one is always seen.
+        If a stream breaks off (also with UNAVAILABLE, when a gateway shuts down), continue it on any gateway: call again
+        with the `resume_token` of the last response. The new stream begins with the next change. Changes in quick
+        succession may be sent as one; the last one is always sent.
         """
 
     @_abc_1.abstractmethod
@@ -229,7 +240,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.StatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.StatsResponse, _abc.Awaitable[_task_service_pb2.StatsResponse]]:
-        """Figures over all tasks that the caller may see."""
+        """Returns statistics of the tasks that the caller may see."""
 
     @_abc_1.abstractmethod
     def Describe(
@@ -237,7 +248,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.DescribeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.DescribeResponse, _abc.Awaitable[_task_service_pb2.DescribeResponse]]:
-        """What the gateway knows of a task in its care: where it was sent, and how its runs ended."""
+        """Returns a task with all that the gateway knows of it: where it was sent, why it waits, and how each of its runs
+        ended.
+        """
 
     @_abc_1.abstractmethod
     def Select(
@@ -245,7 +258,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.SelectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.SelectResponse, _abc.Awaitable[_task_service_pb2.SelectResponse]]:
-        """Tasks in the gateway's care by any of their properties, newest first, page by page."""
+        """Lists tasks that match all given filters, newest first, page by page."""
 
     @_abc_1.abstractmethod
     def WatchSelection(
@@ -253,8 +266,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.WatchSelectionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_task_service_pb2.WatchSelectionResponse], _abc.AsyncIterator[_task_service_pb2.WatchSelectionResponse]]:
-        """Follows such a list: an empty answer at once, then those tasks that change. Read the list (`Select`) once the first
-        answer is there, also after a stream that broke off, and when one says `missed`: then nothing is missed.
+        """Follows a list of tasks: an empty response at once, then the tasks that change. To miss none, read the list
+        (`Select`) after the first response, and again after each reconnect and each response with `missed`.
         """
 
     @_abc_1.abstractmethod
@@ -263,7 +276,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.GetPayloadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.GetPayloadResponse, _abc.Awaitable[_task_service_pb2.GetPayloadResponse]]:
-        """What a task was given, redacted as payloads of dead letters are."""
+        """Returns the payload of a task. Secrets are redacted; of a payload larger than 256 KiB only the beginning is
+        returned.
+        """
 
     @_abc_1.abstractmethod
     def SetRunTime(
@@ -271,8 +286,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.SetRunTimeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.SetRunTimeResponse, _abc.Awaitable[_task_service_pb2.SetRunTimeResponse]]:
-        """Gives a task that waits for its time another time. FAILED_PRECONDITION once it was handed to a backend or is over,
-        and between its attempts.
+        """Changes when a waiting task becomes due. FAILED_PRECONDITION: a backend already has the task, it is over, or it
+        waits to be repeated after a failure.
         """
 
     @_abc_1.abstractmethod
@@ -281,7 +296,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.QueueDepthRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.QueueDepthResponse, _abc.Awaitable[_task_service_pb2.QueueDepthResponse]]:
-        """How many tasks waited or ran, every three hours of the last day."""
+        """Returns how many tasks were pending or running at nine points in the last 24 hours, three hours apart."""
 
     @_abc_1.abstractmethod
     def StatusBreakdown(
@@ -289,7 +304,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.StatusBreakdownRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.StatusBreakdownResponse, _abc.Awaitable[_task_service_pb2.StatusBreakdownResponse]]:
-        """How many tasks of the last 24 hours stand where."""
+        """Counts the tasks that were created in the last 24 hours, by status."""
 
     @_abc_1.abstractmethod
     def GetOverview(
@@ -297,8 +312,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.GetOverviewRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.GetOverviewResponse, _abc.Awaitable[_task_service_pb2.GetOverviewResponse]]:
-        """Tasks by backend and stage, their waits, and what needs attention: of the caller's tenants; for administrators of all,
-        and of engines, workers, guardrails and plans.
+        """Returns the number of tasks by backend and state, their waiting times, and what needs attention. Callers see their
+        own tenants. Administrators see all tenants, and problems of backends, workers, guardrails and plans.
         """
 
 def add_TaskServiceServicer_to_server(servicer: TaskServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

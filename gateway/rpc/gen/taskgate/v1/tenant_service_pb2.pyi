@@ -28,23 +28,23 @@ class _TenantTier:
 class _TenantTierEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TenantTier.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TENANT_TIER_UNSPECIFIED: _TenantTier.ValueType  # 0
-    """Not a tier that this version knows; in a request: it stays."""
+    """A tier that this version does not know. In a request: the tier does not change."""
     TENANT_TIER_ENTERPRISE: _TenantTier.ValueType  # 1
-    """Queues and workers of its own."""
+    """Its own queues and workers."""
     TENANT_TIER_VIP: _TenantTier.ValueType  # 2
-    """Queues of its own."""
+    """Its own queues."""
     TENANT_TIER_STANDARD: _TenantTier.ValueType  # 3
     """Shared queues."""
 
 class TenantTier(_TenantTier, metaclass=_TenantTierEnumTypeWrapper):
-    """How a tenant is served."""
+    """Tier of a tenant."""
 
 TENANT_TIER_UNSPECIFIED: TenantTier.ValueType  # 0
-"""Not a tier that this version knows; in a request: it stays."""
+"""A tier that this version does not know. In a request: the tier does not change."""
 TENANT_TIER_ENTERPRISE: TenantTier.ValueType  # 1
-"""Queues and workers of its own."""
+"""Its own queues and workers."""
 TENANT_TIER_VIP: TenantTier.ValueType  # 2
-"""Queues of its own."""
+"""Its own queues."""
 TENANT_TIER_STANDARD: TenantTier.ValueType  # 3
 """Shared queues."""
 Global___TenantTier: _TypeAlias = TenantTier  # noqa: Y015
@@ -61,15 +61,15 @@ class Tenant(_message.Message):
     WEIGHT_FIELD_NUMBER: _builtins.int
     STAGE_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Its id."""
+    """ID of the tenant."""
     name: _builtins.str
     """Its name."""
     tier: Global___TenantTier.ValueType
-    """How it is served."""
+    """Tier of the tenant."""
     weight: _builtins.float
-    """Its share of a queue beside tenants with weight 1."""
+    """Share of a shared queue, compared with a tenant of weight 1."""
     stage: _builtins.str
-    """Where its flag stands for tasks in general."""
+    """Migration stage of the tenant. Its projects and task types may have others."""
     def __init__(
         self,
         *,
@@ -91,7 +91,7 @@ Global___Tenant: _TypeAlias = Tenant  # noqa: Y015
 
 @_typing.final
 class QuotaNumbers(_message.Message):
-    """Numbers of a quota: limits, or what is used of them. Absent: no limit."""
+    """Numbers for the four quotas: limits, or how much is used. Absent: no limit."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -100,13 +100,13 @@ class QuotaNumbers(_message.Message):
     PER_MINUTE_FIELD_NUMBER: _builtins.int
     BYTES_PER_DAY_FIELD_NUMBER: _builtins.int
     queued: _builtins.int
-    """Accepted and not begun."""
+    """Tasks that are accepted and have not begun."""
     running: _builtins.int
-    """On a backend."""
+    """Tasks on a backend (`starting`, `queued` or `running`)."""
     per_minute: _builtins.int
-    """Accepted in the last 60 seconds."""
+    """Tasks accepted in the last 60 seconds."""
     bytes_per_day: _builtins.int
-    """Bytes of payloads since midnight UTC."""
+    """Bytes of payloads accepted since midnight UTC."""
     def __init__(
         self,
         *,
@@ -140,7 +140,7 @@ Global___QuotaNumbers: _TypeAlias = QuotaNumbers  # noqa: Y015
 
 @_typing.final
 class Quota(_message.Message):
-    """A quota of a tenant, or of one of its projects, and what is used of it."""
+    """The quota of a tenant or of one of its projects, and how much of it is used."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -151,7 +151,7 @@ class Quota(_message.Message):
     SET_AT_FIELD_NUMBER: _builtins.int
     WHY_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
-    """The project; absent: the whole tenant."""
+    """Project of the quota. Absent: it is the tenant's."""
     set_by: _builtins.str
     """Who set it."""
     why: _builtins.str
@@ -162,7 +162,7 @@ class Quota(_message.Message):
 
     @_builtins.property
     def used(self) -> Global___QuotaNumbers:
-        """What is used; tasks are counted to 100,000 at most."""
+        """How much is used. Tasks are counted up to 100,000."""
 
     @_builtins.property
     def set_at(self) -> _timestamp_pb2.Timestamp:
@@ -195,7 +195,7 @@ Global___Quota: _TypeAlias = Quota  # noqa: Y015
 
 @_typing.final
 class Pause(_message.Message):
-    """A pause of everything that fits; absent: any."""
+    """A pause of the tasks that match all of its fields. An absent field matches any value."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -207,13 +207,13 @@ class Pause(_message.Message):
     SET_BY_FIELD_NUMBER: _builtins.int
     SET_AT_FIELD_NUMBER: _builtins.int
     pause_id: _builtins.str
-    """Its id."""
+    """ID of the pause."""
     tenant_id: _builtins.str
-    """Tasks of this tenant."""
+    """Scope: this tenant. Absent: any."""
     project_id: _builtins.str
-    """Tasks of this project."""
+    """Scope: this project. Absent: any."""
     task_type: _builtins.str
-    """Tasks of this type."""
+    """Scope: this task type. Absent: any."""
     why: _builtins.str
     """Why."""
     set_by: _builtins.str
@@ -254,16 +254,16 @@ Global___Pause: _TypeAlias = Pause  # noqa: Y015
 
 @_typing.final
 class ListTenantsRequest(_message.Message):
-    """Asks for a page of tenants."""
+    """Request of `ListTenants`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many, up to 1000; 0: 100."""
+    """Maximum number of items to return, at most 1000. Default (0): 100."""
     page_token: _builtins.str
-    """`next_page_token` of the page before; empty: the first page."""
+    """The `next_page_token` of the previous page. Default: the first page."""
     def __init__(
         self,
         *,
@@ -287,7 +287,7 @@ class ListTenantsResponse(_message.Message):
     TENANTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty: this was the last one."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def tenants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tenant]:
         """The tenants."""
@@ -308,7 +308,7 @@ Global___ListTenantsResponse: _TypeAlias = ListTenantsResponse  # noqa: Y015
 
 @_typing.final
 class TenantDetail(_message.Message):
-    """A tenant, what it may do, and what it does."""
+    """A tenant with its quotas, its pauses and its unfinished tasks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -364,23 +364,23 @@ class TenantDetail(_message.Message):
 
     @_builtins.property
     def quotas(self) -> _containers.RepeatedCompositeFieldContainer[Global___Quota]:
-        """Its quotas, the tenant's own first."""
+        """Quotas: the tenant's first, then those of its projects."""
 
     @_builtins.property
     def pauses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Pause]:
-        """Pauses that hold its tasks, or may."""
+        """Pauses that hold, or may hold, tasks of this tenant."""
 
     @_builtins.property
     def tasks(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Unfinished tasks by state, each counted to 100,000 at most."""
+        """Number of unfinished tasks, by state. Each is counted up to 100,000."""
 
     @_builtins.property
     def held(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Waiting tasks that are held, by why."""
+        """Number of waiting tasks that are held, by reason."""
 
     @_builtins.property
     def past_gateway(self) -> _task_pb2.PastGateway:
-        """Not among the tasks above."""
+        """Tasks of the tenant that bypass the gateway. They are not among `tasks`."""
 
     def __init__(
         self,
@@ -402,7 +402,7 @@ Global___TenantDetail: _TypeAlias = TenantDetail  # noqa: Y015
 
 @_typing.final
 class GetTenantRequest(_message.Message):
-    """Asks for a tenant."""
+    """Request of `GetTenant`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -448,7 +448,7 @@ Global___GetTenantResponse: _TypeAlias = GetTenantResponse  # noqa: Y015
 
 @_typing.final
 class ChangeTenantRequest(_message.Message):
-    """Asks to change a tenant."""
+    """Request of `ChangeTenant`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -459,11 +459,11 @@ class ChangeTenantRequest(_message.Message):
     tenant_id: _builtins.str
     """The tenant."""
     tier: Global___TenantTier.ValueType
-    """Its new tier; unspecified: it stays."""
+    """New tier. Default: it does not change."""
     weight: _builtins.float
-    """Its new weight, 0.001 to 1000; absent: it stays."""
+    """New weight, 0.001 to 1000. Default: it does not change."""
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     def __init__(
         self,
         *,
@@ -513,7 +513,7 @@ Global___ChangeTenantResponse: _TypeAlias = ChangeTenantResponse  # noqa: Y015
 
 @_typing.final
 class ListQuotasRequest(_message.Message):
-    """Asks for the quotas of a tenant."""
+    """Request of `ListQuotas`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -542,7 +542,7 @@ class ListQuotasResponse(_message.Message):
     QUOTAS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def quotas(self) -> _containers.RepeatedCompositeFieldContainer[Global___Quota]:
-        """The tenant's own first, then those of its projects."""
+        """Quotas: the tenant's first, then those of its projects."""
 
     def __init__(
         self,
@@ -559,7 +559,7 @@ Global___ListQuotasResponse: _TypeAlias = ListQuotasResponse  # noqa: Y015
 
 @_typing.final
 class SetQuotaRequest(_message.Message):
-    """Asks to replace a quota."""
+    """Request of `SetQuota`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -570,12 +570,14 @@ class SetQuotaRequest(_message.Message):
     tenant_id: _builtins.str
     """The tenant."""
     project_id: _builtins.str
-    """One of its projects; absent: the whole tenant."""
+    """Project whose quota is meant. Default: the quota of the tenant."""
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     @_builtins.property
     def limits(self) -> Global___QuotaNumbers:
-        """The limits, one at least. 0 `running`: nothing starts; 0 elsewhere: nothing is accepted."""
+        """The new limits. At least one is required; an absent one means no limit. If `running` is 0, no task is started; if
+        another limit is 0, no task is accepted.
+        """
 
     def __init__(
         self,
@@ -626,7 +628,7 @@ Global___SetQuotaResponse: _TypeAlias = SetQuotaResponse  # noqa: Y015
 
 @_typing.final
 class ClearQuotaRequest(_message.Message):
-    """Asks to take a quota away."""
+    """Request of `ClearQuota`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -636,9 +638,9 @@ class ClearQuotaRequest(_message.Message):
     tenant_id: _builtins.str
     """The tenant."""
     project_id: _builtins.str
-    """One of its projects; absent: the whole tenant."""
+    """Project whose quota is meant. Default: the quota of the tenant."""
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     def __init__(
         self,
         *,
@@ -663,7 +665,7 @@ Global___ClearQuotaRequest: _TypeAlias = ClearQuotaRequest  # noqa: Y015
 
 @_typing.final
 class ClearQuotaResponse(_message.Message):
-    """A quota was taken away."""
+    """A quota was removed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -680,7 +682,7 @@ Global___ClearQuotaResponse: _TypeAlias = ClearQuotaResponse  # noqa: Y015
 
 @_typing.final
 class ListPausesRequest(_message.Message):
-    """Asks for the pauses."""
+    """Request of `ListPauses`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -704,7 +706,7 @@ class ListPausesResponse(_message.Message):
     PAUSES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def pauses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Pause]:
-        """The oldest first."""
+        """Pauses, oldest first."""
 
     def __init__(
         self,
@@ -721,7 +723,9 @@ Global___ListPausesResponse: _TypeAlias = ListPausesResponse  # noqa: Y015
 
 @_typing.final
 class AddPauseRequest(_message.Message):
-    """Asks for a pause of what fits all that is given; one of tenant, project and type at least."""
+    """Request of `AddPause`. Tasks are paused that match all given fields. At least one of `tenant_id`, `project_id` and
+    `task_type` is required.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -730,13 +734,13 @@ class AddPauseRequest(_message.Message):
     TASK_TYPE_FIELD_NUMBER: _builtins.int
     WHY_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """Tasks of this tenant."""
+    """Scope: this tenant. Absent: any."""
     project_id: _builtins.str
-    """Tasks of this project."""
+    """Scope: this project. Absent: any."""
     task_type: _builtins.str
-    """Tasks of this type."""
+    """Scope: this task type. Absent: any."""
     why: _builtins.str
-    """For the record, 1 to 1000 characters."""
+    """Reason, for the audit log: 1 to 1000 characters."""
     def __init__(
         self,
         *,
@@ -766,14 +770,14 @@ Global___AddPauseRequest: _TypeAlias = AddPauseRequest  # noqa: Y015
 
 @_typing.final
 class AddPauseResponse(_message.Message):
-    """Such tasks are paused."""
+    """The tasks are paused."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PAUSE_FIELD_NUMBER: _builtins.int
     EXISTED_FIELD_NUMBER: _builtins.int
     existed: _builtins.bool
-    """It was paused already; nothing was changed."""
+    """Whether the same tasks were paused before. Nothing was changed then."""
     @_builtins.property
     def pause(self) -> Global___Pause:
         """The pause."""
@@ -794,7 +798,7 @@ Global___AddPauseResponse: _TypeAlias = AddPauseResponse  # noqa: Y015
 
 @_typing.final
 class RemovePauseRequest(_message.Message):
-    """Asks to resume."""
+    """Request of `RemovePause`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -803,7 +807,7 @@ class RemovePauseRequest(_message.Message):
     pause_id: _builtins.str
     """The pause."""
     why: _builtins.str
-    """For the record, up to 1000 characters."""
+    """Reason, for the audit log. At most 1000 characters."""
     def __init__(
         self,
         *,

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class TenantServiceStub:
-    """Tenants: tier, weight, quotas, pauses. A caller reads what concerns its tenants; changes are for administrators, for
-    others PERMISSION_DENIED.
+    """Tenants, their tiers, weights, quotas and pauses. A caller sees those of its tenants. Changes are for administrators;
+    other callers get PERMISSION_DENIED.
     """
 
     def __init__(self, channel):
@@ -84,68 +84,69 @@ class TenantServiceStub:
 
 
 class TenantServiceServicer:
-    """Tenants: tier, weight, quotas, pauses. A caller reads what concerns its tenants; changes are for administrators, for
-    others PERMISSION_DENIED.
+    """Tenants, their tiers, weights, quotas and pauses. A caller sees those of its tenants. Changes are for administrators;
+    other callers get PERMISSION_DENIED.
     """
 
     def ListTenants(self, request, context):
-        """The caller's tenants by id, page by page; all of them for an administrator.
+        """Lists the caller's tenants, ordered by ID, page by page. Administrators get all tenants.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetTenant(self, request, context):
-        """One tenant, with its quotas and what is used of them, its pauses, and its unfinished tasks.
+        """Returns a tenant: its quotas and their use, its pauses, and its unfinished tasks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ChangeTenant(self, request, context):
-        """Changes tier or weight; what is absent stays. Work that waits in Temporal moves to the queues of the new tier.
+        """Changes the tier or the weight of a tenant. Fields that are absent do not change. Tasks that wait on Temporal move
+        to the queues of the new tier.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListQuotas(self, request, context):
-        """The quotas of a tenant and its projects, and what is used of them.
+        """Lists the quotas of a tenant and its projects, and how much of them is used.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetQuota(self, request, context):
-        """Replaces a quota. One below what is queued or runs already is taken; nothing is dropped.
+        """Replaces a quota. It may be below the present use: nothing is dropped then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ClearQuota(self, request, context):
-        """Takes a quota away; what waits for a slot goes on.
+        """Removes a quota. Tasks that it holds are started.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListPauses(self, request, context):
-        """Pauses of the caller's tenants, and those of everybody's tasks; the oldest first.
+        """Lists the pauses of the caller's tenants, and those that name no tenant, oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AddPause(self, request, context):
-        """Accepts such tasks and starts none; what runs goes on.
+        """Pauses tasks: matching tasks are accepted, but not started. Running tasks go on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RemovePause(self, request, context):
-        """Resumes: what waited starts, as far as no other pause holds it.
+        """Ends a pause. The tasks that it holds start, unless another pause or a quota holds them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -208,8 +209,8 @@ def add_TenantServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TenantService:
-    """Tenants: tier, weight, quotas, pauses. A caller reads what concerns its tenants; changes are for administrators, for
-    others PERMISSION_DENIED.
+    """Tenants, their tiers, weights, quotas and pauses. A caller sees those of its tenants. Changes are for administrators;
+    other callers get PERMISSION_DENIED.
     """
 
     @staticmethod

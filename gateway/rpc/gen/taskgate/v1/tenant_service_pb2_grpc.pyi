@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TenantServiceStub:
-    """Tenants: tier, weight, quotas, pauses. A caller reads what concerns its tenants; changes are for administrators, for
-    others PERMISSION_DENIED.
+    """Tenants, their tiers, weights, quotas and pauses. A caller sees those of its tenants. Changes are for administrators;
+    other callers get PERMISSION_DENIED.
     """
 
     @_typing.overload
@@ -36,53 +36,57 @@ class TenantServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TenantServiceAsyncStub: ...
     ListTenants: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.ListTenantsRequest, _tenant_service_pb2.ListTenantsResponse]
-    """The caller's tenants by id, page by page; all of them for an administrator."""
+    """Lists the caller's tenants, ordered by ID, page by page. Administrators get all tenants."""
     GetTenant: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.GetTenantRequest, _tenant_service_pb2.GetTenantResponse]
-    """One tenant, with its quotas and what is used of them, its pauses, and its unfinished tasks."""
+    """Returns a tenant: its quotas and their use, its pauses, and its unfinished tasks."""
     ChangeTenant: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.ChangeTenantRequest, _tenant_service_pb2.ChangeTenantResponse]
-    """Changes tier or weight; what is absent stays. Work that waits in Temporal moves to the queues of the new tier."""
+    """Changes the tier or the weight of a tenant. Fields that are absent do not change. Tasks that wait on Temporal move
+    to the queues of the new tier.
+    """
     ListQuotas: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.ListQuotasRequest, _tenant_service_pb2.ListQuotasResponse]
-    """The quotas of a tenant and its projects, and what is used of them."""
+    """Lists the quotas of a tenant and its projects, and how much of them is used."""
     SetQuota: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.SetQuotaRequest, _tenant_service_pb2.SetQuotaResponse]
-    """Replaces a quota. One below what is queued or runs already is taken; nothing is dropped."""
+    """Replaces a quota. It may be below the present use: nothing is dropped then."""
     ClearQuota: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.ClearQuotaRequest, _tenant_service_pb2.ClearQuotaResponse]
-    """Takes a quota away; what waits for a slot goes on."""
+    """Removes a quota. Tasks that it holds are started."""
     ListPauses: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.ListPausesRequest, _tenant_service_pb2.ListPausesResponse]
-    """Pauses of the caller's tenants, and those of everybody's tasks; the oldest first."""
+    """Lists the pauses of the caller's tenants, and those that name no tenant, oldest first."""
     AddPause: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.AddPauseRequest, _tenant_service_pb2.AddPauseResponse]
-    """Accepts such tasks and starts none; what runs goes on."""
+    """Pauses tasks: matching tasks are accepted, but not started. Running tasks go on."""
     RemovePause: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.RemovePauseRequest, _tenant_service_pb2.RemovePauseResponse]
-    """Resumes: what waited starts, as far as no other pause holds it."""
+    """Ends a pause. The tasks that it holds start, unless another pause or a quota holds them."""
 
 @_typing.type_check_only
 class TenantServiceAsyncStub(TenantServiceStub):
-    """Tenants: tier, weight, quotas, pauses. A caller reads what concerns its tenants; changes are for administrators, for
-    others PERMISSION_DENIED.
+    """Tenants, their tiers, weights, quotas and pauses. A caller sees those of its tenants. Changes are for administrators;
+    other callers get PERMISSION_DENIED.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListTenants: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.ListTenantsRequest, _tenant_service_pb2.ListTenantsResponse]  # type: ignore[assignment]
-    """The caller's tenants by id, page by page; all of them for an administrator."""
+    """Lists the caller's tenants, ordered by ID, page by page. Administrators get all tenants."""
     GetTenant: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.GetTenantRequest, _tenant_service_pb2.GetTenantResponse]  # type: ignore[assignment]
-    """One tenant, with its quotas and what is used of them, its pauses, and its unfinished tasks."""
+    """Returns a tenant: its quotas and their use, its pauses, and its unfinished tasks."""
     ChangeTenant: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.ChangeTenantRequest, _tenant_service_pb2.ChangeTenantResponse]  # type: ignore[assignment]
-    """Changes tier or weight; what is absent stays. Work that waits in Temporal moves to the queues of the new tier."""
+    """Changes the tier or the weight of a tenant. Fields that are absent do not change. Tasks that wait on Temporal move
+    to the queues of the new tier.
+    """
     ListQuotas: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.ListQuotasRequest, _tenant_service_pb2.ListQuotasResponse]  # type: ignore[assignment]
-    """The quotas of a tenant and its projects, and what is used of them."""
+    """Lists the quotas of a tenant and its projects, and how much of them is used."""
     SetQuota: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.SetQuotaRequest, _tenant_service_pb2.SetQuotaResponse]  # type: ignore[assignment]
-    """Replaces a quota. One below what is queued or runs already is taken; nothing is dropped."""
+    """Replaces a quota. It may be below the present use: nothing is dropped then."""
     ClearQuota: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.ClearQuotaRequest, _tenant_service_pb2.ClearQuotaResponse]  # type: ignore[assignment]
-    """Takes a quota away; what waits for a slot goes on."""
+    """Removes a quota. Tasks that it holds are started."""
     ListPauses: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.ListPausesRequest, _tenant_service_pb2.ListPausesResponse]  # type: ignore[assignment]
-    """Pauses of the caller's tenants, and those of everybody's tasks; the oldest first."""
+    """Lists the pauses of the caller's tenants, and those that name no tenant, oldest first."""
     AddPause: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.AddPauseRequest, _tenant_service_pb2.AddPauseResponse]  # type: ignore[assignment]
-    """Accepts such tasks and starts none; what runs goes on."""
+    """Pauses tasks: matching tasks are accepted, but not started. Running tasks go on."""
     RemovePause: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.RemovePauseRequest, _tenant_service_pb2.RemovePauseResponse]  # type: ignore[assignment]
-    """Resumes: what waited starts, as far as no other pause holds it."""
+    """Ends a pause. The tasks that it holds start, unless another pause or a quota holds them."""
 
 class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Tenants: tier, weight, quotas, pauses. A caller reads what concerns its tenants; changes are for administrators, for
-    others PERMISSION_DENIED.
+    """Tenants, their tiers, weights, quotas and pauses. A caller sees those of its tenants. Changes are for administrators;
+    other callers get PERMISSION_DENIED.
     """
 
     @_abc_1.abstractmethod
@@ -91,7 +95,7 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tenant_service_pb2.ListTenantsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tenant_service_pb2.ListTenantsResponse, _abc.Awaitable[_tenant_service_pb2.ListTenantsResponse]]:
-        """The caller's tenants by id, page by page; all of them for an administrator."""
+        """Lists the caller's tenants, ordered by ID, page by page. Administrators get all tenants."""
 
     @_abc_1.abstractmethod
     def GetTenant(
@@ -99,7 +103,7 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tenant_service_pb2.GetTenantRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tenant_service_pb2.GetTenantResponse, _abc.Awaitable[_tenant_service_pb2.GetTenantResponse]]:
-        """One tenant, with its quotas and what is used of them, its pauses, and its unfinished tasks."""
+        """Returns a tenant: its quotas and their use, its pauses, and its unfinished tasks."""
 
     @_abc_1.abstractmethod
     def ChangeTenant(
@@ -107,7 +111,9 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tenant_service_pb2.ChangeTenantRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tenant_service_pb2.ChangeTenantResponse, _abc.Awaitable[_tenant_service_pb2.ChangeTenantResponse]]:
-        """Changes tier or weight; what is absent stays. Work that waits in Temporal moves to the queues of the new tier."""
+        """Changes the tier or the weight of a tenant. Fields that are absent do not change. Tasks that wait on Temporal move
+        to the queues of the new tier.
+        """
 
     @_abc_1.abstractmethod
     def ListQuotas(
@@ -115,7 +121,7 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tenant_service_pb2.ListQuotasRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tenant_service_pb2.ListQuotasResponse, _abc.Awaitable[_tenant_service_pb2.ListQuotasResponse]]:
-        """The quotas of a tenant and its projects, and what is used of them."""
+        """Lists the quotas of a tenant and its projects, and how much of them is used."""
 
     @_abc_1.abstractmethod
     def SetQuota(
@@ -123,7 +129,7 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tenant_service_pb2.SetQuotaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tenant_service_pb2.SetQuotaResponse, _abc.Awaitable[_tenant_service_pb2.SetQuotaResponse]]:
-        """Replaces a quota. One below what is queued or runs already is taken; nothing is dropped."""
+        """Replaces a quota. It may be below the present use: nothing is dropped then."""
 
     @_abc_1.abstractmethod
     def ClearQuota(
@@ -131,7 +137,7 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tenant_service_pb2.ClearQuotaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tenant_service_pb2.ClearQuotaResponse, _abc.Awaitable[_tenant_service_pb2.ClearQuotaResponse]]:
-        """Takes a quota away; what waits for a slot goes on."""
+        """Removes a quota. Tasks that it holds are started."""
 
     @_abc_1.abstractmethod
     def ListPauses(
@@ -139,7 +145,7 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tenant_service_pb2.ListPausesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tenant_service_pb2.ListPausesResponse, _abc.Awaitable[_tenant_service_pb2.ListPausesResponse]]:
-        """Pauses of the caller's tenants, and those of everybody's tasks; the oldest first."""
+        """Lists the pauses of the caller's tenants, and those that name no tenant, oldest first."""
 
     @_abc_1.abstractmethod
     def AddPause(
@@ -147,7 +153,7 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tenant_service_pb2.AddPauseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tenant_service_pb2.AddPauseResponse, _abc.Awaitable[_tenant_service_pb2.AddPauseResponse]]:
-        """Accepts such tasks and starts none; what runs goes on."""
+        """Pauses tasks: matching tasks are accepted, but not started. Running tasks go on."""
 
     @_abc_1.abstractmethod
     def RemovePause(
@@ -155,6 +161,6 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tenant_service_pb2.RemovePauseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tenant_service_pb2.RemovePauseResponse, _abc.Awaitable[_tenant_service_pb2.RemovePauseResponse]]:
-        """Resumes: what waited starts, as far as no other pause holds it."""
+        """Ends a pause. The tasks that it holds start, unless another pause or a quota holds them."""
 
 def add_TenantServiceServicer_to_server(servicer: TenantServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

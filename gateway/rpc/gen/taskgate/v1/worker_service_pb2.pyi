@@ -30,21 +30,21 @@ class _WorkerKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WorkerKind
     WORKER_KIND_UNSPECIFIED: _WorkerKind.ValueType  # 0
     """In a request: workers."""
     WORKER_KIND_WORKER: _WorkerKind.ValueType  # 1
-    """It runs tasks."""
+    """A worker, which runs tasks."""
     WORKER_KIND_GATEWAY: _WorkerKind.ValueType  # 2
-    """It accepts and dispatches tasks."""
+    """A gateway, which accepts and dispatches tasks."""
     WORKER_KIND_ALL: _WorkerKind.ValueType  # 3
     """In a request: both."""
 
 class WorkerKind(_WorkerKind, metaclass=_WorkerKindEnumTypeWrapper):
-    """What a process is."""
+    """Kind of a process."""
 
 WORKER_KIND_UNSPECIFIED: WorkerKind.ValueType  # 0
 """In a request: workers."""
 WORKER_KIND_WORKER: WorkerKind.ValueType  # 1
-"""It runs tasks."""
+"""A worker, which runs tasks."""
 WORKER_KIND_GATEWAY: WorkerKind.ValueType  # 2
-"""It accepts and dispatches tasks."""
+"""A gateway, which accepts and dispatches tasks."""
 WORKER_KIND_ALL: WorkerKind.ValueType  # 3
 """In a request: both."""
 Global___WorkerKind: _TypeAlias = WorkerKind  # noqa: Y015
@@ -56,29 +56,29 @@ class _WorkerState:
 class _WorkerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WorkerState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     WORKER_STATE_UNSPECIFIED: _WorkerState.ValueType  # 0
-    """Not a state that this version knows."""
+    """A value that this version does not know."""
     WORKER_STATE_ALIVE: _WorkerState.ValueType  # 1
     """It renews its lease."""
     WORKER_STATE_SILENT: _WorkerState.ValueType  # 2
-    """It did not for some seconds: it hangs, or its host is gone; not yet declared lost."""
+    """It has not renewed its lease for some seconds, but is not declared lost yet."""
     WORKER_STATE_ENDED: _WorkerState.ValueType  # 3
-    """It was told to end, and did."""
+    """It has ended in an orderly way."""
     WORKER_STATE_LOST: _WorkerState.ValueType  # 4
-    """Its lease was gone: its tasks went to others."""
+    """Its lease has expired, and its tasks were given to other workers."""
 
 class WorkerState(_WorkerState, metaclass=_WorkerStateEnumTypeWrapper):
-    """How a process is."""
+    """State of a process."""
 
 WORKER_STATE_UNSPECIFIED: WorkerState.ValueType  # 0
-"""Not a state that this version knows."""
+"""A value that this version does not know."""
 WORKER_STATE_ALIVE: WorkerState.ValueType  # 1
 """It renews its lease."""
 WORKER_STATE_SILENT: WorkerState.ValueType  # 2
-"""It did not for some seconds: it hangs, or its host is gone; not yet declared lost."""
+"""It has not renewed its lease for some seconds, but is not declared lost yet."""
 WORKER_STATE_ENDED: WorkerState.ValueType  # 3
-"""It was told to end, and did."""
+"""It has ended in an orderly way."""
 WORKER_STATE_LOST: WorkerState.ValueType  # 4
-"""Its lease was gone: its tasks went to others."""
+"""Its lease has expired, and its tasks were given to other workers."""
 Global___WorkerState: _TypeAlias = WorkerState  # noqa: Y015
 
 @_typing.final
@@ -105,32 +105,32 @@ class Worker(_message.Message):
     DRAIN_BY_FIELD_NUMBER: _builtins.int
     DRAIN_WHY_FIELD_NUMBER: _builtins.int
     process_id: _builtins.str
-    """Its id."""
+    """ID of the process."""
     kind: Global___WorkerKind.ValueType
-    """What it is."""
+    """Kind of the process."""
     pool: _builtins.str
     """The pool it belongs to."""
     backend: _builtins.str
     """The backend it works for."""
     host: _builtins.str
-    """Where it runs."""
+    """Host that it runs on."""
     pid: _builtins.int
-    """Its process id there."""
+    """Process number on that host."""
     version: _builtins.str
-    """The version of taskgate."""
+    """Version of taskgate."""
     slots: _builtins.int
-    """Tasks that it can run at once."""
+    """Number of tasks that it can run at the same time."""
     slots_used: _builtins.int
-    """Tasks that it runs now."""
+    """Number of tasks that it runs now."""
     state: Global___WorkerState.ValueType
-    """How it is."""
+    """State of the process."""
     drain_by: _builtins.str
-    """Who marked it."""
+    """Who drained it."""
     drain_why: _builtins.str
-    """Why it was marked."""
+    """Why it was drained."""
     @_builtins.property
     def task_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What kinds of work it has handlers for."""
+        """Task types that it has handlers for."""
 
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
@@ -138,7 +138,7 @@ class Worker(_message.Message):
 
     @_builtins.property
     def last_seen(self) -> _timestamp_pb2.Timestamp:
-        """When it renewed its lease last; absent after an orderly end."""
+        """When it last renewed its lease. Absent after an orderly end."""
 
     @_builtins.property
     def lost_at(self) -> _timestamp_pb2.Timestamp:
@@ -146,7 +146,7 @@ class Worker(_message.Message):
 
     @_builtins.property
     def drain_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was marked to drain."""
+        """When it was told to take no more tasks and to end."""
 
     def __init__(
         self,
@@ -209,13 +209,13 @@ class RunningTask(_message.Message):
     task_id: _builtins.str
     """The task."""
     task_type: _builtins.str
-    """What kind of work it is."""
+    """Task type."""
     tenant_id: _builtins.str
-    """The tenant it belongs to."""
+    """Tenant that it belongs to."""
     project_id: _builtins.str
-    """The project it belongs to."""
+    """Project that it belongs to."""
     attempt: _builtins.int
-    """Its attempt."""
+    """Number of the attempt."""
     queue: _builtins.str
     """The queue it came from."""
     @_builtins.property
@@ -224,7 +224,7 @@ class RunningTask(_message.Message):
 
     @_builtins.property
     def running(self) -> _duration_pb2.Duration:
-        """How long ago that was."""
+        """Time since it was claimed."""
 
     def __init__(
         self,
@@ -259,7 +259,7 @@ Global___RunningTask: _TypeAlias = RunningTask  # noqa: Y015
 
 @_typing.final
 class ListWorkersRequest(_message.Message):
-    """Asks for the fleet. All filters must hold."""
+    """Request of `ListWorkers`. All given filters must match."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -270,17 +270,17 @@ class ListWorkersRequest(_message.Message):
     BACKEND_FIELD_NUMBER: _builtins.int
     GONE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many, up to 1000; 0: 1000."""
+    """Maximum number of items to return, at most 1000. Default (0): 1000."""
     page_token: _builtins.str
-    """`next_page_token` of the page before; empty: the first page."""
+    """The `next_page_token` of the previous page. Default: the first page."""
     kind: Global___WorkerKind.ValueType
-    """Which kind; unspecified: workers."""
+    """Kind of processes to return. Default: workers."""
     pool: _builtins.str
-    """Of this pool."""
+    """Only processes of this pool: `A`, `B`, `C` or `redis`. Default: all."""
     backend: _builtins.str
-    """Of this backend."""
+    """Only processes of this backend: `redis` or `temporal`. Default: both."""
     gone: _builtins.bool
-    """Also those that ended or were lost within a day."""
+    """Return processes that ended or were lost within the last day, too."""
     def __init__(
         self,
         *,
@@ -315,7 +315,7 @@ class ListWorkersResponse(_message.Message):
     WORKERS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty: this was the last one."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Worker]:
         """The processes."""
@@ -336,7 +336,7 @@ Global___ListWorkersResponse: _TypeAlias = ListWorkersResponse  # noqa: Y015
 
 @_typing.final
 class DrainWorkerRequest(_message.Message):
-    """Asks to drain one worker."""
+    """Request of `DrainWorker`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -345,7 +345,7 @@ class DrainWorkerRequest(_message.Message):
     process_id: _builtins.str
     """The worker."""
     why: _builtins.str
-    """Why: 1 to 1000 characters, for the audit."""
+    """Reason, for the audit log: 1 to 1000 characters."""
     def __init__(
         self,
         *,
@@ -386,7 +386,7 @@ Global___DrainWorkerResponse: _TypeAlias = DrainWorkerResponse  # noqa: Y015
 
 @_typing.final
 class GetWorkerRequest(_message.Message):
-    """Asks for one process."""
+    """Request of `GetWorker`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -420,7 +420,7 @@ class GetWorkerResponse(_message.Message):
 
     @_builtins.property
     def running(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunningTask]:
-        """The tasks that it runs, the longest first; at most 1000."""
+        """Tasks that it runs, longest-running first; at most 1000."""
 
     def __init__(
         self,
@@ -438,7 +438,7 @@ Global___GetWorkerResponse: _TypeAlias = GetWorkerResponse  # noqa: Y015
 
 @_typing.final
 class LoadFigures(_message.Message):
-    """Tasks of one kind."""
+    """Load of one kind of tasks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -453,30 +453,32 @@ class LoadFigures(_message.Message):
     PAST_GATEWAY_AT_FIELD_NUMBER: _builtins.int
     ON_LEGACY_WORKERS_FIELD_NUMBER: _builtins.int
     backlog: _builtins.int
-    """Due and not running."""
+    """Number of tasks that are due and do not run."""
     running: _builtins.int
-    """How many run."""
+    """Number of tasks that run."""
     arrivals_per_second: _builtins.float
-    """How many were accepted a second."""
+    """Number of tasks accepted per second."""
     completions_per_second: _builtins.float
-    """How many were completed a second."""
+    """Number of tasks completed per second."""
     demand: _builtins.int
-    """Backlog and running, without those on legacy workers: slots that would run all of it at once."""
+    """Number of slots that would run the backlog and the running tasks all at once. Tasks on legacy workers are not
+    counted.
+    """
     past_gateway: _builtins.int
-    """Beside them: tasks that producers pushed into Redis past the gateway."""
+    """Number of tasks that producers pushed into Redis past the gateway. They are not among the other numbers."""
     on_legacy_workers: _builtins.int
-    """Of the running, those that legacy workers run: they take no slot."""
+    """Number of the running tasks that legacy workers run. They take no slot."""
     @_builtins.property
     def oldest(self) -> _duration_pb2.Duration:
-        """How long the oldest of them waits."""
+        """How long the oldest task of the backlog has waited."""
 
     @_builtins.property
     def run(self) -> _duration_pb2.Duration:
-        """Average run; absent when nothing was completed in the window."""
+        """Average duration of a run in the window. Absent if no run completed."""
 
     @_builtins.property
     def past_gateway_at(self) -> _timestamp_pb2.Timestamp:
-        """The youngest time that one of those names."""
+        """Latest time stamp of these tasks."""
 
     def __init__(
         self,
@@ -502,7 +504,7 @@ Global___LoadFigures: _TypeAlias = LoadFigures  # noqa: Y015
 
 @_typing.final
 class TierFigures(_message.Message):
-    """The load of one tier on one backend."""
+    """Load of one tier on one backend."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -511,7 +513,7 @@ class TierFigures(_message.Message):
     TIER_FIELD_NUMBER: _builtins.int
     LOAD_FIELD_NUMBER: _builtins.int
     backend: _builtins.str
-    """The backend; absent: tasks that are not yet routed."""
+    """The backend. Absent: tasks that are not routed yet."""
     pool: _builtins.str
     """The pool that serves it."""
     tier: _builtins.str
@@ -545,7 +547,7 @@ Global___TierFigures: _TypeAlias = TierFigures  # noqa: Y015
 
 @_typing.final
 class PoolFigures(_message.Message):
-    """One pool of workers."""
+    """Load of one pool."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -555,13 +557,13 @@ class PoolFigures(_message.Message):
     SLOTS_FIELD_NUMBER: _builtins.int
     LOAD_FIELD_NUMBER: _builtins.int
     pool: _builtins.str
-    """Its name; absent: workers of all queues of Temporal, whose load is in the other pools."""
+    """Name of the pool. Absent: workers that serve all queues of Temporal; their load is counted in the other pools."""
     backend: _builtins.str
     """The backend it serves."""
     workers: _builtins.int
-    """Its workers."""
+    """Number of live workers."""
     slots: _builtins.int
-    """Tasks that they can run at once."""
+    """Number of tasks that these workers can run at the same time."""
     @_builtins.property
     def load(self) -> Global___LoadFigures:
         """Its load."""
@@ -587,7 +589,7 @@ Global___PoolFigures: _TypeAlias = PoolFigures  # noqa: Y015
 
 @_typing.final
 class GetScaleRequest(_message.Message):
-    """Asks for autoscaling signals."""
+    """Request of `GetScale`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -604,7 +606,7 @@ Global___GetScaleRequest: _TypeAlias = GetScaleRequest  # noqa: Y015
 
 @_typing.final
 class GetScaleResponse(_message.Message):
-    """Signals of one moment, over all gateways and workers."""
+    """Signals for autoscaling, over all gateways and workers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -614,19 +616,19 @@ class GetScaleResponse(_message.Message):
     POOLS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
-        """The moment."""
+        """Time of the reading."""
 
     @_builtins.property
     def window(self) -> _duration_pb2.Duration:
-        """Rates are averages over this time."""
+        """Time over which rates are averaged."""
 
     @_builtins.property
     def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___TierFigures]:
-        """By tier."""
+        """Load by tier and backend."""
 
     @_builtins.property
     def pools(self) -> _containers.RepeatedCompositeFieldContainer[Global___PoolFigures]:
-        """By pool."""
+        """Load by pool."""
 
     def __init__(
         self,

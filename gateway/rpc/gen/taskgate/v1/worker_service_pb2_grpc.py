@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class WorkerServiceStub:
-    """The fleet: workers and gateways with their leases, slots and running tasks. For administrators; for others
-    PERMISSION_DENIED.
+    """The fleet: worker and gateway processes with their leases, slots and running tasks, and the signals for autoscaling.
+    For administrators; other callers get PERMISSION_DENIED.
     """
 
     def __init__(self, channel):
@@ -59,34 +59,36 @@ class WorkerServiceStub:
 
 
 class WorkerServiceServicer:
-    """The fleet: workers and gateways with their leases, slots and running tasks. For administrators; for others
-    PERMISSION_DENIED.
+    """The fleet: worker and gateway processes with their leases, slots and running tasks, and the signals for autoscaling.
+    For administrators; other callers get PERMISSION_DENIED.
     """
 
     def ListWorkers(self, request, context):
-        """The processes, by backend, pool and host.
+        """Lists processes, ordered by backend, pool and host.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetWorker(self, request, context):
-        """One process, also one that is gone within a day, and the tasks that it runs.
+        """Returns one process and the tasks that it runs. Processes that ended or were lost are returned for a day.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DrainWorker(self, request, context):
-        """Has one worker take no more tasks, finish what it runs as after SIGTERM, and end. It is not replaced. One that drains
-        already keeps its first mark. FAILED_PRECONDITION: it is a legacy worker, a gateway, or gone.
+        """Drains a worker: it takes no more tasks, finishes those that it runs, and ends. It is not replaced. If it is
+        already being drained, the first request stays in force. FAILED_PRECONDITION: it is a legacy worker or a gateway,
+        or it is gone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetScale(self, request, context):
-        """Autoscaling signals: backlog, oldest waiting task, running, slots and rates, per pool, tier and backend.
+        """Returns the signals for autoscaling: backlog, oldest waiting task, running tasks, slots and rates, by pool, tier
+        and backend.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,8 +126,8 @@ def add_WorkerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WorkerService:
-    """The fleet: workers and gateways with their leases, slots and running tasks. For administrators; for others
-    PERMISSION_DENIED.
+    """The fleet: worker and gateway processes with their leases, slots and running tasks, and the signals for autoscaling.
+    For administrators; other callers get PERMISSION_DENIED.
     """
 
     @staticmethod

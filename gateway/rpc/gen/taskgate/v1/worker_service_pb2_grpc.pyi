@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class WorkerServiceStub:
-    """The fleet: workers and gateways with their leases, slots and running tasks. For administrators; for others
-    PERMISSION_DENIED.
+    """The fleet: worker and gateway processes with their leases, slots and running tasks, and the signals for autoscaling.
+    For administrators; other callers get PERMISSION_DENIED.
     """
 
     @_typing.overload
@@ -36,37 +36,43 @@ class WorkerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WorkerServiceAsyncStub: ...
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.ListWorkersRequest, _worker_service_pb2.ListWorkersResponse]
-    """The processes, by backend, pool and host."""
+    """Lists processes, ordered by backend, pool and host."""
     GetWorker: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.GetWorkerRequest, _worker_service_pb2.GetWorkerResponse]
-    """One process, also one that is gone within a day, and the tasks that it runs."""
+    """Returns one process and the tasks that it runs. Processes that ended or were lost are returned for a day."""
     DrainWorker: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.DrainWorkerRequest, _worker_service_pb2.DrainWorkerResponse]
-    """Has one worker take no more tasks, finish what it runs as after SIGTERM, and end. It is not replaced. One that drains
-    already keeps its first mark. FAILED_PRECONDITION: it is a legacy worker, a gateway, or gone.
+    """Drains a worker: it takes no more tasks, finishes those that it runs, and ends. It is not replaced. If it is
+    already being drained, the first request stays in force. FAILED_PRECONDITION: it is a legacy worker or a gateway,
+    or it is gone.
     """
     GetScale: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.GetScaleRequest, _worker_service_pb2.GetScaleResponse]
-    """Autoscaling signals: backlog, oldest waiting task, running, slots and rates, per pool, tier and backend."""
+    """Returns the signals for autoscaling: backlog, oldest waiting task, running tasks, slots and rates, by pool, tier
+    and backend.
+    """
 
 @_typing.type_check_only
 class WorkerServiceAsyncStub(WorkerServiceStub):
-    """The fleet: workers and gateways with their leases, slots and running tasks. For administrators; for others
-    PERMISSION_DENIED.
+    """The fleet: worker and gateway processes with their leases, slots and running tasks, and the signals for autoscaling.
+    For administrators; other callers get PERMISSION_DENIED.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListWorkers: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.ListWorkersRequest, _worker_service_pb2.ListWorkersResponse]  # type: ignore[assignment]
-    """The processes, by backend, pool and host."""
+    """Lists processes, ordered by backend, pool and host."""
     GetWorker: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.GetWorkerRequest, _worker_service_pb2.GetWorkerResponse]  # type: ignore[assignment]
-    """One process, also one that is gone within a day, and the tasks that it runs."""
+    """Returns one process and the tasks that it runs. Processes that ended or were lost are returned for a day."""
     DrainWorker: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.DrainWorkerRequest, _worker_service_pb2.DrainWorkerResponse]  # type: ignore[assignment]
-    """Has one worker take no more tasks, finish what it runs as after SIGTERM, and end. It is not replaced. One that drains
-    already keeps its first mark. FAILED_PRECONDITION: it is a legacy worker, a gateway, or gone.
+    """Drains a worker: it takes no more tasks, finishes those that it runs, and ends. It is not replaced. If it is
+    already being drained, the first request stays in force. FAILED_PRECONDITION: it is a legacy worker or a gateway,
+    or it is gone.
     """
     GetScale: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.GetScaleRequest, _worker_service_pb2.GetScaleResponse]  # type: ignore[assignment]
-    """Autoscaling signals: backlog, oldest waiting task, running, slots and rates, per pool, tier and backend."""
+    """Returns the signals for autoscaling: backlog, oldest waiting task, running tasks, slots and rates, by pool, tier
+    and backend.
+    """
 
 class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The fleet: workers and gateways with their leases, slots and running tasks. For administrators; for others
-    PERMISSION_DENIED.
+    """The fleet: worker and gateway processes with their leases, slots and running tasks, and the signals for autoscaling.
+    For administrators; other callers get PERMISSION_DENIED.
     """
 
     @_abc_1.abstractmethod
@@ -75,7 +81,7 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _worker_service_pb2.ListWorkersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_worker_service_pb2.ListWorkersResponse, _abc.Awaitable[_worker_service_pb2.ListWorkersResponse]]:
-        """The processes, by backend, pool and host."""
+        """Lists processes, ordered by backend, pool and host."""
 
     @_abc_1.abstractmethod
     def GetWorker(
@@ -83,7 +89,7 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _worker_service_pb2.GetWorkerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_worker_service_pb2.GetWorkerResponse, _abc.Awaitable[_worker_service_pb2.GetWorkerResponse]]:
-        """One process, also one that is gone within a day, and the tasks that it runs."""
+        """Returns one process and the tasks that it runs. Processes that ended or were lost are returned for a day."""
 
     @_abc_1.abstractmethod
     def DrainWorker(
@@ -91,8 +97,9 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _worker_service_pb2.DrainWorkerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_worker_service_pb2.DrainWorkerResponse, _abc.Awaitable[_worker_service_pb2.DrainWorkerResponse]]:
-        """Has one worker take no more tasks, finish what it runs as after SIGTERM, and end. It is not replaced. One that drains
-        already keeps its first mark. FAILED_PRECONDITION: it is a legacy worker, a gateway, or gone.
+        """Drains a worker: it takes no more tasks, finishes those that it runs, and ends. It is not replaced. If it is
+        already being drained, the first request stays in force. FAILED_PRECONDITION: it is a legacy worker or a gateway,
+        or it is gone.
         """
 
     @_abc_1.abstractmethod
@@ -101,6 +108,8 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _worker_service_pb2.GetScaleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_worker_service_pb2.GetScaleResponse, _abc.Awaitable[_worker_service_pb2.GetScaleResponse]]:
-        """Autoscaling signals: backlog, oldest waiting task, running, slots and rates, per pool, tier and backend."""
+        """Returns the signals for autoscaling: backlog, oldest waiting task, running tasks, slots and rates, by pool, tier
+        and backend.
+        """
 
 def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

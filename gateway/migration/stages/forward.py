@@ -16,6 +16,10 @@ _ORDER: Final = tuple(Stage)
 _OF_OUR_OWN: Final = frozenset({"version", "fallthrough", "variations"})
 
 
+def nowhere(before: Json, after: Json) -> None:
+    """A rollback, which guardrails do not stop."""
+
+
 def after_unset(before: Json, after: Json, scope: Scope) -> Stage | None:
     """The stage on Temporal to which the scope moves forward once its own is taken away; None: to none."""
     own, stage = settings_of(before)[scope], _furthest(_left_to(after, scope))

@@ -30,7 +30,7 @@ from gateway.migration.guardrails.holds import check_holds
 from gateway.migration.ledger.flips import flips_of_change
 from gateway.migration.stages.changes import MEANWHILE, Changed
 from gateway.migration.stages.checks import BARE, check_flag_stranding, check_known, unfollowed, why_unseen
-from gateway.migration.stages.forward import after_import, after_rollout, after_unset
+from gateway.migration.stages.forward import after_import, after_rollout, after_unset, nowhere
 from gateway.migration.stages.overrides import OverrideService
 from gateway.migration.stages.requests import (
     ImportFlags,
@@ -137,7 +137,7 @@ class StageService:
     async def set(self, who: str, asked: SetStage, also: Also = nothing_else, *, is_back: bool = False) -> Changed:
         """Put a scope, or the default, at a stage; `also` and `is_back` as of `move`."""
         stage, scope = Stage(asked.stage), asked.scope
-        leads_to = _nowhere if is_back else lambda *_: stage
+        leads_to = nowhere if is_back else lambda *_: stage
         changed = await self._edit(who, asked, scope, lambda flag: with_stage(flag, scope, stage), leads_to, also)
         changed.notes[:0] = written_notes(stage, self._configured)
         return changed
@@ -163,7 +163,7 @@ class StageService:
             unit = asked.unit or default_unit(flag) or "tenant"
             return with_rollout(flag, stage, asked.percent, by=unit, seed=secrets.randbelow(2**31), others=others)
 
-        changed = await self._edit(who, asked, Scope(), change, _nowhere if is_back else after_rollout, also)
+        changed = await self._edit(who, asked, Scope(), change, nowhere if is_back else after_rollout, also)
         changed.notes[:0] = written_notes(stage, self._configured)
         return changed
 
@@ -293,10 +293,6 @@ class StageService:
         if held.problem is not None:
             raise FlagUnsound(f"{held.problem}; correct it, or import a valid document (taskgate flags import)")
         return held.document or _empty(self._flag_key)
-
-
-def _nowhere(before: Json, after: Json) -> None:
-    """A rollback, which guardrails do not stop."""
 
 
 def _empty(flag_key: str) -> Json:

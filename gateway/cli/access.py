@@ -9,12 +9,14 @@ from gateway.cli.output import AsJson, print_json
 from gateway.cli.table import table
 from gateway.cli.text import utc
 
-access_app = typer.Typer(help="Requests of keys beyond their roles. For administrators.", no_args_is_help=True)
+access_app = typer.Typer(
+    help="Requests on legacy endpoints beyond the roles of their keys. For administrators.", no_args_is_help=True
+)
 
 
 @access_app.callback()
 def access() -> None:
-    """Requests of keys beyond their roles. For administrators."""
+    """Requests on legacy endpoints beyond the roles of their keys. For administrators."""
 
 
 @access_app.command("legacy-use")

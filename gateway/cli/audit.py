@@ -11,14 +11,14 @@ from gateway.cli.client import GatewayClient
 from gateway.cli.output import AsJson, print_json
 from gateway.cli.table import table
 
-audit_app = typer.Typer(help="Who changed what, and why. For administrators.", no_args_is_help=True)
+audit_app = typer.Typer(help="The audit log: who changed what, and why. For administrators.", no_args_is_help=True)
 
 PATH = "/gateway/v1/audit"
-Action = Annotated[str | None, typer.Option("--action", help="Actions that begin so: `key.` is all about keys")]
-Who = Annotated[str | None, typer.Option("--who", help="By this user")]
-Subject = Annotated[str | None, typer.Option("--subject", help="About this, as `tenant:acme`")]
-Since = Annotated[str | None, typer.Option("--since", help="At this time or later; ISO 8601 with offset")]
-Before = Annotated[str | None, typer.Option("--before", help="Before this time; ISO 8601 with offset")]
+Action = Annotated[str | None, typer.Option("--action", help="Only entries whose action begins with this, e.g. `key.`")]
+Who = Annotated[str | None, typer.Option("--who", help="Only changes by this user")]
+Subject = Annotated[str | None, typer.Option("--subject", help="Only changes of this subject, e.g. `tenant:acme`")]
+Since = Annotated[str | None, typer.Option("--since", help="Only entries from this time on, ISO 8601 with offset")]
+Before = Annotated[str | None, typer.Option("--before", help="Only entries before this time, ISO 8601 with offset")]
 
 
 @audit_app.command("list")
@@ -28,10 +28,10 @@ def list_entries(
     subject: Subject = None,
     since: Since = None,
     before: Before = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many")] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of entries")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List changes, the newest first."""
+    """List the entries of the audit log, newest first."""
     which = {"action": action, "who": who, "subject": subject, "since": since, "before": before}
     with GatewayClient() as gateway:
         found, _ = gateway.listed(PATH, "entries", limit, 1000, **which)
@@ -51,10 +51,13 @@ def export(
     subject: Subject = None,
     since: Since = None,
     before: Before = None,
-    after: Annotated[int | None, typer.Option("--after", min=0, help="Only events after the one with this id")] = None,
+    after: Annotated[
+        int | None, typer.Option("--after", min=0, help="Only events after the event with this id")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print CloudEvents with OCSF API Activity, the oldest first: one a line, or a batch with --json."""
+    """Print the audit log as CloudEvents with OCSF API Activity, oldest first: one per line, or one batch with
+    --json."""
     which = {"action": action, "who": who, "subject": subject, "since": since, "before": before, "after": after}
     found: list[dict[str, Any]] = []
     cursor = None

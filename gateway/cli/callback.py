@@ -17,16 +17,18 @@ callback_app = typer.Typer(help="Callbacks and the secrets that sign them.", no_
 
 _PATH = "/gateway/v1/callbacks"
 
-Tenant = Annotated[str | None, typer.Option("--tenant", help="Tenant id")]
-Task = Annotated[str | None, typer.Option("--task", help="Task id")]
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Id of the tenant")]
+Task = Annotated[str | None, typer.Option("--task", help="Id of the task")]
 
 
 @callback_app.command("list")
 def list_callbacks(
     tenant: Tenant = None,
     task: Task = None,
-    state: Annotated[str | None, typer.Option("--state", help="pending, delivered or dead")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Highest number of entries")] = 50,
+    state: Annotated[
+        str | None, typer.Option("--state", help="Only callbacks in this state: pending, delivered or dead")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Maximum number of entries")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List callbacks, newest first."""
@@ -69,7 +71,7 @@ def resend(
     task: Task = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send callbacks again: these, or with --dead all that were given up."""
+    """Send callbacks again: the given ones, or with --dead all that were given up."""
     if dead == bool(callback_ids):
         fail("write the ids of callbacks, or --dead for those that were given up (not both)", code=2)
     if not dead:
@@ -91,12 +93,12 @@ def resend(
 @callback_app.command("secret")
 def secret(
     context: typer.Context,
-    tenant: Annotated[str, typer.Option("--tenant", help="Tenant id")],
-    rotate: Annotated[bool, typer.Option("--rotate", help="Make a new secret, and print it")] = False,
+    tenant: Annotated[str, typer.Option("--tenant", help="Id of the tenant")],
+    rotate: Annotated[bool, typer.Option("--rotate", help="Create a new secret, and print it")] = False,
     overlap: Annotated[float, typer.Option("--overlap", help="Hours for which the previous secret stays valid")] = 24.0,
     as_json: AsJson = False,
 ) -> None:
-    """Show which secrets of a tenant are valid; with --rotate make a new one."""
+    """Show the valid secrets of a tenant, without their values. With --rotate, create a new one."""
     if not rotate:
         refuse(context, "overlap", says="goes with --rotate")
     path = f"/gateway/v1/tenants/{quote(tenant, safe='')}/webhook-secret"

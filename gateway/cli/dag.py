@@ -17,9 +17,9 @@ from gateway.cli.yaml_text import name_in
 
 dag_app = typer.Typer(help="DAGs: check, apply, compare and run them.", no_args_is_help=True)
 
-Tenant = Annotated[str | None, typer.Option("--tenant", help="Default: your own tenant")]
-File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="YAML or JSON")]
-AnyTypes = Annotated[bool, typer.Option("--any-types", help="Do not check whether the types have handlers")]
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Tenant of the DAG; default: your own")]
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="File with the definition, YAML or JSON")]
+AnyTypes = Annotated[bool, typer.Option("--any-types", help="Accept task types for which no worker has a handler, too")]
 API = "/gateway/v1/dags"
 
 
@@ -41,14 +41,19 @@ def validate(file: File, tenant: Tenant = None, any_types: AnyTypes = False, as_
 @dag_app.command("apply")
 def apply(
     file: File,
-    name: Annotated[str | None, typer.Option("--name", help="Default: the name in the file, else the file's")] = None,
-    label: Annotated[str | None, typer.Option("--label", help="A name for this version")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="Name of the DAG; default: the name in the file, else the name of the file"),
+    ] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Label of the new version")] = None,
     tenant: Tenant = None,
     any_types: AnyTypes = False,
-    base: Annotated[int | None, typer.Option("--base", min=0, help="Only if this version is in use; 0: none")] = None,
+    base: Annotated[
+        int | None, typer.Option("--base", min=0, help="Refuse the change unless this version is in use; 0: none is")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a definition the version that new runs use. Open runs keep their version."""
+    """Store a definition as a new version, which new runs then use. Open runs keep their version."""
     with GatewayClient() as gateway:
         if name is None:
             name = name_in(file.read_bytes()) or file.stem
@@ -63,7 +68,7 @@ def apply(
 
 @dag_app.command("list")
 def list_dags(tenant: Tenant = None, as_json: AsJson = False) -> None:
-    """The DAGs of a tenant, and the built-in ones."""
+    """List the DAGs of a tenant, and the built-in ones."""
     with GatewayClient() as gateway:
         found = gateway.get(API, tenant_id=tenant)["dags"]
     if as_json:
@@ -85,7 +90,7 @@ def list_dags(tenant: Tenant = None, as_json: AsJson = False) -> None:
 
 @dag_app.command("types")
 def list_types(tenant: Tenant = None, as_json: AsJson = False) -> None:
-    """The task types that a node may be."""
+    """List the task types that a node may use."""
     with GatewayClient() as gateway:
         found = gateway.get(API, tenant_id=tenant)["task_types"]
     print_result(found, "\n".join(found), as_json=as_json)
@@ -94,11 +99,11 @@ def list_types(tenant: Tenant = None, as_json: AsJson = False) -> None:
 @dag_app.command("show")
 def show_dag(
     name: str,
-    version: Annotated[str | None, typer.Option("--version", help="Number or label")] = None,
+    version: Annotated[str | None, typer.Option("--version", help="Version number or label")] = None,
     tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:
-    """One version of a DAG, as it was written."""
+    """Print one version of a DAG, as it was written."""
     with GatewayClient() as gateway:
         answer = gateway.get(f"{API}/{quote(name, safe='')}", tenant_id=tenant, version=version)
     if as_json:
@@ -109,7 +114,7 @@ def show_dag(
 
 @dag_app.command("versions")
 def list_versions(name: str, tenant: Tenant = None, as_json: AsJson = False) -> None:
-    """The versions of a DAG, newest first."""
+    """List the versions of a DAG, newest first."""
     with GatewayClient() as gateway:
         found = gateway.get(f"{API}/{quote(name, safe='')}/versions", tenant_id=tenant)["versions"]
     if as_json:
@@ -131,12 +136,12 @@ def list_versions(name: str, tenant: Tenant = None, as_json: AsJson = False) -> 
 @dag_app.command("diff")
 def diff(
     name: str,
-    before: Annotated[str, typer.Argument(help="Number or label")],
-    after: Annotated[str | None, typer.Argument(help="Default: the version in use")] = None,
+    before: Annotated[str, typer.Argument(help="Version number or label")],
+    after: Annotated[str | None, typer.Argument(help="Version number or label; default: the version in use")] = None,
     tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:
-    """What changed between two versions."""
+    """Show the differences between two versions."""
     with GatewayClient() as gateway:
         path = f"{API}/{quote(name, safe='')}/diff"
         answer = gateway.get(path, tenant_id=tenant, before=before, after=after)
@@ -154,7 +159,7 @@ def diff(
 @dag_app.command("rollback")
 def roll_back(
     name: str,
-    version: Annotated[str, typer.Argument(help="Number or label")],
+    version: Annotated[str, typer.Argument(help="Version number or label")],
     tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:

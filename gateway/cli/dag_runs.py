@@ -16,7 +16,9 @@ from gateway.cli.yaml_text import yaml_value
 
 API = "/gateway/v1/dag-runs"
 Run = Annotated[str, typer.Argument(metavar="RUN_ID")]
-Node = Annotated[str, typer.Argument(metavar="NODE", help="`fetch`, or `fetch[3]` of a fan-out")]
+Node = Annotated[
+    str, typer.Argument(metavar="NODE", help="Path of the node: `fetch`, or `fetch[3]` for an item of a fan-out")
+]
 
 #: Exit codes of `watch` by how the run ended.
 _CODES = {"completed": 0, "failed": 3, "cancelled": 4}
@@ -40,12 +42,16 @@ def add_run_commands(app: typer.Typer) -> None:
 
 def run(
     name: str,
-    param: Annotated[list[str] | None, typer.Option("--param", "-p", help="name=value; the value is YAML")] = None,
-    version: Annotated[str | None, typer.Option("--version", help="Number or label")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", "-p", help="A parameter as name=value; the value is YAML; repeatable")
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option("--version", help="Version number or label; default: the version in use")
+    ] = None,
     project: Annotated[str | None, typer.Option("--project")] = None,
     tenant: Tenant = None,
     priority: Annotated[int, typer.Option("--priority", min=1, max=5)] = 3,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, start nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Make all checks, but start nothing")] = False,
     follow: Annotated[bool, typer.Option("--watch", help="Follow the run to its end")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -79,7 +85,7 @@ def list_runs(
     limit: Annotated[int, typer.Option("--limit", min=1, max=500)] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """The latest runs."""
+    """List the newest runs."""
     with GatewayClient() as gateway:
         found = gateway.get(API, dag=name, status=status, limit=limit)["runs"]
     if as_json:
@@ -100,7 +106,7 @@ def list_runs(
 
 
 def status(run_id: Run, as_json: AsJson = False) -> None:
-    """A run and its nodes."""
+    """Show a run and its nodes."""
     with GatewayClient() as gateway:
         answer = gateway.get(f"{API}/{_quoted(run_id)}")
     if as_json:
@@ -117,13 +123,13 @@ def status(run_id: Run, as_json: AsJson = False) -> None:
 
 
 def watch(run_id: Run, as_json: AsJson = False) -> None:
-    """Follow a run to its end; the exit code is 0, 3 (failed) or 4 (cancelled). With --json only the end is printed."""
+    """Follow a run to its end. Exit code: 0, 3 (failed) or 4 (cancelled). With --json, only the end is printed."""
     with GatewayClient() as gateway:
         _follow(gateway, run_id, as_json=as_json)
 
 
 def cancel(run_id: Run, as_json: AsJson = False) -> None:
-    """Stop a run and all its open nodes."""
+    """Cancel a run and all its nodes that are not over."""
     _post(f"{_quoted(run_id)}/cancel", as_json=as_json)
 
 
@@ -147,10 +153,10 @@ def approve(
 def signal(
     run_id: Run,
     name: Annotated[str, typer.Argument()],
-    payload: Annotated[str, typer.Argument(help="YAML or JSON")] = "null",
+    payload: Annotated[str, typer.Argument(help="Payload of the signal, YAML or JSON")] = "null",
     as_json: AsJson = False,
 ) -> None:
-    """Send a signal; its payload is the result of the node that waits for it."""
+    """Send a signal to a run. Its payload becomes the result of the node that waits for it."""
     with GatewayClient() as gateway:
         answer = gateway.call(
             "POST",
@@ -161,7 +167,7 @@ def signal(
 
 
 def skip(run_id: Run, node: Node, why: Annotated[str, typer.Option("--why")], as_json: AsJson = False) -> None:
-    """Skip a node: it counts as done, without a result. In a failed run, a `retry` then continues behind it."""
+    """Skip a node: it counts as done, without a result. In a failed run, `retry` then continues after it."""
     _post(f"{_quoted(run_id)}/nodes/{_quoted(node)}/skip", {"reason": why}, as_json=as_json)
 
 

@@ -23,22 +23,34 @@ _PATH = "/gateway/v1/dead-letters"
 _LARGEST_PAGE = 200
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of dead letters", metavar="ID…")]
-Tenant = Annotated[str | None, typer.Option("--tenant", help="Tenant id")]
-Project = Annotated[str | None, typer.Option("--project", help="Project id")]
-Kind = Annotated[str | None, typer.Option("--kind", help="task or payload")]
-TaskType = Annotated[str | None, typer.Option("--type", help="Task type")]
-Backend = Annotated[str | None, typer.Option("--backend", help="Where it died: redis or temporal")]
-Reason = Annotated[str | None, typer.Option("--reason", help="attempts_exhausted, not_retryable, …")]
-ErrorText = Annotated[str | None, typer.Option("--error", help="A part of the error's text")]
-ErrorType = Annotated[str | None, typer.Option("--error-type", help="Name of the exception class")]
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Only dead letters of this tenant")]
+Project = Annotated[str | None, typer.Option("--project", help="Only dead letters of this project")]
+Kind = Annotated[str | None, typer.Option("--kind", help="Only tasks (task), or only invalid payloads (payload)")]
+TaskType = Annotated[str | None, typer.Option("--type", help="Only tasks of this type")]
+Backend = Annotated[
+    str | None, typer.Option("--backend", help="Only dead letters that failed on this backend: redis or temporal")
+]
+Reason = Annotated[
+    str | None, typer.Option("--reason", help="Only with this reason: attempts_exhausted, not_retryable, …")
+]
+ErrorText = Annotated[str | None, typer.Option("--error", help="Only those whose error contains this text")]
+ErrorType = Annotated[
+    str | None, typer.Option("--error-type", help="Only those whose last error is of this exception class")
+]
 Untyped = Annotated[bool, typer.Option("--untyped", help="Only those whose error has no type")]
-After = Annotated[str | None, typer.Option("--after", help="Died at or after this time, ISO 8601 with offset")]
-Before = Annotated[str | None, typer.Option("--before", help="Died before this time, ISO 8601 with offset")]
-Label = Annotated[list[str] | None, typer.Option("--label", help="key:value; repeatable, all of them")]
-State = Annotated[str | None, typer.Option("--state", help="open (default), redriven or dismissed")]
-Why = Annotated[str | None, typer.Option("--why", help="For the audit")]
+After = Annotated[
+    str | None, typer.Option("--after", help="Only those that failed at this time or later, ISO 8601 with offset")
+]
+Before = Annotated[
+    str | None, typer.Option("--before", help="Only those that failed before this time, ISO 8601 with offset")
+]
+Label = Annotated[
+    list[str] | None, typer.Option("--label", help="A label that the task must have, as key:value; repeatable")
+]
+State = Annotated[str | None, typer.Option("--state", help="Only in this state: open (default), redriven or dismissed")]
+Why = Annotated[str | None, typer.Option("--why", help="Reason, for the audit log")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count the matches")]
-Everything = Annotated[bool, typer.Option("--all", help="All that match the filters, instead of single ones")]
+Everything = Annotated[bool, typer.Option("--all", help="All that match the filters, instead of the given ones")]
 
 FILTERS: dict[str, tuple[str, Any]] = {
     "tenant": ("tenant_id", Tenant),
@@ -62,7 +74,7 @@ FILTERS: dict[str, tuple[str, Any]] = {
 def list_dead_letters(
     *,
     which: Which,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Highest number of entries")] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of entries")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, newest first."""
@@ -91,7 +103,7 @@ def list_dead_letters(
 @dead_letter_app.command("groups")
 @takes(FILTERS)
 def groups(*, which: Which, as_json: AsJson = False) -> None:
-    """Group dead letters by what went wrong, the group of the newest one first."""
+    """Count dead letters by kind, reason and type of the error. The group of the newest one comes first."""
     labels = which.pop("labels", [])
     with GatewayClient() as gateway:
         found = gateway.get(f"{_PATH}/groups", **which, label=labels)
@@ -130,15 +142,22 @@ def redrive(
     everything: Everything = False,
     *,
     which: Which,
-    to: Annotated[str | None, typer.Option("--to", help="redis or temporal; default: as the flag says")] = None,
-    spread: Annotated[float, typer.Option("--spread", help="With --all: spread the starts over these seconds")] = 0.0,
-    patch: Annotated[str | None, typer.Option("--patch", help="Change the payload first (JSON merge patch)")] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="Backend to run on, redis or temporal; default: the one that the flag names"),
+    ] = None,
+    spread: Annotated[
+        float, typer.Option("--spread", help="With --all: start them evenly over this many seconds")
+    ] = 0.0,
+    patch: Annotated[
+        str | None, typer.Option("--patch", help="Change the payload first: a JSON merge patch (RFC 7396)")
+    ] = None,
     why: Why = None,
     dry_run: DryRun = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="With --all: wait for the end")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Run dead letters again: these, or with --all those that match the filters."""
+    """Run dead letters again: the given ones, or with --all those that match the filters."""
     if "labels" in which:
         which["labels"] = labels_of(which["labels"])
     _check_choice(letter_ids, which, everything=everything)
@@ -184,7 +203,7 @@ def dismiss(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Mark dead letters as handled: these, or with --all those that match the filters."""
+    """Mark dead letters as handled: the given ones, or with --all those that match the filters."""
     _remove("dismiss", letter_ids, which, why, everything=everything, dry_run=dry_run, as_json=as_json)
 
 
@@ -199,7 +218,7 @@ def purge(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete dead letters: these, or with --all those that match the filters. Tasks and task_logs stay."""
+    """Delete dead letters: the given ones, or with --all those that match the filters. Tasks and task_logs stay."""
     _remove("purge", letter_ids, which, why, everything=everything, dry_run=dry_run, as_json=as_json)
 
 

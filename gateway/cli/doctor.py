@@ -17,9 +17,10 @@ from gateway.settings import read_settings
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Look at all that a gateway needs, and say what to do.
+    """Check everything that a gateway needs, and say what to do.
 
-    A line for each thing; exit code 1 when one has failed. It reads the gateway's own settings; no gateway need run.
+    Prints one line for each check. Exit code 1 if one has failed. It reads the settings of the gateway, which need not
+    run.
     """
     # What parts would log, the lines say.
     logging.basicConfig(handlers=[logging.NullHandler()])

@@ -29,13 +29,13 @@ _HEADER = ("queued", "running", "legacy", "retrying", "delayed", "held", "past g
 
 
 def drain(
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Tenant id; left out: everybody")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on, and show each change, until Ctrl-C")] = False,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Id of the tenant; default: all tenants")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show each change, until Ctrl-C")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is left for Redis, when it will be gone, and whether Redis may be switched off.
+    """Show what is left on Redis, when it will be done, and whether Redis may be switched off.
 
-    With --watch and --json one object in each line.
+    With --watch and --json, each line is one object.
     """
     if watch:
         follow(f"{PATH}/stream", text_of, as_json=as_json, tenant_id=tenant)

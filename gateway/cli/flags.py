@@ -23,35 +23,50 @@ from gateway.routing.query import Scope
 from gateway.routing.stages import Stage, meaning
 from gateway.settings import Settings
 
-flags_app = typer.Typer(help="Show and change the migration flag: who runs on which backend.", no_args_is_help=True)
+flags_app = typer.Typer(
+    help="Show and change the migration flag: which tenants are at which stage.", no_args_is_help=True
+)
 
 # Warnings of these packages are what the commands say themselves; without a handler Python prints them as well.
 for package in ("ldclient", "gateway.routing"):
     logging.getLogger(package).addHandler(logging.NullHandler())
 
-Tenant = Annotated[str | None, typer.Option("--tenant", help="Tenant id")]
-Project = Annotated[str | None, typer.Option("--project", help="Project id")]
-TaskType = Annotated[str | None, typer.Option("--type", help="Task type, e.g. add_episode")]
-StageName = Annotated[str, typer.Option("--stage", help="off, dualwrite, shadow, live, rampdown or complete")]
-Why = Annotated[str, typer.Option("--why", help="The reason, for the record")]
-By = Annotated[str | None, typer.Option("--by", help="Who changes it, with --local; default: the user at the keyboard")]
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Scope: this tenant")]
+Project = Annotated[str | None, typer.Option("--project", help="Scope: this project")]
+TaskType = Annotated[str | None, typer.Option("--type", help="Scope: this task type, e.g. add_episode")]
+StageName = Annotated[str, typer.Option("--stage", help="Stage: off, dualwrite, shadow, live, rampdown or complete")]
+Why = Annotated[str, typer.Option("--why", help="Reason, for the audit log")]
+By = Annotated[str | None, typer.Option("--by", help="With --local: who makes the change; default: your user name")]
 Force = Annotated[
     bool,
-    typer.Option("--force", help="Also for a tenant nobody knows, that a guardrail holds, or with tasks left on Redis"),
+    typer.Option(
+        "--force",
+        help="Make the change even if the tenant is unknown, tasks would be stranded on Redis, or a "
+        "guardrail holds the tenant",
+    ),
 ]
 BasedOn = Annotated[
-    int | None, typer.Option("--based-on", min=0, help="The version that you have seen; default: the newest")
+    int | None,
+    typer.Option(
+        "--based-on",
+        min=0,
+        help="Version that the change is based on; it is refused if there is a newer one; default: the newest",
+    ),
 ]
 Local = Annotated[
     bool,
-    typer.Option("--local", help="On this host's file or the database, as without a key, not through a gateway"),
+    typer.Option(
+        "--local",
+        help="Change the flag file of this host, or the database, directly and not through a gateway; the "
+        "default without a key",
+    ),
 ]
 M = TypeVar("M", bound=BaseModel)
 
 
 @flags_app.command("show")
 def show(local: Local = False, as_json: AsJson = False) -> None:
-    """What is set: overrides, the flag's default, everybody who has a stage of their own, and the last change."""
+    """Show the stages that are set, the overrides, the default, and the last change."""
     with complaints():
         view = view_json(open_door(Settings(), local=local).view())
     if as_json:
@@ -69,14 +84,16 @@ def set_stage(
     tenant: Tenant = None,
     project: Project = None,
     task_type: TaskType = None,
-    default: Annotated[bool, typer.Option("--default", help="For everything that has no stage of its own")] = False,
+    default: Annotated[
+        bool, typer.Option("--default", help="Scope: the default, which applies where nothing else is set")
+    ] = False,
     by: By = None,
     based_on: BasedOn = None,
     force: Force = False,
     local: Local = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put a tenant, a project, a task type, a combination of them, or the default at a stage."""
+    """Set the stage of a tenant, a project, a task type, a combination of these, or the default."""
     with complaints():
         scope, wanted = scope_of(tenant, project, task_type, everything=default, option="--default"), stage_of(stage)
         door = open_door(Settings(), local=local, by=by)
@@ -97,7 +114,7 @@ def unset_stage(
     local: Local = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove the stage of a scope: it follows the next less specific one again, or the default."""
+    """Remove the stage of a scope. The next less specific setting applies again."""
     with complaints():
         scope = scope_of(tenant, project, task_type, everything=False, option=None)
         door = open_door(Settings(), local=local, by=by)
@@ -108,11 +125,14 @@ def unset_stage(
 @flags_app.command("rollout")
 def rollout(
     stage: StageName,
-    percent: Annotated[float, typer.Option("--percent", help="0 to 100, three decimals")],
+    percent: Annotated[float, typer.Option("--percent", help="Percentage from 0 to 100, with at most three decimals")],
     why: Why,
     by_task: Annotated[
         bool | None,
-        typer.Option("--by-task/--by-tenant", help="Whether single tasks or whole tenants move; default: as it is"),
+        typer.Option(
+            "--by-task/--by-tenant",
+            help="Whether single tasks or whole tenants are moved; default: as in the last rollout, at first tenants",
+        ),
     ] = None,
     by: By = None,
     based_on: BasedOn = None,
@@ -120,7 +140,7 @@ def rollout(
     local: Local = False,
     as_json: AsJson = False,
 ) -> None:
-    """Move a percentage of the default to a stage; raising it later only ever adds."""
+    """Move a percentage of the default to a stage. A higher percentage keeps those already moved."""
     with complaints():
         wanted = stage_of(stage)
         if not 0 <= percent <= 100:
@@ -134,11 +154,11 @@ def rollout(
 
 @flags_app.command("history")
 def history(
-    limit: Annotated[int, typer.Option("--limit", min=1, help="The newest changes, at most so many")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of changes")] = 20,
     local: Local = False,
     as_json: AsJson = False,
 ) -> None:
-    """Who changed what of the flag and of the overrides, when, and why; the newest change last."""
+    """List the changes of the flag and of overrides, with who made them and why, newest last."""
     with complaints():
         found = open_door(Settings(), local=local).history(limit)
     if found["note"] is not None:
@@ -153,14 +173,14 @@ def history(
 
 @flags_app.command("export")
 def export(local: Local = False, as_json: AlwaysJson = True) -> None:
-    """Print all that holds the flag: LaunchDarkly's flag data, as a flag file has it."""
+    """Print the whole flag data in LaunchDarkly's format, as in a flag file."""
     with complaints():
         print_json(open_door(Settings(), local=local).document())
 
 
 @flags_app.command("import")
 def load(
-    file: Annotated[Path, typer.Argument(help="What `flags export` printed, or a flag file; -: standard input")],
+    file: Annotated[Path, typer.Argument(help="Output of `flags export`, or a flag file; -: standard input")],
     why: Why,
     by: By = None,
     based_on: BasedOn = None,
@@ -168,7 +188,7 @@ def load(
     local: Local = False,
     as_json: AsJson = False,
 ) -> None:
-    """Replace all that holds the flag by a document: from a file into the database, or back."""
+    """Replace the whole flag data by a document, e.g. to move it from a file into the database, or back."""
     with complaints():
         try:
             document = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8"))

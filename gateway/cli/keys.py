@@ -11,29 +11,42 @@ from gateway.cli.client import GatewayClient
 from gateway.cli.output import AsJson, print_json, print_result
 from gateway.cli.table import table
 
-keys_app = typer.Typer(help="API keys: make, list, rotate and revoke them.", no_args_is_help=True)
+keys_app = typer.Typer(help="API keys: create, list, rotate and revoke them.", no_args_is_help=True)
 
 PATH = "/gateway/v1/keys"
 KeyId = Annotated[str, typer.Argument(help="Id of the key, as `taskgate keys list` shows it", metavar="KEY_ID")]
-Why = Annotated[str | None, typer.Option("--why", help="Reason, for the record")]
-Expires = Annotated[str | None, typer.Option("--expires-at", help="ISO 8601 with offset; left out: never")]
+Why = Annotated[str | None, typer.Option("--why", help="Reason, for the audit log")]
+Expires = Annotated[
+    str | None, typer.Option("--expires-at", help="When the key expires, ISO 8601 with offset; default: never")
+]
 
 
 @keys_app.command("create")
 def create(
-    name: Annotated[str, typer.Argument(help="For people", metavar="NAME")],
+    name: Annotated[str, typer.Argument(help="Name of the key, for people", metavar="NAME")],
     scope: Annotated[
-        str, typer.Option("--scope", help="read, submit, operate or admin; each includes those before it")
+        str,
+        typer.Option(
+            "--scope",
+            help="What the key may be used for: read, submit, operate or admin; each includes the ones before it",
+        ),
     ],
-    tenant: Annotated[str | None, typer.Option("--tenant", help="For this tenant only")] = None,
-    project: Annotated[str | None, typer.Option("--project", help="For this project of the tenant only")] = None,
-    user: Annotated[str | None, typer.Option("--user", help="Whose key it is; left out: yours")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Restrict the key to this tenant")] = None,
+    project: Annotated[
+        str | None, typer.Option("--project", help="Restrict the key to this project of the tenant")
+    ] = None,
+    user: Annotated[str | None, typer.Option("--user", help="User of the key; default: you")] = None,
     expires_at: Expires = None,
-    per_minute: Annotated[int | None, typer.Option("--per-minute", min=1, help="Requests, at each gateway")] = None,
+    per_minute: Annotated[
+        int | None,
+        typer.Option(
+            "--per-minute", min=1, help="Maximum number of requests per minute, at each gateway; default: no limit"
+        ),
+    ] = None,
     why: Why = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key, and print it; it is shown this once."""
+    """Create a key, and print it. It is shown only this once."""
     asked = {
         "name": name,
         "scope": scope,
@@ -51,11 +64,11 @@ def create(
 
 @keys_app.command("list")
 def list_keys(
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Only those for this tenant")] = None,
-    user: Annotated[str | None, typer.Option("--user", help="Only those of this user")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Only keys for this tenant")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="Only keys of this user")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the keys that you manage, without the keys themselves."""
+    """List the keys that you manage, without their values."""
     found: list[dict[str, Any]] = []
     after: str | None = ""
     with GatewayClient() as gateway:
@@ -88,13 +101,14 @@ def list_keys(
 def rotate(
     key_id: KeyId,
     overlap: Annotated[
-        float, typer.Option("--overlap", min=0, help="Hours for which the old key stays valid; 0: it ends at once")
+        float,
+        typer.Option("--overlap", min=0, help="Hours for which the old key stays valid; 0: it becomes invalid at once"),
     ] = 24.0,
     expires_at: Expires = None,
     why: Why = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key that follows another one, and print it; it is shown this once."""
+    """Create a key that replaces another one, and print it. It is shown only this once."""
     asked = {"overlap_seconds": overlap * 3600, "expires_at": expires_at, "why": why}
     with GatewayClient() as gateway:
         made = gateway.call("POST", f"{PATH}/{quote(key_id, safe='')}/rotate", body=asked)
@@ -103,7 +117,7 @@ def rotate(
 
 @keys_app.command("revoke")
 def revoke(key_id: KeyId, why: Why = None, as_json: AsJson = False) -> None:
-    """Revoke a key, at every gateway at once."""
+    """Revoke a key. All gateways refuse it at once."""
     with GatewayClient() as gateway:
         revoked = gateway.call("DELETE", f"{PATH}/{quote(key_id, safe='')}", query={"why": why})
     print_result(revoked, f"{revoked['key_id']} is revoked", as_json=as_json)

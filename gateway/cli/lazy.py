@@ -14,8 +14,11 @@ PLUGINS = "taskgate.commands"
 
 #: By name: where the command is, and the line about it in the list of commands.
 COMMANDS = {
-    "access": ("gateway.cli.access:access_app", "Requests of keys beyond their roles. For administrators."),
-    "audit": ("gateway.cli.audit:audit_app", "Who changed what, and why. For administrators."),
+    "access": (
+        "gateway.cli.access:access_app",
+        "Requests on legacy endpoints beyond the roles of their keys. For administrators.",
+    ),
+    "audit": ("gateway.cli.audit:audit_app", "The audit log: who changed what, and why. For administrators."),
     "callback": ("gateway.cli.callback:callback_app", "Callbacks and the secrets that sign them."),
     "codec-server": (
         "gateway.cli.codec_server:codec_server",
@@ -27,11 +30,11 @@ COMMANDS = {
         "gateway.cli.dead_letter:dead_letter_app",
         "Dead letters: tasks that failed for good, and invalid payloads.",
     ),
-    "doctor": ("gateway.cli.doctor:doctor", "Look at all that a gateway needs, and say what to do."),
-    "flags": ("gateway.cli.flags:flags_app", "Show and change the migration flag: who runs on which backend."),
-    "keys": ("gateway.cli.keys:keys_app", "API keys: make, list, rotate and revoke them."),
-    "migration": ("gateway.cli.migration:migration_app", "The move from Redis to Temporal. For administrators."),
-    "overview": ("gateway.cli.overview:overview", "Tasks by backend and stage, and what needs attention."),
+    "doctor": ("gateway.cli.doctor:doctor", "Check everything that a gateway needs, and say what to do."),
+    "flags": ("gateway.cli.flags:flags_app", "Show and change the migration flag: which tenants are at which stage."),
+    "keys": ("gateway.cli.keys:keys_app", "API keys: create, list, rotate and revoke them."),
+    "migration": ("gateway.cli.migration:migration_app", "The migration from Redis to Temporal. For administrators."),
+    "overview": ("gateway.cli.overview:overview", "Number of tasks by backend and state, and what needs attention."),
     "pause": ("gateway.cli.pause:pause_app", "Pauses of tenants, projects and task types."),
     "quota": ("gateway.cli.quota:quota_app", "Quotas of tenants and projects."),
     "recover": (
@@ -43,10 +46,10 @@ COMMANDS = {
         "Before the gateway is removed: give waiting Redis tasks back to the legacy system.",
     ),
     "route": ("gateway.cli.route:route_app", "Which backend a task goes to, and why."),
-    "scale": ("gateway.cli.scale:scale_app", "How many workers each pool needs. For administrators."),
+    "scale": ("gateway.cli.scale:scale_app", "Load of each pool, and how many workers it needs. For administrators."),
     "schedule": ("gateway.cli.schedule:schedule_app", "Schedules: tasks that are submitted repeatedly."),
     "task": ("gateway.cli.task:task_app", "Tasks: submit, list, show, stop and retry them, also by filter."),
-    "tenant": ("gateway.cli.tenant:tenant_app", "Tenants: tier, weight, waiting tasks and the reasons."),
+    "tenant": ("gateway.cli.tenant:tenant_app", "Tenants: their tiers, weights and quotas, and why their tasks wait."),
     "resume": ("gateway.cli.pause:resume", "End a pause: waiting tasks start."),
     "settings": (
         "gateway.cli.settings:settings",

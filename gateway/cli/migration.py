@@ -13,7 +13,7 @@ from gateway.cli.migration_preview import dry_run, preview
 from gateway.cli.migration_rampdown import rampdown
 from gateway.cli.migration_rehearsal import rehearsal_app
 
-migration_app = typer.Typer(help="The move from Redis to Temporal. For administrators.", no_args_is_help=True)
+migration_app = typer.Typer(help="The migration from Redis to Temporal. For administrators.", no_args_is_help=True)
 migration_app.command("drain")(drain)
 migration_app.add_typer(guardrails_app, name="guardrails")
 migration_app.add_typer(ledger_app, name="ledger")

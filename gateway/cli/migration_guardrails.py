@@ -12,17 +12,19 @@ from gateway.cli.table import table
 from gateway.cli.text import utc
 from gateway.migration.command import command
 
-guardrails_app = typer.Typer(help="Guardrails: what takes a tenant back to Redis by itself.", no_args_is_help=True)
+guardrails_app = typer.Typer(
+    help="Guardrails: they move a tenant back to Redis when its tasks do worse on Temporal.", no_args_is_help=True
+)
 
 PATH: Final = "/gateway/v1/migration/guardrails"
 _LARGEST_PAGE: Final = 200
-OneTenant = Annotated[str | None, typer.Option("--tenant", help="Of this tenant")]
-Why = Annotated[str, typer.Option("--why", help="Reason, for the record")]
+OneTenant = Annotated[str | None, typer.Option("--tenant", help="Only this tenant")]
+Why = Annotated[str, typer.Option("--why", help="Reason, for the audit log")]
 
 
 @guardrails_app.command("show")
 def show(tenant: OneTenant = None, as_json: AsJson = False) -> None:
-    """Show what is set, whether all is frozen, and the guardrails that are not at rest."""
+    """Show the settings, whether guardrails are frozen, and the guardrails that are not resting."""
     with GatewayClient() as gateway:
         answer = gateway.get(PATH, tenant_id=tenant)
     print_result(answer, _text(answer), as_json=as_json)
@@ -31,23 +33,37 @@ def show(tenant: OneTenant = None, as_json: AsJson = False) -> None:
 @guardrails_app.command("set")
 def set_guardrail(
     why: Why,
-    tenant: Annotated[str | None, typer.Option("--tenant", help="For this tenant")] = None,
-    tier: Annotated[str | None, typer.Option("--tier", help="For a tier; without both, for everybody")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Level: this tenant")] = None,
+    tier: Annotated[
+        str | None, typer.Option("--tier", help="Level: this tier; without --tenant and --tier: the default")
+    ] = None,
     on_regression: Annotated[
-        str | None, typer.Option("--on-regression", help="notify, hold or roll_back (the default)")
+        str | None,
+        typer.Option(
+            "--on-regression", help="What to do after a proven regression: notify, hold or roll_back (the default)"
+        ),
     ] = None,
-    dry_run: Annotated[bool | None, typer.Option("--dry-run/--no-dry-run", help="Only report")] = None,
-    on_threshold: Annotated[str | None, typer.Option("--on-threshold", help="notify (the default) or hold")] = None,
+    dry_run: Annotated[
+        bool | None, typer.Option("--dry-run/--no-dry-run", help="Only report what would be done")
+    ] = None,
+    on_threshold: Annotated[
+        str | None,
+        typer.Option("--on-threshold", help="What to do when a limit is exceeded: notify (the default) or hold"),
+    ] = None,
     queue_age: Annotated[
-        float | None, typer.Option("--queue-age", help="Seconds that the oldest waiting task may be old")
+        float | None, typer.Option("--queue-age", help="Limit for the age of the oldest waiting task, in seconds")
     ] = None,
-    dead_letters: Annotated[float | None, typer.Option("--dead-letters", help="Dead letters a minute")] = None,
-    worker_losses: Annotated[float | None, typer.Option("--worker-losses", help="Lost runs a minute")] = None,
+    dead_letters: Annotated[
+        float | None, typer.Option("--dead-letters", help="Limit for new dead letters per minute")
+    ] = None,
+    worker_losses: Annotated[
+        float | None, typer.Option("--worker-losses", help="Limit for attempts per minute whose worker was lost")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Replace all settings of a tenant, a tier or everybody.
+    """Replace all settings of a tenant, a tier, or the default.
 
-    A setting that is left out is then the tier's, or everybody's, or the default.
+    A setting that is left out is taken from the next level: tenant, then tier, then default.
     """
     given = {
         "tenant_id": tenant,
@@ -69,7 +85,8 @@ def set_guardrail(
 def unlock(
     tenant: Annotated[str, typer.Option("--tenant", help="Id of the tenant")], why: Why, as_json: AsJson = False
 ) -> None:
-    """After the third automatic rollback: let the tenant be moved again. Its override stays until it is cleared."""
+    """Unlock a tenant after its third automatic rollback, so that it may be moved again. Its override stays until it
+    is cleared."""
     with GatewayClient() as gateway:
         answer = gateway.call("POST", f"{PATH}/unlock", body={"tenant_id": tenant, "why": why})
     clear = command("route override clear", tenant=tenant)
@@ -78,7 +95,7 @@ def unlock(
 
 @guardrails_app.command("unfreeze")
 def unfreeze(why: Why, as_json: AsJson = False) -> None:
-    """Let all guardrails act again, on what ends from now on."""
+    """End the freeze: all guardrails act again. Earlier evidence no longer counts."""
     with GatewayClient() as gateway:
         answer = gateway.call("POST", f"{PATH}/unfreeze", body={"why": why})
     print_result(answer, "unfrozen", as_json=as_json)
@@ -87,10 +104,10 @@ def unfreeze(why: Why, as_json: AsJson = False) -> None:
 @guardrails_app.command("history")
 def history(
     tenant: OneTenant = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="So many at most")] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of events")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List what guardrails did and told, newest first."""
+    """List what guardrails did and reported, newest first."""
     with GatewayClient() as gateway:
         found, last = gateway.listed(f"{PATH}/history", "events", limit, _LARGEST_PAGE, tenant_id=tenant)
     if as_json:

@@ -28,12 +28,14 @@ BROKEN = 3
 @ledger_app.callback(invoke_without_command=True)
 def list_flips(
     context: typer.Context,
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Those that may concern this tenant")] = None,
-    since: Annotated[str | None, typer.Option("--since", help="Not older than this, ISO 8601 with offset")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="So many at most")] = 50,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Only changes that may concern this tenant")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Only changes from this time on, ISO 8601 with offset")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of changes")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List changes of routing, newest first, with what ran under each and how it ended."""
+    """List changes of routing, newest first, with the tasks that ran under each and how they ended."""
     if context.invoked_subcommand is not None:
         refuse_before_subcommand(context)
         return
@@ -50,7 +52,7 @@ def list_flips(
 
 @ledger_app.command("verify")
 def verify_command(as_json: AsJson = False) -> None:
-    """Look at every entry: whether it was changed, and whether any is gone or was put in between."""
+    """Verify every entry: that none was changed, removed or inserted."""
     with GatewayClient() as gateway:
         verdict = gateway.get(f"{_PATH}/verification")
     lines = [f"entry {one['entry_id']}: {one['problem']}" for one in verdict["breaks"]]
@@ -69,7 +71,8 @@ def expire_command(
     before: Annotated[str, typer.Option("--before", help="The first month that is kept, e.g. 2026-01")],
     as_json: AsJson = False,
 ) -> None:
-    """Delete entries of whole months; each leaves its closing hash. As the owner (TASKGATE_DATABASE_URL)."""
+    """Delete the entries of whole months. Each month leaves its closing hash. Run this as the owner
+    (TASKGATE_DATABASE_URL)."""
     from gateway.migration.ledger.verification import expire
 
     try:

@@ -24,7 +24,7 @@ _STREAM: Final = (
     *("even minutes", "odd minutes", "others before", "since"),
 )
 
-parity_app = typer.Typer(help="Whether a tenant's tasks fare as well on Temporal as they did on Redis.")
+parity_app = typer.Typer(help="Compare how a tenant's tasks do on Temporal with how they did on Redis before.")
 
 
 @parity_app.callback(invoke_without_command=True)
@@ -32,15 +32,15 @@ def parity(
     context: typer.Context,
     tenant: Annotated[str | None, typer.Option("--tenant", help="Id of the tenant")] = None,
     since: Annotated[
-        str | None, typer.Option("--since", help="Compare from this time on (ISO 8601); left out: from its last move")
+        str | None, typer.Option("--since", help="Compare from this time on (ISO 8601); default: from the last move")
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on, and show each change, until Ctrl-C")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show each change, until Ctrl-C")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare a tenant's tasks since its move with those before, by task type, and show the noise beside them.
 
-    Ends with 0 for `pass`, 4 for `regress`, 3 for `inconclusive` and `no_data`. With --watch and --json one object in
-    each line.
+    Exit code: 0 for `pass`, 4 for `regress`, 3 for `inconclusive` and `no_data`. With --watch and --json, each line is
+    one object.
     """
     if context.invoked_subcommand is not None:
         refuse_before_subcommand(context)
@@ -111,12 +111,15 @@ def _seconds(value: float | None) -> str:
 def gate(
     tenant: Tenant,
     task_type: Annotated[str, typer.Option("--type", help="Task type")],
-    samples: Annotated[int, typer.Option("--samples", help="Completed tasks on each side; the first request fixes it")],
+    samples: Annotated[
+        int,
+        typer.Option("--samples", help="Number of completed tasks to compare on each side; the first request fixes it"),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Compare durations before and since the last move, once. The gateway needs SciPy (`taskgate[parity]`).
 
-    Ends with 0 for `pass`, 4 for `regress`, 3 for `inconclusive` and `no_data`.
+    Exit code: 0 for `pass`, 4 for `regress`, 3 for `inconclusive` and `no_data`.
     """
     asked = {"tenant_id": tenant, "task_type": task_type, "samples": samples}
     with GatewayClient() as gateway:

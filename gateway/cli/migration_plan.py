@@ -13,13 +13,18 @@ from gateway.cli.output import AlwaysJson, AsJson, fail, print_json, print_resul
 from gateway.cli.table import table
 from gateway.cli.text import utc
 
-plan_app = typer.Typer(help="Plans: tenants moved wave by wave.", no_args_is_help=True)
+plan_app = typer.Typer(help="Plans: move tenants wave by wave.", no_args_is_help=True)
 
 PATH: Final = "/gateway/v1/migration/plans"
 Name = Annotated[str, typer.Argument(help="Name of the plan")]
-File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="YAML or JSON")]
-Why = Annotated[str, typer.Option("--why", help="Reason, for the record")]
-OfWave = Annotated[int | None, typer.Option("--wave", min=1, help="Refused when this is not the present wave")]
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="File with the plan, YAML or JSON")]
+Why = Annotated[str, typer.Option("--why", help="Reason, for the audit log")]
+OfWave = Annotated[
+    int | None,
+    typer.Option(
+        "--wave", min=1, help="Number of the wave that is meant; the request is refused if it is not the present one"
+    ),
+]
 
 
 @plan_app.command("list")
@@ -33,7 +38,7 @@ def list_plans(as_json: AsJson = False) -> None:
 
 @plan_app.command("show")
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show how far a plan is, why it stands there, and its newest steps."""
+    """Show the progress of a plan, the reason for its state, and its newest steps."""
     with GatewayClient() as gateway:
         answer = gateway.get(_path(name))
     steps = [[utc(one["at"]), one["who"], one["why"]] for one in answer["steps"][:10]]
@@ -43,7 +48,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
 @plan_app.command("validate")
 def validate(file: File, as_json: AsJson = False) -> None:
-    """Print everything that is wrong with a plan, and whom its waves would move; exit code 2 if something is."""
+    """Print all errors of a plan, and the tenants that each wave would move. Exit code 2 if there are errors."""
     with GatewayClient() as gateway:
         answer = _send(gateway, "POST", f"{PATH}/validate", file)
     lines = [
@@ -65,10 +70,15 @@ def validate(file: File, as_json: AsJson = False) -> None:
 @plan_app.command("put")
 def put(
     file: File,
-    based_on: Annotated[int | None, typer.Option("--based-on", min=0, help="Version that you have seen")] = None,
+    based_on: Annotated[
+        int | None,
+        typer.Option(
+            "--based-on", min=0, help="Version that the change is based on; it is refused if there is a newer one"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a draft, or replace one. Nothing moves before it is started."""
+    """Create or replace a draft. No tenant moves before the plan is started."""
     from gateway.cli.yaml_text import name_in
 
     # Where its name cannot be read, the gateway says what is wrong with it.
@@ -80,7 +90,7 @@ def put(
 
 @plan_app.command("schema")
 def schema(as_json: AlwaysJson = False) -> None:
-    """Print the JSON Schema of a plan."""
+    """Print the JSON Schema of plans."""
     with GatewayClient() as gateway:
         print_json(gateway.get(f"{PATH}/schema"))
 
@@ -88,17 +98,17 @@ def schema(as_json: AlwaysJson = False) -> None:
 @plan_app.command("new")
 def new(
     template: Annotated[
-        str | None, typer.Option("--template", help="pilot, staged (5 %, 25 %, all), tiers, or night")
+        str | None, typer.Option("--template", help="Template: pilot, staged (5 %, 25 %, all), tiers, or night")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the plan")] = None,
-    why: Annotated[str | None, typer.Option("--why", help="Reason, for the record")] = None,
-    stage: Annotated[str | None, typer.Option("--stage", help="Where tenants move to")] = None,
-    tenants: Annotated[str | None, typer.Option("--tenants", help="Of the pilot, separated by commas")] = None,
+    why: Annotated[str | None, typer.Option("--why", help="Reason, for the audit log")] = None,
+    stage: Annotated[str | None, typer.Option("--stage", help="Stage that tenants move to")] = None,
+    tenants: Annotated[str | None, typer.Option("--tenants", help="Tenants of the pilot, separated by commas")] = None,
     zone: Annotated[str | None, typer.Option("--zone", help="Time zone of `night`, such as Europe/Berlin")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="File to write; default: NAME.yaml")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a plan of a usual move into a file; what is not given is asked for."""
+    """Write a plan from a template into a file. Missing values are asked for."""
     from gateway.migration.plans.errors import PlanInvalid
     from gateway.migration.plans.templates import Template, plan_of
 
@@ -131,19 +141,19 @@ def new(
 
 @plan_app.command("start")
 def start(name: Name, why: Why, as_json: AsJson = False) -> None:
-    """Carry a draft out."""
+    """Start a draft."""
     _act(name, as_json=as_json, act="start", why=why)
 
 
 @plan_app.command("pause")
 def pause(name: Name, why: Why, as_json: AsJson = False) -> None:
-    """Stop it where it is, until it is resumed."""
+    """Pause a plan until it is resumed."""
     _act(name, as_json=as_json, act="pause", why=why)
 
 
 @plan_app.command("resume")
 def resume(name: Name, why: Why, as_json: AsJson = False) -> None:
-    """Let a paused plan go on."""
+    """Resume a paused plan."""
     _act(name, as_json=as_json, act="resume", why=why)
 
 
@@ -151,11 +161,13 @@ def resume(name: Name, why: Why, as_json: AsJson = False) -> None:
 def skip(
     name: Name,
     why: Why,
-    tenant: Annotated[str | None, typer.Option("--tenant", help="This tenant; default: the rest of the wave")] = None,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", help="Tenant to skip; default: the rest of the wave")
+    ] = None,
     wave: OfWave = None,
     as_json: AsJson = False,
 ) -> None:
-    """Leave a tenant out, or the rest of the present wave with its gates."""
+    """Skip a tenant, or the rest of the present wave with its gates."""
     _act(name, as_json=as_json, act="skip", why=why, tenant_id=tenant, wave=wave)
 
 
@@ -163,7 +175,14 @@ def skip(
 def approve(
     name: Name,
     why: Why,
-    wave: Annotated[int, typer.Option("--wave", min=1, help="Refused when this is not the present wave")],
+    wave: Annotated[
+        int,
+        typer.Option(
+            "--wave",
+            min=1,
+            help="Number of the wave that is meant; the request is refused if it is not the present one",
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Approve the present wave, by its number."""
@@ -172,13 +191,13 @@ def approve(
 
 @plan_app.command("abort")
 def abort(name: Name, why: Why, as_json: AsJson = False) -> None:
-    """End the plan; tenants that it moved stay where they are."""
+    """End a plan. Tenants that it moved stay where they are."""
     _act(name, as_json=as_json, act="abort", why=why)
 
 
 @plan_app.command("rollback")
 def rollback(name: Name, why: Why, as_json: AsJson = False) -> None:
-    """Put everybody that it has moved back where they were."""
+    """Move all tenants that the plan has moved back to where they were."""
     _act(name, as_json=as_json, act="rollback", why=why)
 
 

@@ -15,22 +15,30 @@ from gateway.cli.text import utc
 PATH: Final = "/gateway/v1/migration/preview"
 #: A preview may take so long (seconds).
 PATIENCE: Final = 200
-Hours = Annotated[int, typer.Option("--hours", min=1, max=168, help="The tasks that came in the last so many hours")]
+Hours = Annotated[
+    int, typer.Option("--hours", min=1, max=168, help="Use the tasks that were created in the last this many hours")
+]
 
 
 def preview(
-    stage: Annotated[str | None, typer.Option("--stage", help="The stage that somebody would be put at")] = None,
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Of this tenant")] = None,
-    project: Annotated[str | None, typer.Option("--project", help="Of this project")] = None,
-    task_type: Annotated[str | None, typer.Option("--type", help="Of this task type")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Of the default")] = False,
-    percent: Annotated[float | None, typer.Option("--percent", min=0, max=100, help="Of so many percent")] = None,
-    unit: Annotated[str, typer.Option("--by", help="`--percent`: by tenant or by task")] = "tenant",
-    plan: Annotated[str | None, typer.Option("--plan", help="A stored plan, by its name")] = None,
+    stage: Annotated[str | None, typer.Option("--stage", help="Preview this stage")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="With --stage: the scope is this tenant")] = None,
+    project: Annotated[str | None, typer.Option("--project", help="With --stage: the scope is this project")] = None,
+    task_type: Annotated[str | None, typer.Option("--type", help="With --stage: the scope is this task type")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="With --stage: the default, which applies where nothing else is set")
+    ] = False,
+    percent: Annotated[
+        float | None, typer.Option("--percent", min=0, max=100, help="With --stage: this percentage of the default")
+    ] = None,
+    unit: Annotated[
+        str, typer.Option("--by", help="With --percent: move whole tenants (tenant) or single tasks (task)")
+    ] = "tenant",
+    plan: Annotated[str | None, typer.Option("--plan", help="Preview this stored plan")] = None,
     hours: Hours = 24,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a stage, a percentage or a plan would have done to the recorded tasks. Nothing is changed."""
+    """Show what a stage, a percentage or a plan would have done to the recorded tasks. Changes nothing."""
     body = {
         "stage": stage,
         "tenant_id": tenant,
@@ -53,7 +61,8 @@ def dry_run(
     hours: Hours = 24,
     as_json: AsJson = False,
 ) -> None:
-    """Say what each wave of a plan would have done to the recorded tasks; with faults, print all of them."""
+    """Show what each wave of a plan would have done to the recorded tasks. If the plan has errors, print all of
+    them."""
     with GatewayClient() as gateway:
         file = Path(plan)
         if file.is_file():

@@ -24,14 +24,12 @@ REASONS: Final = {
 
 def rampdown(
     tenant: Annotated[str, typer.Option("--tenant", help="Id of the tenant")],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would move if the tenant's stage were rampdown")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report as if the tenant were at stage rampdown")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what of a tenant moves out of Redis now, and what stays and why. Nothing is changed.
+    """Show which unfinished tasks of a tenant move out of Redis now, and which stay and why. Changes nothing.
 
-    What moves tasks is the stage: `taskgate flags set --tenant … --stage rampdown`.
+    The stage moves the tasks: `taskgate flags set --tenant … --stage rampdown`.
     """
     with GatewayClient() as gateway:
         answer = gateway.get(PATH, tenant_id=tenant, dry_run=str(dry_run).lower())

@@ -31,13 +31,15 @@ Tenant = Annotated[str, typer.Option("--tenant", help="Id of the tenant")]
 @rehearsal_app.callback(invoke_without_command=True)
 def show(
     context: typer.Context,
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Of this tenant, with the reasons")] = None,
-    hours: Annotated[int, typer.Option("--hours", min=1, help="Of the last so many hours")] = 24,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant, with the reasons")] = None,
+    hours: Annotated[
+        int, typer.Option("--hours", min=1, help="Use the results of about the last this many hours")
+    ] = 24,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether the tasks of tenants at dualwrite or shadow could run on Temporal, and why not.
+    """Show whether the tasks of tenants at dualwrite or shadow could run on Temporal, and why not.
 
-    With --tenant it ends with 0 when that tenant is ready, else with 3.
+    Exit code with --tenant: 0 if the tenant is ready, else 3.
     """
     if context.invoked_subcommand is not None:
         refuse_before_subcommand(context)
@@ -58,12 +60,14 @@ def show(
 @rehearsal_app.command("tasks")
 def tasks(
     tenant: Tenant,
-    verdict: Annotated[str | None, typer.Option("--verdict", help="ready, not_ready or unknown")] = None,
-    reason: Annotated[str | None, typer.Option("--reason", help="With this reason, by its code")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=300, help="So many at most")] = 20,
+    verdict: Annotated[
+        str | None, typer.Option("--verdict", help="Only tasks with this verdict: ready, not_ready or unknown")
+    ] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="Only tasks with the reason of this code")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=300, help="Maximum number of tasks")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List the newest tasks that were looked at, with the verdict and the reasons of each."""
+    """List the newest checked tasks, with the verdict and the reasons of each."""
     if verdict not in (None, "ready", "not_ready", "unknown"):
         fail(
             f"--verdict {verdict} is no verdict; write --verdict ready, --verdict not_ready or --verdict unknown",
@@ -83,7 +87,9 @@ def tasks(
 @rehearsal_app.command("probes")
 def probes(
     tenant: Tenant,
-    hours: Annotated[int, typer.Option("--hours", min=1, help="Of the last so many hours")] = 24,
+    hours: Annotated[
+        int, typer.Option("--hours", min=1, help="Use the results of about the last this many hours")
+    ] = 24,
     as_json: AsJson = False,
 ) -> None:
     """List the newest probes: how each ended, and how long it and its task waited for a worker."""

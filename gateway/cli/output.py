@@ -9,9 +9,9 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON")]
 #: Of commands that print JSON in any case.
-AlwaysJson = Annotated[bool, typer.Option("--json", help="Has no effect: the answer is always JSON")]
+AlwaysJson = Annotated[bool, typer.Option("--json", help="Has no effect: the result is always JSON")]
 
 
 def fail(message: str, *, code: int) -> NoReturn:

@@ -26,7 +26,7 @@ _WORDS = {
 
 
 def overview(as_json: AsJson = False) -> None:
-    """Tasks by backend and stage, and what needs attention."""
+    """Number of tasks by backend and state, and what needs attention."""
     with GatewayClient() as gateway:
         found = gateway.get("/gateway/v1/overview")
     if as_json:

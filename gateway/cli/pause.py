@@ -16,20 +16,21 @@ from gateway.cli.text import utc
 pause_app = typer.Typer(help="Pauses of tenants, projects and task types.", no_args_is_help=True)
 
 PATH = "/gateway/v1/pauses"
-Tenant = Annotated[str | None, typer.Option("--tenant", help="Tasks of this tenant")]
-Project = Annotated[str | None, typer.Option("--project", help="Tasks of this project")]
-TaskType = Annotated[str | None, typer.Option("--type", help="Tasks of this type")]
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Only tasks of this tenant")]
+Project = Annotated[str | None, typer.Option("--project", help="Only tasks of this project")]
+TaskType = Annotated[str | None, typer.Option("--type", help="Only tasks of this type")]
 
 
 @pause_app.command("set")
 def pause(
-    why: Annotated[str, typer.Option("--why", help="Reason, for the audit")],
+    why: Annotated[str, typer.Option("--why", help="Reason, for the audit log")],
     tenant: Tenant = None,
     project: Project = None,
     task_type: TaskType = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start no task that matches all given options; running tasks go on. Prints the id of the pause."""
+    """Pause tasks: those that match all given options are accepted, but not started. Running tasks go on. Prints the
+    id of the pause."""
     body = {"tenant_id": tenant, "project_id": project, "task_type": task_type, "why": why}
     with GatewayClient() as gateway:
         answer = gateway.call("POST", PATH, body=body)
@@ -60,11 +61,13 @@ def list_pauses(as_json: AsJson = False) -> None:
 
 def resume(
     context: typer.Context,
-    pause_id: Annotated[str | None, typer.Argument(help="Id of the pause; or name it by the options")] = None,
+    pause_id: Annotated[
+        str | None, typer.Argument(help="Id of the pause; or give the options that it was made with")
+    ] = None,
     tenant: Tenant = None,
     project: Project = None,
     task_type: TaskType = None,
-    why: Annotated[str | None, typer.Option("--why", help="Reason, for the audit")] = None,
+    why: Annotated[str | None, typer.Option("--why", help="Reason, for the audit log")] = None,
     as_json: AsJson = False,
 ) -> None:
     """End a pause: waiting tasks start."""

@@ -12,18 +12,27 @@ from gateway.cli.tenant import Tenant, Why, quota_table, tenant_path
 
 quota_app = typer.Typer(help="Quotas of tenants and projects.", no_args_is_help=True)
 
-Project = Annotated[str | None, typer.Option("--project", help="Of this project of the tenant")]
+Project = Annotated[
+    str | None, typer.Option("--project", help="Project whose quota is meant; default: the quota of the tenant")
+]
 
 
 @quota_app.command("set")
 def set_quota(
     tenant: Tenant,
     project: Project = None,
-    queued: Annotated[int | None, typer.Option("--queued", min=0, help="Tasks accepted and not begun")] = None,
-    running: Annotated[int | None, typer.Option("--running", min=0, help="Tasks on an engine at once")] = None,
-    per_minute: Annotated[int | None, typer.Option("--per-minute", min=0, help="Tasks accepted in 60 s")] = None,
+    queued: Annotated[
+        int | None, typer.Option("--queued", min=0, help="Maximum number of tasks that are accepted and have not begun")
+    ] = None,
+    running: Annotated[
+        int | None, typer.Option("--running", min=0, help="Maximum number of tasks on a backend; further ones wait")
+    ] = None,
+    per_minute: Annotated[
+        int | None, typer.Option("--per-minute", min=0, help="Maximum number of tasks accepted in 60 seconds")
+    ] = None,
     bytes_per_day: Annotated[
-        int | None, typer.Option("--bytes-per-day", min=0, help="Bytes of payloads per day (UTC)")
+        int | None,
+        typer.Option("--bytes-per-day", min=0, help="Maximum number of bytes of payloads accepted per day (UTC)"),
     ] = None,
     why: Why = None,
     as_json: AsJson = False,

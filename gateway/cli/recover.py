@@ -28,9 +28,9 @@ recover_app = typer.Typer(
     help="After the restore of a backup, or a fail-over that lost writes: make the database safe to start on.",
     invoke_without_command=True,
 )
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask")]
-By = Annotated[str | None, typer.Option("--by", help="Who decides it; default: the user at the keyboard")]
-Why = Annotated[str | None, typer.Option("--why", help="The reason, for the record")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation")]
+By = Annotated[str | None, typer.Option("--by", help="Who makes the decision; default: your user name")]
+Why = Annotated[str | None, typer.Option("--why", help="Reason, for the audit log")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Task ids", show_default=False)]
 
 
@@ -38,7 +38,7 @@ Ids = Annotated[list[str] | None, typer.Argument(help="Task ids", show_default=F
 def recover(
     context: typer.Context,
     yes: Yes = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report what would be done")] = False,
     by: By = None,
     why: Why = None,
     as_json: AsJson = False,
@@ -71,7 +71,8 @@ def recover(
 
 @recover_app.command("list")
 def list_command(as_json: AsJson = False) -> None:
-    """What a person has to decide: tasks that may have run in the gap, and tasks that the database does not know."""
+    """List what a person has to decide: tasks that may have run in the gap, and tasks that the database does not
+    know."""
     rows = _run(_undecided(Settings()))
     if as_json:
         print_json([asdict(row) for row in rows])
@@ -105,7 +106,7 @@ def start(
     why: Why = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let listed tasks run. Choose those that did not run before, and those that may run twice."""
+    """Start listed tasks. Choose those that did not run before, and those that may run twice."""
     _decide("start", task_ids, everything=everything, yes=yes, by=by, why=why, as_json=as_json)
 
 
@@ -120,7 +121,8 @@ def drop(
     why: Why = None,
     as_json: AsJson = False,
 ) -> None:
-    """End listed tasks: those that ran, or that nobody needs any more. Known ones are FAILED, and can be retried."""
+    """End listed tasks: those that ran, or are not needed any more. Tasks that the database knows become FAILED, and
+    can be retried."""
     _decide("drop", task_ids, everything=everything, yes=yes, by=by, why=why, as_json=as_json)
 
 

@@ -22,9 +22,9 @@ STATEMENT_SECONDS = 120.0
 
 
 def release(
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also while gateways and workers are running")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report what would be done")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Continue even if gateways or workers are running")] = False,
     by: By = None,
     as_json: AsJson = False,
 ) -> None:

@@ -48,10 +48,10 @@ from gateway.storage.database import Database
 from gateway.storage.listener import Listener
 
 route_app = typer.Typer(help="Which backend a task goes to, and why.", no_args_is_help=True)
-override_app = typer.Typer(help="Stages above the flag: kill switch and guardrail.", no_args_is_help=True)
+override_app = typer.Typer(help="Overrides: stages that have precedence over the flag.", no_args_is_help=True)
 route_app.add_typer(override_app, name="override")
 
-Everything = Annotated[bool, typer.Option("--all", help="All tasks of all tenants")]
+Everything = Annotated[bool, typer.Option("--all", help="Scope: all tasks of all tenants")]
 
 
 @route_app.command("explain")
@@ -59,10 +59,10 @@ def explain(
     tenant: Annotated[str, typer.Option("--tenant", help="Tenant id")],
     task_type: Annotated[str, typer.Option("--type", help="Task type, e.g. add_episode")],
     project: Project = None,
-    task: Annotated[str | None, typer.Option("--task", help="Task id, for percentages by task")] = None,
+    task: Annotated[str | None, typer.Option("--task", help="Id of the task; matters for percentages by task")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say which backend a task of this tenant goes to now, and what decided it."""
+    """Show which backend a task of this tenant goes to now, and which setting decides."""
     for name, value in (("--tenant", tenant), ("--type", task_type), ("--project", project), ("--task", task)):
         if value == "":
             fail(f"{name} must not be empty; write its value, or leave it out", code=2)
@@ -83,7 +83,10 @@ def override_set(
     task_type: TaskType = None,
     everything: Everything = False,
     minutes: Annotated[
-        float | None, typer.Option("--minutes", help="How long it lasts; default: until cleared")
+        float | None,
+        typer.Option(
+            "--minutes", help="Minutes until the override ends by itself; default: it stays until it is cleared"
+        ),
     ] = None,
     by: By = None,
     based_on: BasedOn = None,
@@ -91,7 +94,7 @@ def override_set(
     local: Local = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put a stage above the flag, in force in every gateway at once."""
+    """Set an override: a stage that has precedence over the flag. All gateways use it at once."""
     with complaints():
         scope, wanted = scope_of(tenant, project, task_type, everything=everything, option="--all"), stage_of(stage)
         check_why(why)
@@ -119,7 +122,7 @@ def override_clear(
     local: Local = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take an override away; the flag decides again."""
+    """Clear an override. The flag decides again."""
     with complaints():
         scope = scope_of(tenant, project, task_type, everything=everything, option="--all")
         check_why(why)
@@ -133,7 +136,7 @@ def override_clear(
 
 @override_app.command("list")
 def override_list(local: Local = False, as_json: AsJson = False) -> None:
-    """Every override in force."""
+    """List the overrides."""
     with complaints():
         rows = [scope_json(row) for row in open_door(Settings(), local=local).overrides()]
     if as_json:

@@ -14,19 +14,23 @@ from gateway.cli.table import table
 from gateway.fleet.plan import PlanRules, PoolPlan, plan
 from gateway.fleet.scale_document import pools_of
 
-scale_app = typer.Typer(help="How many workers each pool needs. For administrators.", no_args_is_help=True)
+scale_app = typer.Typer(
+    help="Load of each pool, and how many workers it needs. For administrators.", no_args_is_help=True
+)
 
-SlotsPerWorker = Annotated[int, typer.Option("--slots-per-worker", min=1, help="Slots of one worker process")]
-Smallest = Annotated[int, typer.Option("--min", min=0, help="Fewest workers of a pool")]
-Largest = Annotated[int, typer.Option("--max", min=1, help="Most workers of a pool")]
-Utilisation = Annotated[float, typer.Option("--utilisation", min=0.05, max=1.0, help="Target utilisation of slots")]
+SlotsPerWorker = Annotated[int, typer.Option("--slots-per-worker", min=1, help="Number of slots of one worker process")]
+Smallest = Annotated[int, typer.Option("--min", min=0, help="Minimum number of workers of a pool")]
+Largest = Annotated[int, typer.Option("--max", min=1, help="Maximum number of workers of a pool")]
+Utilisation = Annotated[
+    float, typer.Option("--utilisation", min=0.05, max=1.0, help="Target utilisation of slots, from 0.05 to 1")
+]
 
 
 @scale_app.command("signals")
 def show_signals(as_json: AsJson = False) -> None:
-    """Backlog, oldest waiting task, running, slots and rates, per pool, tier and backend.
+    """Show backlog, oldest waiting task, running tasks, slots and rates, by pool, tier and backend.
 
-    With --json one array of both: `tier` is null for a whole pool, `workers` and `slots` for a tier.
+    With --json, one array holds both: `tier` is null for a whole pool, `workers` and `slots` are null for a tier.
     """
     answer = _ask()
     if as_json:
@@ -55,7 +59,7 @@ def show_plan(
     utilisation: Utilisation = 0.7,
     as_json: AsJson = False,
 ) -> None:
-    """Say how many workers each pool should run now, and why. Nothing is changed."""
+    """Show how many workers each pool should run now, and why. Changes nothing."""
     if smallest > largest:
         raise typer.BadParameter("it is larger than --max", param_hint="--min")
     answer = _ask()

@@ -17,9 +17,12 @@ schedule_app = typer.Typer(help="Schedules: tasks that are submitted repeatedly.
 
 _PATH = "/gateway/v1/schedules"
 Id = Annotated[str, typer.Argument(help="Id of the schedule", metavar="ID")]
-Why = Annotated[str | None, typer.Option("--note", help="Why")]
+Why = Annotated[str | None, typer.Option("--note", help="Note, for example why the schedule is paused")]
 Policy = Annotated[
-    str | None, typer.Option("--overlap", help="skip, buffer_one, buffer_all, cancel_other or allow_all")
+    str | None,
+    typer.Option(
+        "--overlap", help="If an earlier task is not over: skip, buffer_one, buffer_all, cancel_other or allow_all"
+    ),
 ]
 
 
@@ -29,20 +32,24 @@ def create(
     task_type: Annotated[str | None, typer.Option("--type", help="Type of its tasks, e.g. rebuild_communities")] = None,
     payload: Annotated[str | None, typer.Option("--payload", help="Payload of its tasks, a JSON object")] = None,
     cron: Annotated[
-        list[str] | None, typer.Option("--cron", help="Five or six fields, or @daily …; repeatable")
+        list[str] | None,
+        typer.Option("--cron", help="Cron expression with five or six fields, or @daily …; repeatable"),
     ] = None,
     every: Annotated[int | None, typer.Option("--every", help="Interval in seconds")] = None,
     at: Annotated[list[str] | None, typer.Option("--at", help="A date and time, ISO 8601; repeatable")] = None,
-    timezone: Annotated[str | None, typer.Option("--timezone", help="IANA name; default UTC")] = None,
+    timezone: Annotated[str | None, typer.Option("--timezone", help="Time zone (IANA name); default: UTC")] = None,
     jitter: Annotated[float | None, typer.Option("--jitter", help="Longest random delay, in seconds")] = None,
     overlap: Policy = None,
     catch_up: Annotated[
-        float | None, typer.Option("--catch-up", help="Fire missed times that are at most this many seconds old")
+        float | None,
+        typer.Option("--catch-up", help="A missed time still fires if it is at most this many seconds old"),
     ] = None,
     start: Annotated[str | None, typer.Option("--start", help="First possible time, ISO 8601 with offset")] = None,
     end: Annotated[str | None, typer.Option("--end", help="Last possible time, ISO 8601 with offset")] = None,
     runs: Annotated[int | None, typer.Option("--runs", help="Number of tasks after which it ends")] = None,
-    priority: Annotated[int | None, typer.Option("--priority", help="1 is first, 5 last")] = None,
+    priority: Annotated[
+        int | None, typer.Option("--priority", help="Priority of its tasks, from 1 (first) to 5 (last)")
+    ] = None,
     project: Annotated[str | None, typer.Option("--project", help="Project of its tasks")] = None,
     tenant: Annotated[str | None, typer.Option("--tenant", help="Tenant of its tasks; default: your own")] = None,
     paused: Annotated[bool, typer.Option("--paused", help="Create it paused")] = False,
@@ -90,8 +97,8 @@ def create(
 
 @schedule_app.command("list")
 def list_schedules(
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant's")] = None,
-    project: Annotated[str | None, typer.Option("--project", help="Only this project's")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Only schedules of this tenant")] = None,
+    project: Annotated[str | None, typer.Option("--project", help="Only schedules of this project")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the schedules of your tenants."""
@@ -148,7 +155,7 @@ def resume(schedule_id: Id, note: Why = None, as_json: AsJson = False) -> None:
 
 @schedule_app.command("run")
 def run(schedule_id: Id, overlap: Policy = None, as_json: AsJson = False) -> None:
-    """Fire a schedule now. Exit code 3 if that submitted no task."""
+    """Fire a schedule now. Exit code 3 if no task was submitted."""
     with GatewayClient() as gateway:
         firing = gateway.call("POST", f"{_path(schedule_id)}/run", body={"overlap": overlap})
     text = " ".join(str(firing[name]) for name in ("outcome", "task_id", "reason") if firing[name])
@@ -160,8 +167,8 @@ def run(schedule_id: Id, overlap: Policy = None, as_json: AsJson = False) -> Non
 @schedule_app.command("backfill")
 def backfill(
     schedule_id: Id,
-    begin: Annotated[str, typer.Option("--from", help="First time, ISO 8601 with offset")],
-    end: Annotated[str, typer.Option("--to", help="Last time, in the past")],
+    begin: Annotated[str, typer.Option("--from", help="Begin of the range, ISO 8601 with offset")],
+    end: Annotated[str, typer.Option("--to", help="End of the range, in the past")],
     overlap: Policy = None,
     as_json: AsJson = False,
 ) -> None:
@@ -176,10 +183,10 @@ def backfill(
 @schedule_app.command("next")
 def next_times(
     schedule_id: Id,
-    count: Annotated[int, typer.Option("--count", min=1, max=100, help="How many")] = 10,
+    count: Annotated[int, typer.Option("--count", min=1, max=100, help="Maximum number of entries")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Show the next times of a schedule, as if it were not paused."""
+    """Show the next times of a schedule. Of a paused schedule: the times if it were resumed now."""
     with GatewayClient() as gateway:
         times = gateway.get(f"{_path(schedule_id)}/next", count=count)["times"]
     print_result(times, _times(times), as_json=as_json)
@@ -188,10 +195,10 @@ def next_times(
 @schedule_app.command("history")
 def history(
     schedule_id: Id,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Maximum number of entries")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Show the result of each time, the latest first."""
+    """Show the results of past times, latest first."""
     with GatewayClient() as gateway:
         firings = gateway.get(f"{_path(schedule_id)}/history", limit=limit)["firings"]
     if as_json:
@@ -207,7 +214,7 @@ def history(
 
 @schedule_app.command("delete")
 def delete(schedule_id: Id, as_json: AsJson = False) -> None:
-    """Delete a schedule and its history; its tasks stay."""
+    """Delete a schedule and its history. Its tasks stay."""
     with GatewayClient() as gateway:
         gateway.call("DELETE", _path(schedule_id))
     print_result({"schedule_id": schedule_id}, "deleted", as_json=as_json)

@@ -35,7 +35,7 @@ def markdown() -> str:
 
 
 def settings(
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="As the table of docs/settings.md")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of docs/settings.md")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List every setting with its environment variable, default and meaning."""

@@ -28,17 +28,31 @@ _SLOT_SHARES = {"A": 0.2, "B": 0.3}
 
 def simulate(
     context: typer.Context,
-    trace: Annotated[Path | None, typer.Option("--trace", help="JSON lines, see docs/workers.md")] = None,
+    trace: Annotated[
+        Path | None, typer.Option("--trace", help="File with recorded tasks as JSON lines, see docs/workers.md")
+    ] = None,
     tasks: Annotated[int, typer.Option("--tasks", min=1, max=10**8, help="Number of random tasks")] = 200_000,
-    tenants: Annotated[int, typer.Option("--tenants", min=1, help="2.5 % enterprise, 10 % VIP")] = 2000,
-    slots: Annotated[int, typer.Option("--slots", min=3, help="20 % for pool A, 30 % for B, the rest for C")] = 10_000,
-    pool: Annotated[list[str] | None, typer.Option("--pool", help="Slots of one pool, e.g. A=2000")] = None,
-    load: Annotated[float, typer.Option("--load", min=0.01, max=10, help="Arriving work ÷ slots")] = 0.8,
-    median: Annotated[float, typer.Option("--median-seconds", min=0.001, help="Median run of a task")] = 2.0,
-    dispatch_ms: Annotated[float, typer.Option("--dispatch-ms", min=0, help="Time of a dispatch at light load")] = 20.0,
-    unfair: Annotated[bool, typer.Option("--without-fairness", help="Without fairness keys, for comparison")] = False,
+    tenants: Annotated[
+        int, typer.Option("--tenants", min=1, help="Number of tenants; 2.5 % of them enterprise, 10 % VIP")
+    ] = 2000,
+    slots: Annotated[
+        int, typer.Option("--slots", min=3, help="Number of slots: 20 % for pool A, 30 % for B, the rest for C")
+    ] = 10_000,
+    pool: Annotated[list[str] | None, typer.Option("--pool", help="Slots of one pool, e.g. A=2000; repeatable")] = None,
+    load: Annotated[float, typer.Option("--load", min=0.01, max=10, help="Load: arriving work divided by slots")] = 0.8,
+    median: Annotated[
+        float, typer.Option("--median-seconds", min=0.001, help="Median duration of a run, in seconds")
+    ] = 2.0,
+    dispatch_ms: Annotated[
+        float, typer.Option("--dispatch-ms", min=0, help="Time of a dispatch at light load, in milliseconds")
+    ] = 20.0,
+    unfair: Annotated[
+        bool, typer.Option("--without-fairness", help="Simulate without fairness keys, for comparison")
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the random tasks")] = 0,
-    cells: Annotated[int, typer.Option("--cells", min=1, max=1000, help="Also divided into so many cells")] = 1,
+    cells: Annotated[
+        int, typer.Option("--cells", min=1, max=1000, help="Simulate the same fleet divided into this many cells, too")
+    ] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Simulate worker pools on a virtual clock: waits per tier, use of the slots, fairness."""

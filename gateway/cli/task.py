@@ -32,11 +32,14 @@ SOME_REFUSED = 3
 
 Id = Annotated[str, typer.Argument(help="Id of the task", metavar="ID")]
 Ids = Annotated[list[str], typer.Argument(help="Ids of tasks", metavar="ID…")]
-State = Annotated[list[str] | None, typer.Option("--state", help="waiting, queued, running, failed, …; repeatable")]
-Kind = Annotated[list[str] | None, typer.Option("--type", help="Task type; repeatable")]
+State = Annotated[
+    list[str] | None,
+    typer.Option("--state", help="Only tasks in this state: waiting, queued, running, failed, …; repeatable"),
+]
+Kind = Annotated[list[str] | None, typer.Option("--type", help="Only tasks of this type; repeatable")]
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Tenant id")]
 Project = Annotated[str | None, typer.Option("--project", help="Project id")]
-Label = Annotated[list[str] | None, typer.Option("--label", help="key:value; repeatable, all of them")]
+Label = Annotated[list[str] | None, typer.Option("--label", help="A label as key:value; repeatable")]
 Other = Annotated[
     list[str] | None,
     typer.Option("--filter", help="Any other filter of the API as name=value, e.g. error=timeout; repeatable"),
@@ -56,30 +59,46 @@ FILTERS: dict[str, tuple[str, Any]] = {
 def submit(
     context: typer.Context,
     task_type: Annotated[str | None, typer.Option("--type", help="Task type, e.g. add_episode")] = None,
-    payload: Annotated[str, typer.Option("--payload", help="A JSON object, or @file")] = "{}",
+    payload: Annotated[str, typer.Option("--payload", help="Payload: a JSON object, or @file")] = "{}",
     project: Project = None,
     tenant: Tenant = None,
-    group: Annotated[str | None, typer.Option("--group", help="Group; default: the project, else the tenant")] = None,
-    priority: Annotated[int | None, typer.Option("--priority", help="1 is first, 5 last")] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", help="Id of the group; default: the project's group, else the tenant's own")
+    ] = None,
+    priority: Annotated[int | None, typer.Option("--priority", help="Priority from 1 (first) to 5 (last)")] = None,
     delay: Annotated[float | None, typer.Option("--delay", help="Run after this many seconds")] = None,
     run_at: Annotated[str | None, typer.Option("--at", help="Run at this time, ISO 8601 with offset")] = None,
-    deadline: Annotated[str | None, typer.Option("--deadline", help="Fail if not started by then, ISO 8601")] = None,
-    ttl: Annotated[
-        float | None, typer.Option("--ttl", help="Fail if not started this many seconds after it is due")
+    deadline: Annotated[
+        str | None, typer.Option("--deadline", help="Fail if no worker has begun the task by this time, ISO 8601")
     ] = None,
-    unique_key: Annotated[str | None, typer.Option("--unique-key", help="Only one active task may have it")] = None,
-    existing: Annotated[bool, typer.Option("--existing", help="If the unique key is taken, print that task")] = False,
-    attempts: Annotated[int | None, typer.Option("--attempts", help="Runs before it is a dead letter")] = None,
+    ttl: Annotated[
+        float | None,
+        typer.Option("--ttl", help="Fail if no worker has begun the task this many seconds after it is due"),
+    ] = None,
+    unique_key: Annotated[
+        str | None, typer.Option("--unique-key", help="Only one active task of the tenant may have this key")
+    ] = None,
+    existing: Annotated[
+        bool, typer.Option("--existing", help="If an active task has the unique key, print its id instead of failing")
+    ] = False,
+    attempts: Annotated[
+        int | None, typer.Option("--attempts", help="Number of failed runs after which the task becomes a dead letter")
+    ] = None,
     label: Label = None,
     parent: Annotated[str | None, typer.Option("--parent", help="Id of the parent task")] = None,
-    callback: Annotated[str | None, typer.Option("--callback", help="URL that gets a request at its end")] = None,
+    callback: Annotated[
+        str | None, typer.Option("--callback", help="URL of a webhook that is sent when the task ends")
+    ] = None,
     idempotency_key: Annotated[
-        str | None, typer.Option("--idempotency-key", help="A repeated submission with this key makes no second task")
+        str | None,
+        typer.Option("--idempotency-key", help="A repeated submission with the same key creates no second task"),
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", help="Many tasks: a JSON array of submissions (- is standard input)")
     ] = None,
-    each: Annotated[bool, typer.Option("--each", help="With --file: refuse only the invalid tasks")] = False,
+    each: Annotated[
+        bool, typer.Option("--each", help="With --file: accept the valid tasks, and refuse only the invalid ones")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Submit a task and print its id. With --file, submit many and print how many were accepted."""
@@ -142,7 +161,7 @@ def _submit_many(batch: dict[str, Any], headers: dict[str, str], *, as_json: boo
 def list_tasks(
     *,
     which: Which,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Highest number of entries")] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of entries")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List tasks, newest first."""
@@ -206,7 +225,7 @@ task_app.command("why")(why)
 
 @task_app.command("payload")
 def payload(task_id: Id, as_json: AsJson = False) -> None:
-    """Show what a task was given, with its secrets hidden."""
+    """Print the payload of a task. Secrets are redacted."""
     with GatewayClient() as gateway:
         answer = gateway.get(f"{_PATH}/{quote(task_id, safe='')}/payload")
     if as_json:
@@ -240,15 +259,17 @@ def _steer(task_ids: list[str], verb: str, done: str, *, as_json: bool) -> None:
 @task_app.command("bulk")
 @takes(FILTERS)
 def bulk(
-    action: Annotated[str, typer.Argument(help="cancel, retry, redrive or reprioritise")],
+    action: Annotated[str, typer.Argument(help="Action: cancel, retry, redrive or reprioritise")],
     *,
     which: Which,
-    task_id: Annotated[list[str] | None, typer.Option("--id", help="These tasks; repeatable")] = None,
-    priority: Annotated[int | None, typer.Option("--priority", help="For reprioritise: 1 is first, 5 last")] = None,
-    why: Annotated[str | None, typer.Option("--why", help="For the audit")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the tasks")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for its end")] = True,
+    task_id: Annotated[list[str] | None, typer.Option("--id", help="Only this task; repeatable")] = None,
+    priority: Annotated[
+        int | None, typer.Option("--priority", help="For reprioritise: new priority from 1 (first) to 5 (last)")
+    ] = None,
+    why: Annotated[str | None, typer.Option("--why", help="Reason, for the audit log")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; only count the tasks")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end of the operation")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Apply an action to all tasks that exist now and match the filters. Ctrl-C leaves the operation running."""

@@ -14,7 +14,7 @@ from gateway.cli.text import utc
 
 
 def why(task_id: Annotated[str, typer.Argument(help="Id of the task", metavar="ID")], as_json: AsJson = False) -> None:
-    """Say why a task was started where it was: for each start the rule, and who had set it."""
+    """Explain each start of a task: which setting decided, and how it was changed."""
     with GatewayClient() as gateway:
         answer = gateway.get(f"/gateway/v1/tasks/{quote(task_id, safe='')}/why")
     if as_json:

@@ -12,16 +12,18 @@ from gateway.cli.output import AsJson, print_json, print_result
 from gateway.cli.past_gateway import note_of
 from gateway.cli.table import table
 
-tenant_app = typer.Typer(help="Tenants: tier, weight, waiting tasks and the reasons.", no_args_is_help=True)
+tenant_app = typer.Typer(
+    help="Tenants: their tiers, weights and quotas, and why their tasks wait.", no_args_is_help=True
+)
 
 PATH = "/gateway/v1/tenants"
 Tenant = Annotated[str, typer.Option("--tenant", help="Tenant id")]
-Why = Annotated[str | None, typer.Option("--why", help="Reason, for the audit")]
+Why = Annotated[str | None, typer.Option("--why", help="Reason, for the audit log")]
 
 
 @tenant_app.command("list")
 def list_tenants(as_json: AsJson = False) -> None:
-    """List your tenants; all of them for an administrator."""
+    """List your tenants. Administrators get all tenants."""
     found: list[dict[str, Any]] = []
     after: str | None = ""
     with GatewayClient() as gateway:
@@ -39,7 +41,7 @@ def list_tenants(as_json: AsJson = False) -> None:
 
 @tenant_app.command("show")
 def show(tenant: Tenant, as_json: AsJson = False) -> None:
-    """Show a tenant: its quotas and their use, pauses, unfinished tasks."""
+    """Show a tenant: its quotas and their use, its pauses, and its unfinished tasks."""
     with GatewayClient() as gateway:
         found = gateway.get(tenant_path(tenant))
     if as_json:
@@ -60,22 +62,24 @@ def show(tenant: Tenant, as_json: AsJson = False) -> None:
 @tenant_app.command("tier")
 def tier(
     tenant: Tenant,
-    tier_name: Annotated[str, typer.Argument(help="enterprise, vip or standard", metavar="TIER")],
+    tier_name: Annotated[str, typer.Argument(help="Tier: enterprise, vip or standard", metavar="TIER")],
     why: Why = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change a tenant's tier; its waiting tasks move to the queues of the new tier."""
+    """Change the tier of a tenant. Its waiting tasks move to the queues of the new tier."""
     _change(tenant, as_json=as_json, tier=tier_name, why=why)
 
 
 @tenant_app.command("weight")
 def weight(
     tenant: Tenant,
-    share: Annotated[float, typer.Argument(help="0.001 to 1000; the default is 1", metavar="WEIGHT")],
+    share: Annotated[
+        float, typer.Argument(help="Weight from 0.001 to 1000; a tenant without one has 1", metavar="WEIGHT")
+    ],
     why: Why = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change a tenant's weight: its share of the queues that it shares with others."""
+    """Change the weight of a tenant: its share of queues that it shares with other tenants."""
     _change(tenant, as_json=as_json, weight=share, why=why)
 
 

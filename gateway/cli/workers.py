@@ -40,11 +40,11 @@ workers_app = typer.Typer(
 
 @workers_app.command()
 def drain(
-    process_id: Annotated[str, typer.Argument(help="The worker")],
-    why: Annotated[str, typer.Option("--why", help="For the audit")],
+    process_id: Annotated[str, typer.Argument(help="Id of the worker")],
+    why: Annotated[str, typer.Option("--why", help="Reason, for the audit log")],
     as_json: AsJson = False,
 ) -> None:
-    """Have one worker take no more tasks, finish what it runs as after SIGTERM, and end. It is not replaced."""
+    """Drain a worker: it takes no more tasks, finishes those that it runs, and ends. It is not replaced."""
     with GatewayClient() as gateway:
         member = gateway.call("POST", f"/gateway/v1/workers/{quote(process_id, safe='')}/drain", body={"why": why})
     typer.echo(json_text(member) if as_json else f"{process_id} drains: it runs {member['slots_used']} tasks")
@@ -53,12 +53,17 @@ def drain(
 @workers_app.command()
 def show(
     context: typer.Context,
-    process_id: Annotated[str | None, typer.Argument(help="One worker, with its running tasks")] = None,
-    pool: Annotated[str | None, typer.Option("--pool", help="Only this pool: A, B, C or redis")] = None,
-    backend: Annotated[str | None, typer.Option("--backend", help="Only this backend: temporal or redis")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also gateways, and those gone within a day")] = False,
+    process_id: Annotated[str | None, typer.Argument(help="Id of one worker, to show its running tasks")] = None,
+    pool: Annotated[str | None, typer.Option("--pool", help="Only workers of this pool: A, B, C or redis")] = None,
+    backend: Annotated[
+        str | None, typer.Option("--backend", help="Only workers of this backend: temporal or redis")
+    ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Show gateways, and processes that ended or were lost within the last day, too"),
+    ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Repeat the output until Ctrl-C")] = False,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.1, max=3600, help="Pause between two outputs")] = 2.0,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, max=3600, help="Seconds between two outputs")] = 2.0,
     times: Annotated[int | None, typer.Option("--times", min=1, help="End --watch after this many outputs")] = None,
     as_json: AsJson = False,
 ) -> None:

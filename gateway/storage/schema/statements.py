@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from importlib import resources
 
 from alembic import op
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.util import await_only
+
+from gateway.storage.schema.lock_waits import LOCK_SECONDS, OLDEST, is_without_lock, pauses, say
 
 _END = re.compile(r";[ \t]*(?:--[^\n]*)?$", re.MULTILINE)
 
@@ -30,21 +35,32 @@ def read(name: str) -> str:
     return (place if place.is_file() else package / name).read_text(encoding="utf-8")
 
 
-#: How long a statement of a migration may wait for a lock (seconds). Whoever comes after it for the same table waits
-#: behind it: shorter than the renewal of a lease may take.
-LOCK_SECONDS = 1
-
-
 def run_file(name: str) -> None:
-    """Run a migration's file; one named `*.autocommit.sql` outside of a transaction (`CREATE INDEX CONCURRENTLY`).
-
-    That waits for locks for as long as it takes: nobody waits behind it.
-    """
+    """Run a migration's file; one named `*.autocommit.sql` outside of a transaction (`CREATE INDEX CONCURRENTLY`)."""
     if name.endswith(".autocommit.sql"):
         with op.get_context().autocommit_block():
             for statement in split(read(name)):
-                op.execute(statement)
+                _run_alone(statement)
+            op.execute("RESET lock_timeout")
     else:
         op.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
         for statement in split(read(name)):
             op.execute(statement)
+
+
+def _run_alone(statement: str) -> None:
+    """Run a statement that is committed by itself. If it does not get a lock it is repeated, and nothing before it:
+    that cannot be made again.
+
+    What is done CONCURRENTLY waits for locks for as long as it takes: nobody waits behind it.
+    """
+    is_patient = "CONCURRENTLY" in statement
+    op.execute(f"SET lock_timeout = '{0 if is_patient else LOCK_SECONDS}s'")
+    for pause in pauses():
+        try:
+            return op.execute(statement)
+        except DBAPIError as error:
+            if not is_without_lock(error):
+                raise
+            say(error, op.get_bind().execute(OLDEST).first(), pause)
+        await_only(asyncio.sleep(pause))  # over an asynchronous connection: see `migrate`

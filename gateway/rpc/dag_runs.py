@@ -47,6 +47,7 @@ from gateway.rpc.failures import invalid
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import own_token, size_of
 from gateway.rpc.requests import storable
+from gateway.rpc.stream_end import say_why
 from gateway.rpc.submissions import Submitter, checked_key
 from gateway.rpc.values import read_json
 from gateway.storage.paging import Place
@@ -222,8 +223,7 @@ class DagRunService:
                     name, data = change
                     await send(_changed({"run": data} if name == "run" else data))
             if subscription.is_closed:
-                await self._access.authenticate(authorization)
-                raise ShuttingDown(retry_after=1)
+                await say_why(self._access, caller, authorization)
         finally:
             subscription.close()
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from taskgate.v1 import DrainReport, DrainRequest, DrainResponse, WatchDrainRequest, WatchDrainResponse
 
-from gateway.errors import ShuttingDown
 from gateway.migration.drain.documents import document
 from gateway.migration.drain.report import Report
 from gateway.rpc.calls import KeyedCalls, Method, Send
 from gateway.rpc.messages import facts_of, fill
+from gateway.rpc.stream_end import say_why
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -40,7 +40,7 @@ class DrainCalls:
         return DrainResponse(report=_shown(await self._drain.report(tenant_id)))
 
     async def watch_drain(self, authorization: str | None, request: WatchDrainRequest, send: Send) -> None:
-        """A drain after each change. Raises `ShuttingDown` when the gateway ends, or the key is no longer valid."""
+        """A drain after each change. Raises as `say_why` does."""
         tenant_id = facts_of(request).get("tenant_id")
         caller = await self._access.authenticate(authorization)
         subscription = self._watch.subscribe(tenant_id).open()
@@ -51,8 +51,7 @@ class DrainCalls:
                         await send(WatchDrainResponse(report=_shown(report)).SerializeToString())
         finally:
             subscription.close()
-        await self._access.authenticate(authorization)
-        raise ShuttingDown(retry_after=1)
+        await say_why(self._access, caller, authorization)
 
 
 def _shown(report: Report) -> DrainReport:

@@ -16,12 +16,12 @@ from taskgate.v1 import (
 )
 
 from gateway.access.placement import Caller
-from gateway.errors import ShuttingDown
 from gateway.migration.parity.documents import document
 from gateway.migration.parity.parity import Report
 from gateway.rpc.calls import KeyedCalls, Method, Send
 from gateway.rpc.failures import invalid
 from gateway.rpc.messages import facts_of, fill
+from gateway.rpc.stream_end import say_why
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -54,7 +54,7 @@ class ParityCalls:
         return GetParityResponse(report=_shown(report, caller))
 
     async def watch_parity(self, authorization: str | None, request: WatchParityRequest, send: Send) -> None:
-        """It after each change. Raises `ShuttingDown` when the gateway ends, or the key is no longer valid."""
+        """It after each change. Raises as `say_why` does."""
         facts = facts_of(request)
         _check_named(facts, "tenant_id")
         caller = await self._access.authenticate(authorization)
@@ -66,8 +66,7 @@ class ParityCalls:
                         await send(WatchParityResponse(report=_shown(report, caller)).SerializeToString())
         finally:
             subscription.close()
-        await self._access.authenticate(authorization)
-        raise ShuttingDown(retry_after=1)
+        await say_why(self._access, caller, authorization)
 
     async def ask_parity_gate(self, authorization: str | None, request: AskParityGateRequest) -> AskParityGateResponse:
         """The one comparison of durations of a move."""

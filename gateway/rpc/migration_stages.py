@@ -30,7 +30,6 @@ from taskgate.v1 import (
     WatchStagesResponse,
 )
 
-from gateway.errors import ShuttingDown
 from gateway.migration.stages.changes import Changed
 from gateway.migration.stages.requests import (
     ClearOverride,
@@ -42,6 +41,7 @@ from gateway.migration.stages.requests import (
 )
 from gateway.rpc.calls import KeyedCalls, Method, Send, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
+from gateway.rpc.stream_end import say_why
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -92,8 +92,7 @@ class StageCalls:
                     if change is not None:
                         message = fill(WatchStagesResponse(), dict([change]))
                         await send(message.SerializeToString())
-            await self._access.authenticate(authorization)
-            raise ShuttingDown(retry_after=1)
+            await say_why(self._access, caller, authorization)
         finally:
             subscription.close()
 

@@ -26,13 +26,13 @@ from taskgate.v1 import (
 )
 
 from gateway.dispatch.waiting_reason import WaitingReasons
-from gateway.errors import ShuttingDown
 from gateway.ingress.foreign import past_gateway_of
 from gateway.operations.operations import TaskSelection
 from gateway.rpc.calls import Send, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.pages import own_token, size_of
 from gateway.rpc.requests import storable
+from gateway.rpc.stream_end import say_why
 from gateway.submission.requests import RunAt
 from gateway.tasks.changes.list_following import ListFollowing
 from gateway.tasks.lifecycle.run_time import set_run_time
@@ -101,8 +101,7 @@ class Selections:
                         tasks = [_shown(row) for row in change.rows]
                         answer = WatchSelectionResponse(tasks=tasks, others=change.others, missed=change.missed)
                         await send(answer.SerializeToString())
-            await self._access.authenticate(authorization)
-            raise ShuttingDown(retry_after=1)
+            await say_why(self._access, caller, authorization)
         finally:
             subscription.close()
 

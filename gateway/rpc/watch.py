@@ -9,9 +9,10 @@ from taskgate.v1 import WatchRequest, WatchResponse
 
 from gateway.access.access import Access
 from gateway.access.placement import Caller
-from gateway.errors import ShuttingDown, TaskNotFound
+from gateway.errors import TaskNotFound
 from gateway.rpc.calls import Send
 from gateway.rpc.failures import invalid
+from gateway.rpc.stream_end import say_why
 from gateway.rpc.tasks import task_of
 from gateway.tasks.changes.feed import ChangeFeed
 from gateway.tasks.changes.subscription import Subscription, SubscriptionEnded
@@ -49,8 +50,7 @@ class Watcher:
             try:
                 row = await changes.get()
             except SubscriptionEnded:
-                await self._access.authenticate(authorization)
-                raise ShuttingDown(retry_after=1) from None
+                await say_why(self._access, caller, authorization)
             if not caller.sees(row.tenant_id, row.project_id):
                 raise TaskNotFound
             token, answer = self._answer(row)

@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 from gateway.storage.database import connect
 from gateway.storage.driver_errors import translated
 from gateway.storage.preflight import DatabaseUnfit, check_migratable
+from gateway.storage.schema.lock_waits import OLDEST, cause_of, is_without_lock, pauses, say
 from gateway.storage.schema.revisions import known_revisions
 from gateway.storage.schema.statements import read
 
@@ -24,17 +25,6 @@ log = logging.getLogger(__name__)
 
 #: Advisory lock: two gateways that start together migrate one after the other.
 _LOCK = 0x7461736B
-#: After a lock that was not to be had, until the migration is tried again (seconds): the first, doubled up to the last.
-FIRST_PAUSE, LAST_PAUSE = 2.0, 30.0
-#: Whoever holds a lock for long has been at it for long.
-_OLDEST = """
-SELECT format(
-    '%s (pid %s, since %s)', COALESCE(NULLIF(application_name, ''), usename), pid, date_trunc('second', xact_start)
-)
-FROM pg_stat_activity
-WHERE datname = current_database() AND xact_start < now() - interval '1 s' AND backend_type = 'client backend'
-ORDER BY xact_start LIMIT 1
-"""
 
 
 def _config() -> Config:
@@ -89,7 +79,7 @@ async def migrate(database_url: str, revision: str = "head") -> str | None:
                     return stored
                 return await _upgraded(connection, guard, revision)
     except DBAPIError as error:
-        if isinstance(cause := _cause(error), asyncpg.InsufficientPrivilegeError):
+        if isinstance(cause := cause_of(error), asyncpg.InsufficientPrivilegeError):
             raise DatabaseUnfit(f"rights are missing in the database: {cause}") from error
         raise
     finally:
@@ -99,27 +89,18 @@ async def migrate(database_url: str, revision: str = "head") -> str | None:
 async def _upgraded(connection: AsyncConnection, guard: AsyncConnection, revision: str) -> str | None:
     """The revision that was reached. A migration that does not get a lock soon is undone, and made again after a pause:
     it would wait behind whoever reads a table for long, as a backup does, and everybody else behind it."""
-    pause = FIRST_PAUSE
-    while True:
+    for pause in pauses():
         try:
             reached = await connection.run_sync(_upgrade, revision)
             await connection.commit()
             return reached
         except DBAPIError as error:
-            if not isinstance(_cause(error), asyncpg.LockNotAvailableError | asyncpg.DeadlockDetectedError):
+            if not is_without_lock(error):
                 raise
             await connection.rollback()
-            statement = " ".join((error.statement or "").split())[:100]
-            oldest = (await guard.execute(text(_OLDEST))).first()
-            holder = "" if oldest is None else f"; the oldest transaction there is that of {oldest[0]}"
-            log.warning("the migration waits for a lock (%s)%s; again in %g s", statement, holder, pause)
+            say(error, (await guard.execute(OLDEST)).first(), pause)
         await asyncio.sleep(pause)
-        pause = min(2 * pause, LAST_PAUSE)
-
-
-def _cause(error: DBAPIError) -> BaseException | None:
-    """The driver's error is the cause of two of SQLAlchemy's."""
-    return error.orig and error.orig.__cause__
+    raise AssertionError("it is tried again and again")
 
 
 async def create_legacy_tables(database_url: str) -> None:

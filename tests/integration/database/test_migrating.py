@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from gateway.storage.database import Database
 from gateway.storage.preflight import DatabaseUnfit, check_database
-from gateway.storage.schema import migrate as module
+from gateway.storage.schema import lock_waits as module
 from gateway.storage.schema.migrate import create_legacy_tables, migrate
 from gateway.storage.schema.revisions import known_revisions
 from workers.testing.waiting import eventually
@@ -37,16 +37,21 @@ VALUES ('g1', 'gateway', 'here', 1, '0', 1)
 """
 
 
+#: The revision before one that changes rows outside of a transaction.
+BEFORE_INDEXES = "0180_phase"
+
+
 @pytest_asyncio.fixture
-async def old(postgres_server: str) -> AsyncIterator[Database]:
-    """A database at the revision `BEFORE`."""
+async def old(request: pytest.FixtureRequest, postgres_server: str) -> AsyncIterator[Database]:
+    """A database at the revision `BEFORE`, or at the one that the test names."""
+    revision = getattr(request, "param", BEFORE)
     name = f"old_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres_server)
     await admin.execute(f'CREATE DATABASE "{name}"')
     database = Database(f"{postgres_server.rpartition('/')[0]}/{name}")
     try:
         await create_legacy_tables(str(database.url))
-        assert await migrate(str(database.url), BEFORE) == BEFORE
+        assert await migrate(str(database.url), revision) == revision
         yield database
     finally:
         await database.close()
@@ -78,6 +83,30 @@ async def test_behind_a_backup_it_lets_others_pass(
     [line, *_] = await said(caplog)
     assert line.startswith("the migration waits for a lock (ALTER TABLE taskgate.process ADD COLUMN drain_at")
     assert "the oldest transaction there is that of pg_dump (pid " in line
+
+
+@pytest.mark.parametrize("old", [BEFORE_INDEXES], indirect=True)
+async def test_outside_of_a_transaction_it_lets_others_pass_too(
+    old: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.1)
+    caplog.set_level(logging.WARNING, module.__name__)
+    lock = "LOCK TABLE taskgate.dispatch IN SHARE MODE"
+    async with old.transaction() as holder:
+        await holder.execute(lock)
+        migrating = asyncio.create_task(migrate(str(old.url)))
+        try:
+            await eventually(lambda: old.fetchval(WAITS))
+            async with asyncio.timeout(2), old.transaction() as other:
+                await other.execute(lock)  # behind the migration, which waits to write
+            await eventually(lambda: said(caplog), bool)
+            assert not migrating.done()
+        except BaseException:
+            migrating.cancel()
+            raise
+    async with asyncio.timeout(20):
+        assert await migrating == known_revisions()[-1]
+    assert (await said(caplog))[0].startswith("the migration waits for a lock (DO $$")
 
 
 async def test_entries_that_took_others_back_name_them_also_those_that_the_release_before_writes(old: Database) -> None:

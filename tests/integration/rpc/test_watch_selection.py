@@ -100,7 +100,7 @@ async def test_it_ends_when_the_rights_of_who_follows_change(face: Any, refusal:
     await run("DELETE FROM user_roles WHERE user_id = 'root'")
     async with asyncio.timeout(5):
         refused = await refusal(anext(answers))
-    assert refused.code is Code.UNAVAILABLE
+    assert (refused.code, refused.reason) == (Code.PERMISSION_DENIED, "FORBIDDEN")
     call, answers = await opened(face, face.world.metadata(name))
     foreign = await face.submit("bob")
     if name == "ann":

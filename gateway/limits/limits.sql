@@ -1,4 +1,6 @@
 -- Quotas and pauses: the rules, their use, and the tasks that they hold back.
+--
+-- `not_before` of a first run moves to the time of the release: what a quota or a pause held was not due, and nobody was late with it.
 
 -- name: quotas
 SELECT tenant_id, project_id, queued, running, per_minute, bytes_per_day, set_by, set_at, why FROM taskgate.quota
@@ -114,7 +116,7 @@ WHERE d.task_id = ANY ($1::text[]) AND d.state = 'waiting'
 
 -- name: release_unpaused
 -- Tasks that wait for a pause that is over; another pause may hold them again. At most $1 at once.
-UPDATE taskgate.dispatch d SET held = NULL
+UPDATE taskgate.dispatch d SET held = NULL, not_before = CASE WHEN d.failures = 0 THEN GREATEST(now(), d.not_before) ELSE d.not_before END
 FROM (
     SELECT h.task_id FROM taskgate.dispatch h
     WHERE h.held LIKE 'paused:%' AND h.phase = 'waiting'
@@ -152,10 +154,14 @@ WHERE o.tenant_id = ANY ($1::text[]) AND o.phase = 'open'
 GROUP BY o.tenant_id, o.project_id
 
 -- name: take_slots
-UPDATE taskgate.dispatch SET takes_slot = true WHERE task_id = ANY ($1::text[])
+-- One that was held is due since it was released; the trigger `free_slot` writes that into `due_at` alone.
+UPDATE taskgate.dispatch
+SET takes_slot = true, not_before = CASE WHEN NOT takes_slot AND failures = 0 THEN GREATEST(not_before, due_at) ELSE not_before END
+WHERE task_id = ANY ($1::text[])
 
 -- name: hold_for_slot
-UPDATE taskgate.dispatch d SET held = h.held
+-- `takes_slot` is false, and not null, from here until it has a slot.
+UPDATE taskgate.dispatch d SET held = h.held, takes_slot = false
 FROM unnest($1::text[], $2::text[]) AS h (task_id, held)
 WHERE d.task_id = h.task_id AND d.state = 'waiting'
 
@@ -219,7 +225,9 @@ WITH free AS (
     WHERE task_id = ANY (ARRAY(SELECT task_id FROM free)) AND state = 'waiting' AND held LIKE 'quota:%'
     ORDER BY task_id FOR UPDATE
 )
-UPDATE taskgate.dispatch d SET held = NULL, due_at = GREATEST(now(), d.not_before) FROM held WHERE d.task_id = held.task_id
+UPDATE taskgate.dispatch d
+SET held = NULL, due_at = GREATEST(now(), d.not_before), not_before = CASE WHEN d.failures = 0 THEN GREATEST(now(), d.not_before) ELSE d.not_before END
+FROM held WHERE d.task_id = held.task_id
 
 -- name: release_unlimited
 -- All whose quota is gone.
@@ -231,4 +239,6 @@ WITH held AS (
                         AND q.project_id = CASE WHEN h.held = 'quota:running' THEN '' ELSE h.project_id END)
     ORDER BY h.task_id FOR UPDATE
 )
-UPDATE taskgate.dispatch d SET held = NULL, due_at = GREATEST(now(), d.not_before) FROM held WHERE d.task_id = held.task_id
+UPDATE taskgate.dispatch d
+SET held = NULL, due_at = GREATEST(now(), d.not_before), not_before = CASE WHEN d.failures = 0 THEN GREATEST(now(), d.not_before) ELSE d.not_before END
+FROM held WHERE d.task_id = held.task_id

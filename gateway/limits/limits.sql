@@ -226,7 +226,8 @@ WITH free AS (
     ORDER BY task_id FOR UPDATE
 )
 UPDATE taskgate.dispatch d
-SET held = NULL, due_at = GREATEST(now(), d.not_before), not_before = CASE WHEN d.failures = 0 THEN GREATEST(now(), d.not_before) ELSE d.not_before END
+SET held = NULL, due_at = GREATEST(now(), d.not_before),
+    not_before = CASE WHEN d.failures = 0 THEN GREATEST(now(), d.not_before) ELSE d.not_before END
 FROM held WHERE d.task_id = held.task_id
 
 -- name: release_unlimited
@@ -240,5 +241,6 @@ WITH held AS (
     ORDER BY h.task_id FOR UPDATE
 )
 UPDATE taskgate.dispatch d
-SET held = NULL, due_at = GREATEST(now(), d.not_before), not_before = CASE WHEN d.failures = 0 THEN GREATEST(now(), d.not_before) ELSE d.not_before END
+SET held = NULL, due_at = GREATEST(now(), d.not_before),
+    not_before = CASE WHEN d.failures = 0 THEN GREATEST(now(), d.not_before) ELSE d.not_before END
 FROM held WHERE d.task_id = held.task_id

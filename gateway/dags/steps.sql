@@ -165,7 +165,7 @@ WITH wanted AS (
     ORDER BY d.task_id FOR UPDATE OF d
 ), opened AS (
     UPDATE taskgate.dispatch d
-    SET state = 'waiting', due_at = now(), failures = 0, worker_id = NULL, owner_id = NULL, finished_at = NULL,
+    SET state = 'waiting', due_at = now(), not_before = now(), failures = 0, worker_id = NULL, owner_id = NULL, finished_at = NULL,
         claimed_at = NULL, queued_at = NULL, expires_at = now() + make_interval(secs => over.seconds), held = over.held,
         wanted_backend = NULL
     FROM over WHERE d.task_id = over.task_id

@@ -138,8 +138,7 @@ WITH wanted AS (
     FOR UPDATE OF d
 ), again AS (
     UPDATE taskgate.dispatch d
-    SET state = 'waiting', due_at = now() + make_interval(secs => w.pause),
-        not_before = CASE WHEN w.pause > 0 THEN now() + make_interval(secs => w.pause) END,
+    SET state = 'waiting', due_at = now() + make_interval(secs => w.pause), not_before = now() + make_interval(secs => w.pause),
         failures = 0, worker_id = NULL, owner_id = NULL, finished_at = NULL, claimed_at = NULL, queued_at = NULL,
         expires_at = NULL, held = NULL, wanted_backend = $3
     FROM wanted w

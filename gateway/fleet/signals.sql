@@ -2,7 +2,8 @@
 -- creation and completion: neither grows with the number of finished tasks.
 
 -- name: load
--- Unfinished tasks by backend and plan. A task that is held back or not yet due is not backlog: no worker could run it.
+-- Unfinished tasks by backend and plan. A task that is held back or not yet due is not backlog: no worker could run it. It waits since it
+-- could have started (`not_before` moves with each retry, redrive and release), or since its engine has it; a repetition since it was due.
 -- `backend` is NULL for tasks that are due and not yet routed.
 -- Counted by tenant first: a hundred thousand rows are not joined one by one. A worker that has no row is a legacy worker.
 SELECT s.backend, lower(COALESCE(t.plan, '')) AS plan, sum(s.backlog)::bigint AS backlog,
@@ -10,7 +11,7 @@ SELECT s.backend, lower(COALESCE(t.plan, '')) AS plan, sum(s.backlog)::bigint AS
        sum(s.on_legacy_workers)::bigint AS on_legacy_workers
 FROM (
     SELECT tenant_id, backend, count(*) FILTER (WHERE state <> 'running') AS backlog,
-           min(CASE WHEN state = 'queued' THEN queued_at ELSE GREATEST(created_at, not_before) END) FILTER (WHERE state <> 'running')
+           min(CASE WHEN state = 'queued' THEN queued_at WHEN failures > 0 THEN due_at ELSE GREATEST(created_at, not_before) END) FILTER (WHERE state <> 'running')
                AS oldest_at,
            count(*) FILTER (WHERE state = 'running') AS running,
            count(*) FILTER (WHERE state = 'running' AND worker_id IS NOT NULL AND worker_id NOT IN (
@@ -19,7 +20,7 @@ FROM (
     WHERE phase = 'open'
     GROUP BY 1, 2
     UNION ALL
-    SELECT tenant_id, backend, count(*), min(GREATEST(created_at, not_before)), 0, 0
+    SELECT tenant_id, backend, count(*), min(CASE WHEN failures > 0 THEN due_at ELSE GREATEST(created_at, not_before) END), 0, 0
     FROM taskgate.dispatch
     WHERE phase = 'waiting' AND held IS NULL AND due_at <= now()
     GROUP BY 1, 2

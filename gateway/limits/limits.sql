@@ -1,4 +1,6 @@
 -- Quotas and pauses: the rules, their use, and the tasks that they hold back.
+--
+-- `not_before` of a first run moves to the time of the release: what a quota or a pause held was not due, and nobody was late with it.
 
 -- name: quotas
 SELECT tenant_id, project_id, queued, running, per_minute, bytes_per_day, set_by, set_at, why FROM taskgate.quota
@@ -142,7 +144,9 @@ WITH free AS MATERIALIZED (
         ORDER BY h.held, h.priority, h.due_at LIMIT $1::int FOR UPDATE OF h SKIP LOCKED
     ) AS of_nobody
 ), freed AS (
-    UPDATE taskgate.dispatch d SET held = NULL WHERE d.task_id = ANY (ARRAY(SELECT task_id FROM free)) RETURNING 1
+    UPDATE taskgate.dispatch d SET held = NULL, not_before = CASE WHEN d.failures = 0 THEN GREATEST(now(), d.not_before) ELSE d.not_before END
+    WHERE d.task_id = ANY (ARRAY(SELECT task_id FROM free))
+    RETURNING 1
 )
 SELECT (SELECT count(*) FROM free) AS found, (SELECT count(*) FROM freed) AS changed, tenant_id, held, priority, due_at FROM free
 ORDER BY tenant_id DESC, held DESC, priority DESC, due_at DESC LIMIT 1
@@ -186,10 +190,14 @@ WHERE o.tenant_id = ANY ($1::text[]) AND o.phase = 'open'
 GROUP BY o.tenant_id, o.project_id
 
 -- name: take_slots
-UPDATE taskgate.dispatch SET takes_slot = true WHERE task_id = ANY ($1::text[])
+-- One that was held is due since it was released; the trigger `free_slot` writes that into `due_at` alone.
+UPDATE taskgate.dispatch
+SET takes_slot = true, not_before = CASE WHEN NOT takes_slot AND failures = 0 THEN GREATEST(not_before, due_at) ELSE not_before END
+WHERE task_id = ANY ($1::text[])
 
 -- name: hold_for_slot
-UPDATE taskgate.dispatch d SET held = h.held
+-- `takes_slot` is false, and not null, from here until it has a slot.
+UPDATE taskgate.dispatch d SET held = h.held, takes_slot = false
 FROM unnest($1::text[], $2::text[]) AS h (task_id, held)
 WHERE d.task_id = h.task_id AND d.state = 'waiting'
 
@@ -254,7 +262,10 @@ WITH free AS (
     WHERE task_id = ANY (ARRAY(SELECT task_id FROM free)) AND state = 'waiting' AND held LIKE 'quota:%'
     ORDER BY task_id FOR UPDATE
 )
-UPDATE taskgate.dispatch d SET held = NULL, due_at = GREATEST(now(), d.not_before) FROM held WHERE d.task_id = held.task_id
+UPDATE taskgate.dispatch d
+SET held = NULL, due_at = GREATEST(now(), d.not_before),
+    not_before = CASE WHEN d.failures = 0 THEN GREATEST(now(), d.not_before) ELSE d.not_before END
+FROM held WHERE d.task_id = held.task_id
 
 -- name: release_unlimited
 -- Tasks whose quota is gone; at most $1, from the place $2 to $5 on.
@@ -267,7 +278,9 @@ WITH free AS MATERIALIZED (
                         AND q.project_id = CASE WHEN h.held = 'quota:running' THEN '' ELSE h.project_id END)
     ORDER BY h.tenant_id, h.held, h.priority, h.due_at LIMIT $1::int FOR UPDATE OF h SKIP LOCKED
 ), freed AS (
-    UPDATE taskgate.dispatch d SET held = NULL, due_at = GREATEST(now(), d.not_before)
+    UPDATE taskgate.dispatch d
+    SET held = NULL, due_at = GREATEST(now(), d.not_before),
+        not_before = CASE WHEN d.failures = 0 THEN GREATEST(now(), d.not_before) ELSE d.not_before END
     WHERE d.task_id = ANY (ARRAY(SELECT task_id FROM free))
     RETURNING 1
 )

@@ -55,7 +55,7 @@ WITH begun_again AS (
 ), opened AS (
     UPDATE taskgate.dispatch d
     SET state = 'waiting', phase = 'waiting', due_at = now(), failures = 0, worker_id = NULL, owner_id = NULL, finished_at = NULL,
-        claimed_at = NULL, queued_at = NULL, not_before = NULL, expires_at = NULL, held = NULL, wanted_backend = NULL, unique_key = NULL
+        claimed_at = NULL, queued_at = NULL, not_before = now(), expires_at = NULL, held = NULL, wanted_backend = NULL, unique_key = NULL
     FROM begun_again b WHERE d.task_id = b.task_id
     RETURNING d.task_id
 ), nodes AS (
@@ -199,7 +199,7 @@ UPDATE taskgate.recovered_task SET decision = $2, decided_by = $3, decided_at = 
 
 -- name: let_go
 -- A pause, or an approval that was waited for, holds as before.
-UPDATE taskgate.dispatch d SET held = r.held, due_at = now(), not_before = NULL, expires_at = NULL
+UPDATE taskgate.dispatch d SET held = r.held, due_at = now(), not_before = now(), expires_at = NULL
 FROM taskgate.recovered_task r WHERE d.task_id = $1 AND r.task_id = $1 AND d.held = 'recovery'
 
 -- name: drop_known

@@ -9,7 +9,7 @@ WITH waiting AS (
     FOR UPDATE
 ), moved AS (
     UPDATE taskgate.dispatch d
-    SET not_before = $2, due_at = COALESCE($2, now()), held = CASE WHEN d.held LIKE 'quota:%' THEN NULL ELSE d.held END
+    SET not_before = COALESCE($2, now()), due_at = COALESCE($2, now()), held = CASE WHEN d.held LIKE 'quota:%' THEN NULL ELSE d.held END
     FROM waiting w WHERE d.task_id = w.task_id AND NOT w.is_too_late
     RETURNING d.due_at
 )

@@ -259,7 +259,7 @@ SELECT $1, COALESCE($2::text, ''), COALESCE($3::text, ''), $4, $5, 'waiting', no
 FROM task_logs t WHERE t.id = $1
 ON CONFLICT (task_id) DO UPDATE
     SET state = 'waiting', phase = 'waiting', due_at = now(), failures = 0, worker_id = NULL, owner_id = NULL, finished_at = NULL,
-        claimed_at = NULL, queued_at = NULL, not_before = NULL, expires_at = NULL, held = NULL,
+        claimed_at = NULL, queued_at = NULL, not_before = now(), expires_at = NULL, held = NULL,
         wanted_backend = NULL
 
 -- name: rival

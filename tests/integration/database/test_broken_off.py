@@ -11,8 +11,7 @@ import asyncpg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from gateway.storage.schema import migrate as module
-from gateway.storage.schema import statements
+from gateway.storage.schema import lock_waits, statements
 from gateway.storage.schema.migrate import create_legacy_tables, migrate
 from gateway.storage.schema.revisions import known_revisions
 
@@ -40,6 +39,15 @@ FROM pg_proc WHERE pronamespace::regnamespace::text IN ('public', 'taskgate')
 MADE = re.compile(r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (\w+)\s+ON (taskgate\.)?")
 #: The revision before the one that makes again what earlier releases may have left out.
 BEFORE_AGAIN = "0331_undoes"
+#: A session's lock outlives the failure of the statement that took it.
+DEADLOCK_ONCE = """
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND objid = 4711) THEN
+        PERFORM pg_advisory_lock(4711);
+        RAISE deadlock_detected;
+    END IF;
+END $$
+"""
 #: As a build leaves it that was broken off.
 SPOIL = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = $1::regclass"
 
@@ -105,24 +113,24 @@ async def test_each_is_broken_off_after_each_statement(postgres_server: str, mon
         assert await schema(url) == await schema(other)
 
 
-async def test_a_deadlock_outside_of_transactions(postgres_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As that of two who build indexes; it is made again by itself."""
-    monkeypatch.setattr(module, "FIRST_PAUSE", 0.0)
+async def test_a_deadlock_outside_of_transactions(
+    postgres_server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As that of two who build indexes: the statement is made again, and nothing before it."""
+    monkeypatch.setattr(lock_waits, "FIRST_PAUSE", 0.0)
     split = statements.split
     text = statements.read("0300_ascending.autocommit.sql")
-    tries = 0
 
-    def once(found: str) -> list[str]:
-        nonlocal tries
-        if found == text and (tries := tries + 1) == 1:
-            return [*split(found)[:2], "DO $$ BEGIN RAISE deadlock_detected; END $$"]
-        return split(found)
+    def with_deadlock(found: str) -> list[str]:
+        parts = split(found)
+        return [*parts[:2], DEADLOCK_ONCE, *parts[2:]] if found == text else parts
 
-    monkeypatch.setattr(statements, "split", once)
+    monkeypatch.setattr(statements, "split", with_deadlock)
     async with blank(postgres_server) as url, blank(postgres_server) as other:
         assert await migrate(url) == await migrate(other)
         assert await schema(url) == await schema(other)
-    assert tries == 3
+    said = [record for record in caplog.records if "waits for a lock" in record.getMessage()]
+    assert len(said) == 2
 
 
 async def test_indexes_that_earlier_releases_took_for_made(postgres_server: str) -> None:

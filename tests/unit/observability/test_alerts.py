@@ -14,7 +14,7 @@ ALERTS = [rule for rule in RULES if "alert" in rule]
 
 def test_every_alert_has_a_runbook_and_tests_of_both_kinds() -> None:
     tests = yaml.safe_load((PLACE / "rules.test.yml").read_text())["tests"]
-    cases = [case for test in tests for case in test["alert_rule_test"]]
+    cases = [case for test in tests for case in test.get("alert_rule_test", [])]
     fires = {case["alertname"] for case in cases if case["exp_alerts"]}
     silent = {case["alertname"] for case in cases if not case["exp_alerts"]}
     names = {rule["alert"] for rule in ALERTS}

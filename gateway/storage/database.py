@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 
 from gateway.secret_files import Secret, text_of
-from gateway.storage.driver_errors import DRIVER_ERRORS, translated, uncertain
+from gateway.storage.driver_errors import DRIVER_ERRORS, StatementTooLong, is_away, translated, uncertain
 
 log = logging.getLogger(__name__)
 
@@ -200,6 +200,10 @@ class Database:
                 self.replace_connections(taken)
                 _terminate(connection)
                 raise
+            except TimeoutError as error:
+                if not is_away(error) or not await self._answers(connection, taken):
+                    raise
+                raise StatementTooLong(self._session["command_timeout"]) from error
             finally:
                 # The statements are done, even if the connection cannot be given back.
                 try:
@@ -208,6 +212,20 @@ class Database:
                     self.replace_connections(taken)
                 except (OSError, *DRIVER_ERRORS) as error:
                     log.debug("a connection was not given back: %s", type(error).__name__)
+
+    async def _answers(self, connection: type_Connection, taken: float) -> bool:
+        """Whether the server gave up the statement that took too long, and is there for others."""
+        try:
+            with contextlib.suppress(asyncpg.InFailedSQLTransactionError):  # an answer, too
+                async with asyncio.timeout(self._confirm):
+                    await connection.execute("SELECT 1")
+        except TimeoutError:
+            self.replace_connections(taken)
+            _terminate(connection)
+            return False
+        except (OSError, *DRIVER_ERRORS):
+            return False
+        return True
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[type_Connection]:

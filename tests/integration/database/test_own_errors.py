@@ -8,6 +8,7 @@ import pytest
 
 from gateway.errors import DatabaseUnavailable
 from gateway.storage.database import Database
+from gateway.storage.driver_errors import is_outage
 
 
 @pytest.mark.parametrize("own", [TimeoutError("own"), ConnectionResetError("own"), FileNotFoundError("own")], ids=repr)
@@ -33,9 +34,15 @@ async def test_a_callers_own_limit_of_time_too(database: Database) -> None:
 async def test_the_limit_of_a_statement_is_the_databases(database_url: str) -> None:
     database = Database(database_url, statement_timeout=0.1)
     for _ in range(2):
-        with pytest.raises(DatabaseUnavailable):
+        with pytest.raises(DatabaseUnavailable) as alone:
             await database.execute("SELECT pg_sleep(10)")
-        with pytest.raises(DatabaseUnavailable):
+        with pytest.raises(DatabaseUnavailable) as within:
             async with database.transaction() as db:
                 await db.execute("SELECT pg_sleep(10)")
+        with pytest.raises(DatabaseUnavailable) as open_still:
+            async with database.acquire() as db:
+                await db.execute("BEGIN; SELECT pg_sleep(10)")
+        for raised in (alone.value, within.value, open_still.value):
+            assert not is_outage(raised), "the server answers: other statements fare better"
+            assert "longer than 0.1 s" in str(raised.__cause__)
     await database.close()

@@ -199,8 +199,12 @@ class WorkflowEnginePort(Protocol):
     async def signal_workflow(self, ref: WorkflowRef, signal: str, payload: Any) -> None:
         """Deliver a signal. Raises `CapabilityMissing` or `WorkflowNotFound`."""
 
-    async def requeue_workflow(self, ref: WorkflowRef, reason: str) -> bool:
-        """Run a start of a lost worker again at once. Returns False if the engine no longer has it."""
+    async def requeue_workflow(self, ref: WorkflowRef, reason: str, *, held_by: str | None = None) -> bool:
+        """Run a start of a lost worker again at once. Returns False if the engine no longer has it.
+
+        `held_by`: that worker; empty: a legacy one; None: whoever has it. What another was given since stays with
+        that, so that this may be asked again when its answer was lost.
+        """
 
     async def list_held(self, worker_id: str) -> Sequence[str]:
         """Workflow ids of the starts that the engine handed to this worker (empty: it keeps no such list)."""

@@ -6,9 +6,11 @@ import logging
 import math
 from typing import Any
 
+from gateway.storage.driver_errors import UNSTORABLE
 from gateway.tasks.lifecycle.claim import Claim
 from gateway.tasks.lifecycle.transitions import Transitions
-from workers.outage_retry import until_stored
+from gateway.tasks.payload import encode_json
+from workers.outage_retry import until_taken
 
 log = logging.getLogger(__name__)
 
@@ -16,13 +18,16 @@ log = logging.getLogger(__name__)
 class ProgressReporter:
     """Writes the reports of a handler. Bound to one claim, so that a late report changes nothing.
 
-    While PostgreSQL is away, a report waits, and the handler with it: a healthy run must not fail because of that.
+    While PostgreSQL is away or takes none, a report waits, and the handler with it: a healthy run must not fail because
+    of that.
     """
 
     def __init__(self, transitions: Transitions, claim: Claim) -> None:
         self._transitions = transitions
         self._claim = claim
         self.result: Any = None
+        self.unwritten: str | None = None
+        """The result as JSON, if it is to be stored with the end of the run."""
 
     async def update(
         self,
@@ -33,7 +38,9 @@ class ProgressReporter:
         message: object = None,
         increment_retry: bool = False,
     ) -> None:
-        """Raises for a result that JSON cannot express. Invalid progress and messages are corrected instead."""
+        """Raises for a result that JSON cannot express or PostgreSQL cannot store. Invalid progress and messages are
+        corrected instead.
+        """
         if task_id != self._claim.task_id:
             log.warning("handler of task %s reported on another task; ignored", self._claim.task_id)
             return
@@ -56,16 +63,20 @@ class ProgressReporter:
                 increment_retry=once,
             )
 
-        await until_stored(report)
+        await until_taken(task_id, report, unless=UNSTORABLE)
 
-    async def returned(self, value: object) -> None:
-        """The handler has returned: a dict is its result, unless it reported one. Raises as `update` does."""
+    def returned(self, value: object) -> None:
+        """The handler has returned: a dict is its result, unless it reported one. Raises as `update` does.
+
+        It is stored with the end of the run: by itself it could be refused, and the run fail though its work is done.
+        """
         if value is None:
             return
         if not isinstance(value, dict):
             log.warning("the handler of task %s returned a %s; ignored", self._claim.task_id, type(value).__name__)
         elif self.result is None:
-            await self.update(self._claim.task_id, result=value)
+            self.unwritten = encode_json(value)
+            self.result = value
 
 
 def percent_of(value: Any) -> int | None:

@@ -21,7 +21,7 @@ from workers.execution.isolated import IsolatedExecution
 from workers.failure import ErrorNames
 from workers.handlers.base import TaskContext, TaskRegistry
 from workers.known_tasks import KnownTasks, Offered
-from workers.outage_retry import until_stored
+from workers.outage_retry import until_stored, until_taken
 from workers.outcome import FENCED, Assignment, Outcome, Refused, Stopped
 from workers.progress import ProgressReporter
 from workers.reports import Reports
@@ -220,9 +220,9 @@ class Runner:
             raise UnknownTaskType(f"No handler for task type '{claim.task_type}'")
         full = for_handler(claim.task_id, claim.task_type, claim.group_id, payload)
         if self._isolated is not None and self._isolated.wants(handler):
-            reporter.result = await self._isolated.run(claim, full)
+            await self._isolated.run(claim, full, reporter)
         else:
-            await reporter.returned(await self._inline.run(handler, full, self._context(claim, reporter)))
+            reporter.returned(await self._inline.run(handler, full, self._context(claim, reporter)))
 
     async def _leave(self, run: _Run, reporter: ProgressReporter) -> None:
         """The engine takes the slot back. A run that has ended is reported; another one is handed back when its handler
@@ -248,9 +248,11 @@ class Runner:
         error = self._error_of(run)
         fault_points.passing("before_report")
         if error is None:
-            outcome = await until_stored(lambda: self._reports.success(claim, reporter.result))
+            outcome = await until_taken(
+                claim.task_id, lambda: self._reports.success(claim, reporter.result, reporter.unwritten)
+            )
         else:
-            outcome = await until_stored(lambda: self._reports.failure(claim, error))
+            outcome = await until_taken(claim.task_id, lambda: self._reports.failure(claim, error))
         fault_points.passing("after_report")
         return outcome
 

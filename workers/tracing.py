@@ -50,10 +50,10 @@ class SettledTransitions:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transitions, name)
 
-    async def complete(self, task_id: str, attempt: int) -> bool:
+    async def complete(self, task_id: str, attempt: int, result: str | None = None) -> bool:
         """As `Transitions.complete`."""
         with self._tracing.step("settle", "completed", task_id):
-            return await self._transitions.complete(task_id, attempt)
+            return await self._transitions.complete(task_id, attempt, result)
 
     async def fail(self, task_id: str, attempt: int, error: str, **more: Any) -> FailureVerdict | None:
         """As `Transitions.fail`."""

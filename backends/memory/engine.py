@@ -127,12 +127,13 @@ class MemoryEngine:
             raise WorkflowNotFound(f"{ref.workflow_id} has ended")
         record.signals.put_nowait((signal, payload))
 
-    async def requeue_workflow(self, ref: WorkflowRef, reason: str) -> bool:
+    async def requeue_workflow(self, ref: WorkflowRef, reason: str, *, held_by: str | None = None) -> bool:
         self.faults.before("requeue_workflow")
         record = self._records.get(ref.workflow_id)
         if record is None or record.state.is_terminal:
             return False
-        self._put_back(record)
+        if held_by is None or (record.run is not None and record.run.worker_id == held_by):
+            self._put_back(record)
         self.faults.after("requeue_workflow")
         return not record.state.is_terminal
 

@@ -117,12 +117,12 @@ class RedisQueueEngine:
     async def signal_workflow(self, ref: WorkflowRef, signal: str, payload: Any) -> None:
         raise CapabilityMissing("The Redis queue cannot deliver signals.")
 
-    async def requeue_workflow(self, ref: WorkflowRef, reason: str) -> bool:
+    async def requeue_workflow(self, ref: WorkflowRef, reason: str, *, held_by: str | None = None) -> bool:
         """Put a task back that a lost worker, the gateway's or a legacy one, holds; the group's lock goes with it.
 
         Raises `AnswerLost` when it may have happened; to ask again is harmless.
         """
-        return await self._lists.requeue(ref, keep=_KEEP)
+        return await self._lists.requeue(ref, held_by, keep=_KEEP)
 
     async def list_held(self, worker_id: str) -> Sequence[str]:
         """A payload without an epoch, which others pushed, stands for the first start: so it was adopted, if it was."""

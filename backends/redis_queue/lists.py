@@ -80,16 +80,20 @@ class TaskLists:
                     del seen[group]
         return withdrawn
 
-    async def requeue(self, ref: WorkflowRef, *, keep: int) -> bool:
+    async def requeue(self, ref: WorkflowRef, held_by: str | None, *, keep: int) -> bool:
         """Make a payload that a worker holds the next of its group, unless one waits. Returns whether it waits, or has
         been received meanwhile.
 
-        `keep`: seconds to keep the marker of a start that turns out to be cancelled.
+        `held_by`: only of this worker; empty: of legacy ones. `keep`: seconds to keep the marker of a start that turns
+        out to be cancelled.
         """
         if await self.is_waiting(ref):
             return True
         arguments = (*_needle(ref), ref.group_id, keep)
-        pages = walk(self._link, scripts.REQUEUE, arguments, await self._workers_lists(ref.group_id))
+        lists = await self._workers_lists(ref.group_id)
+        if held_by is not None:
+            lists = [f"{wire.OWN}{held_by}:{ref.group_id}" if held_by else wire.PROCESSING]
+        pages = walk(self._link, scripts.REQUEUE, arguments, lists)
         if any([page.found async for page in pages]):
             return True
         return await self.is_waiting(ref) or await self.is_held(ref)  # moved between the looks

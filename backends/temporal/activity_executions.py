@@ -110,12 +110,14 @@ class ActivityExecutions:
             return not _state(await self._describe(session, workflow_id)).is_terminal
         return True
 
-    async def requeue(self, session: Session, workflow_id: str, reason: str) -> bool:
+    async def requeue(self, session: Session, workflow_id: str, reason: str, held_by: str | None) -> bool:
         info = (await self._describe(session, workflow_id)).info
         if info.status != Status.ACTIVITY_EXECUTION_STATUS_RUNNING:
             return False
         if info.run_state not in _IN_PROGRESS:
             return True  # it waits for a worker already, or soon again
+        if held_by not in (None, info.last_worker_identity):
+            return True
         service, identity = session.client.workflow_service, session.client.identity
         try:
             if info.run_state == RunState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED:

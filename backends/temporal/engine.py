@@ -150,9 +150,12 @@ class TemporalEngine:
         except WorkflowNotFound:
             return False
 
-    async def requeue_workflow(self, ref: WorkflowRef, reason: str) -> bool:
+    async def requeue_workflow(self, ref: WorkflowRef, reason: str, *, held_by: str | None = None) -> bool:
+        """An attempt that another worker is given in the moment between Temporal's answer and the request is taken from
+        that: the request names no attempt. Only one claim is granted all the same.
+        """
         try:
-            return await self._either(lambda shape, session: shape.requeue(session, ref.workflow_id, reason))
+            return await self._either(lambda shape, session: shape.requeue(session, ref.workflow_id, reason, held_by))
         except WorkflowNotFound:
             return False
 

@@ -36,7 +36,8 @@ class Executions(Protocol):
 
     async def cancel(self, session: Session, workflow_id: str, reason: str) -> bool: ...
 
-    async def requeue(self, session: Session, workflow_id: str, reason: str) -> bool: ...
+    async def requeue(self, session: Session, workflow_id: str, reason: str, held_by: str | None) -> bool:
+        """`held_by`: see `WorkflowEnginePort.requeue_workflow`."""
 
     async def ended(self, session: Session, since: datetime, *, completed: bool) -> Sequence[EndedWorkflow]: ...
 

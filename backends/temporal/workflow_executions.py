@@ -126,12 +126,12 @@ class WorkflowExecutions:
             return False  # it ended between the two calls
         return True
 
-    async def requeue(self, session: Session, workflow_id: str, reason: str) -> bool:
+    async def requeue(self, session: Session, workflow_id: str, reason: str, held_by: str | None) -> bool:
         answer = await self._describe(session, workflow_id)
         if _state(answer).is_terminal:
             return False
         pending = _pending(answer)
-        if pending is None or pending.state not in _IN_PROGRESS:
+        if pending is None or pending.state not in _IN_PROGRESS or held_by not in (None, pending.last_worker_identity):
             return True
         service, identity = session.client.workflow_service, session.client.identity
         run_id = answer.workflow_execution_info.execution.run_id

@@ -49,6 +49,29 @@ async def test_it_runs_before_its_group(harness: EngineHarness, engine: Workflow
     assert taken == {start.ref.task_id for start in starts}
 
 
+async def test_said_again_it_takes_the_start_from_nobody_else(
+    harness: EngineHarness, engine: WorkflowEnginePort
+) -> None:
+    """The first answer was lost, and another worker was given the start since."""
+    start, other = new_start(), new_start()
+    await engine.start_workflow(start)
+    await harness.receive()
+    lost = harness.worker_id
+    await harness.lose_worker()
+    assert await engine.requeue_workflow(start.ref, "its worker was lost", held_by=lost)
+    running = await harness.receive()
+    assert await engine.requeue_workflow(start.ref, "its worker was lost", held_by=lost)
+    status = await engine.get_workflow_status(start.ref)
+    assert status is not None
+    assert status.state is WorkflowState.RUNNING
+    await harness.finish(running, Completed({"n": 2}))
+    assert await engine.get_workflow_result(start.ref) == {"n": 2}
+    await engine.start_workflow(other)
+    running = await harness.receive()
+    assert running.assignment.task_id == other.ref.task_id, "no copy of the first was left"
+    await harness.finish(running, Completed())
+
+
 async def test_what_waits_still_waits(harness: EngineHarness, engine: WorkflowEnginePort) -> None:
     start, other = new_start(), new_start()
     await engine.start_workflow(start)

@@ -41,8 +41,8 @@ ROW_GRACE = 2.0
 #: since it may take one part in `SHARE` of the time.
 EVERYTHING_SECONDS = 10.0
 SHARE = 20
-#: Legacy recovery copies what waits for a minute (contract §5, rule 2). What was seen so many seconds ago is taken in a
-#: look at everything only, which sees its copies, too.
+#: Legacy recovery copies what waits for a minute (contract §5, rule 2). What was seen so many seconds ago, or waited
+#: before the first look, is taken in a look at everything only, which sees its copies, too.
 COPIED_SECONDS = 45.0
 #: Payloads that are remembered between looks.
 _MOST_KNOWN = 100_000
@@ -59,6 +59,12 @@ class _Known:
     since: float
     sighting: Sighting
     """With the fields that could only be read here."""
+    is_old: bool = False
+    """It may have waited for long before it was seen."""
+
+    def may_be_copied(self, now: float) -> bool:
+        """Whether legacy recovery may have copied it."""
+        return self.is_old or now - self.since > COPIED_SECONDS
 
 
 class Bridge:
@@ -88,6 +94,8 @@ class Bridge:
         self._wake = wake
         self._row_grace = row_grace
         self._known: dict[tuple[bytes, str], _Known] = {}
+        self._are_ages_known = False
+        """Whether what is seen for the first time is new: everything was seen before, and nothing forgotten since."""
         self._postponed = Postponed()
         self._everything_at = 0.0
         """When the next look at everything is due, by its own cost."""
@@ -118,6 +126,7 @@ class Bridge:
         if everywhere:
             seen = {(sighting.group, sighting.digest) for sighting in sightings}
             self._known = {key: known for key, known in self._known.items() if key in seen}
+            self._are_ages_known = len(self._known) == len(seen)
         blocked = self._postponed.groups
         readable = [sighting for sighting in sightings if sighting.task_id is not None]
         copies: dict[str | None, list[Sighting]] = {}
@@ -141,7 +150,8 @@ class Bridge:
         if known is None:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.pop(next(iter(self._known)))
-            known = self._known[key] = _Known(now, sighting)
+                self._are_ages_known = False
+            known = self._known[key] = _Known(now, sighting, is_old=not self._are_ages_known)
         return known.sighting
 
     async def _choose(self, sightings: Sequence[Sighting], now: float, *, everywhere: bool) -> list[Sighting]:
@@ -171,7 +181,7 @@ class Bridge:
             )
             if route.backend == REDIS or not route.usable:
                 continue
-            if everywhere or known is None or now - known.since <= COPIED_SECONDS:
+            if everywhere or (known is not None and not known.may_be_copied(now)):
                 chosen.append(sighting)
             else:
                 self._everything_at = min(self._everything_at, self._soonest)
@@ -201,7 +211,10 @@ class Bridge:
                 tenant_id=text_member(message.payload, "tenant_id"),
                 project_id=text_member(message.payload, "project_id"),
             )
-            self._known[sighting.group, sighting.digest] = _Known(time.monotonic() - self._row_grace, known)
+            key, now = (sighting.group, sighting.digest), time.monotonic()
+            before = self._known.get(key)
+            is_old = before is None or before.may_be_copied(now)
+            self._known[key] = _Known(now - self._row_grace, known, is_old)
             await self._ingress.put_back(collected)
             return
         if not await self._settle(collected):

@@ -48,8 +48,13 @@ ON CONFLICT (id) DO UPDATE
     SET status = 'PROCESSING', started_at = NULL, worker_id = NULL, payload = COALESCE(t.payload, excluded.payload)
 
 -- name: adopt
+-- A row that is older than a release may have been given back by it, and engines may still know its starts: they would give the end of one
+-- for the next. Their epochs were lower than the minutes of the clock, or than the floor of a recovery.
 INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_id, project_id, user_id, state, due_at,
-                               attempt, max_attempts)
+                               attempt, max_attempts, epoch)
 SELECT $1, $2, $3, COALESCE(t.created_at, now()), $4, $5, $6, 'waiting', now(),
-       COALESCE((SELECT max(a.attempt) FROM taskgate.attempt a WHERE a.task_id = $1), 0), $7
+       COALESCE((SELECT max(a.attempt) FROM taskgate.attempt a WHERE a.task_id = $1), 0), $7,
+       CASE WHEN EXISTS (SELECT 1 FROM taskgate.ledger r
+                         WHERE r.scope = 'all tasks' AND r.kind = 'release' AND r.at > COALESCE(t.created_at, '-infinity'))
+            THEN GREATEST(extract(epoch FROM now())::bigint / 60, (SELECT max(epoch_floor) FROM taskgate.recovery)) ELSE 0 END
 FROM task_logs t WHERE t.id = $1

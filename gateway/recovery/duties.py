@@ -155,7 +155,9 @@ class EngineDuties:
         try:
             async with asyncio.timeout(TELL_SECONDS):
                 if kind == "requeue":
-                    return not row["stands"] or await engine.requeue_workflow(ref, "its worker was lost")
+                    return not row["stands"] or await engine.requeue_workflow(
+                        ref, "its worker was lost", held_by=row["held_by"]
+                    )
                 if kind == "release":
                     await engine.release_worker(ref.task_id, await self._ended_of(engine, ref.task_id))
                 else:

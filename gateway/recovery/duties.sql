@@ -9,7 +9,8 @@ WHERE EXISTS (SELECT 1 FROM taskgate.engine_duty d WHERE d.backend = b.backend A
 -- name: take
 -- A page of them, for one gateway at a time; they are due again after $5 seconds, in case this gateway dies. The page has the $3
 -- oldest and the $4 newest, so that a new duty does not wait behind a crowd. A worker's release comes after its runs were taken back
--- and their requeues, because released tasks may run on another worker at once. A requeue is no longer valid once its task was claimed again, or ended, or a
+-- and their requeues, because released tasks may run on another worker at once. What is no process of the gateway (`held_by` is empty) was a
+-- legacy worker. A requeue is no longer valid once its task was claimed again, or ended, or a
 -- legacy worker took it: its payload would be taken from that.
 WITH oldest AS (
     SELECT d.duty_id, d.due_at FROM taskgate.engine_duty d
@@ -30,6 +31,7 @@ UPDATE taskgate.engine_duty d SET due_at = now() + make_interval(secs => $5)
 FROM (SELECT duty_id, due_at FROM oldest UNION SELECT duty_id, due_at FROM newest) AS page
 WHERE d.duty_id = page.duty_id
 RETURNING d.duty_id, page.due_at AS was_due, d.subject, d.epoch, d.group_id, d.task_type,
+          CASE WHEN EXISTS (SELECT 1 FROM taskgate.process p WHERE p.process_id = d.worker_id) THEN d.worker_id ELSE '' END AS held_by,
           d.kind <> 'requeue' OR EXISTS (SELECT 1 FROM taskgate.dispatch t
                                          WHERE t.task_id = d.subject AND t.epoch = d.epoch AND t.attempt = d.attempt
                                            AND t.state || '' = 'queued'
@@ -45,6 +47,7 @@ SELECT 1 FROM taskgate.dispatch WHERE task_id = ANY ($1::text[]) ORDER BY task_i
 -- name: ended
 -- Of the starts that a lost worker held ($1 task ids, $2 epochs) those that are not open any more on engine $3, and how they ended:
 -- as their last attempt did. What never began, or did not end by itself, was stopped or went elsewhere.
+-- A payload without an epoch, which is held as the first start, may have been adopted as a later one (`foreign.sql:adopt`).
 SELECT h.task_id, h.epoch, d.group_id, d.task_type,
        CASE a.outcome WHEN 'completed' THEN 'completed' WHEN 'failed' THEN 'failed' ELSE 'cancelled' END AS state,
        CASE WHEN a.outcome IS DISTINCT FROM 'completed' THEN COALESCE(a.error, 'its run had ended') END AS error
@@ -53,7 +56,8 @@ JOIN taskgate.dispatch d ON d.task_id = h.task_id
 LEFT JOIN LATERAL (
     SELECT r.outcome, r.error FROM taskgate.attempt r
     WHERE r.task_id = h.task_id AND r.epoch = h.epoch AND r.backend = $3 ORDER BY r.attempt DESC LIMIT 1) AS a ON true
-WHERE d.state NOT IN ('starting', 'queued', 'running') OR d.epoch <> h.epoch OR d.backend <> $3
+WHERE d.state NOT IN ('starting', 'queued', 'running') OR d.backend <> $3
+   OR d.epoch <> h.epoch AND NOT (h.epoch = 1 AND d.rule IS NOT DISTINCT FROM 'producer')
 
 -- name: answered
 DELETE FROM taskgate.engine_duty WHERE duty_id = ANY ($1::bigint[])

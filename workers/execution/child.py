@@ -59,9 +59,7 @@ class Child:
         reporter = ProgressReporter(self._dependencies.transitions, claim)
         try:
             assert handler is not None, "the worker knows this type, and its processes do too"
-            await reporter.returned(
-                await self._execution.run(handler, payload, self._dependencies.context(claim, reporter))
-            )
+            reporter.returned(await self._execution.run(handler, payload, self._dependencies.context(claim, reporter)))
         except asyncio.CancelledError:
             await self._settle()
             self._answer(CANCELLED)
@@ -71,7 +69,7 @@ class Child:
             self._answer(FAILED, failure=failure_as_json(failure))
         else:
             await self._settle()
-            self._answer(DONE, result=reporter.result)
+            self._answer(DONE, result=reporter.result, is_stored=reporter.unwritten is None)
 
     async def _rehearse(self, task_type: str, payload: dict[str, Any], limit: float) -> None:
         handler = self._registry.get_handler(task_type)

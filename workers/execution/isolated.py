@@ -31,6 +31,7 @@ from workers.execution.messages import (
 from workers.execution.trace_context import present_trace
 from workers.failure import Failure
 from workers.handlers.base import TaskHandler, TaskRegistry
+from workers.progress import ProgressReporter
 
 log = logging.getLogger(__name__)
 
@@ -109,15 +110,18 @@ class IsolatedExecution:
         """Whether the handler asks for a process of its own (`isolated = True`), or a setting does."""
         return bool(getattr(handler, "isolated", False)) or not self._types.isdisjoint((handler.task_type, "*"))
 
-    async def run(self, claim: Claim, payload: Mapping[str, Any]) -> Any:
-        """The result that the handler reported.
+    async def run(self, claim: Claim, payload: Mapping[str, Any], reporter: ProgressReporter) -> None:
+        """Run the handler; `reporter` then has its result.
 
         Raises `HandlerFailed`, `HandlerProcessDied`, `HandlerMemoryExceeded`.
         """
         answer = await self._asked(pack(RUN, claim=claim_as_json(claim), payload=payload, trace=present_trace()))
         if answer["kind"] == FAILED:
             raise HandlerFailed(failure_from_json(answer["failure"]))
-        return answer.get("result")
+        if answer["is_stored"]:
+            reporter.result = answer["result"]
+        else:
+            reporter.returned(answer["result"])
 
     async def rehearse(
         self, task_type: str, payload: Mapping[str, Any], limit: float, *, start_seconds: float

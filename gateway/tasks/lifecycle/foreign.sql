@@ -21,10 +21,12 @@ SELECT EXISTS (SELECT 1 FROM task_logs WHERE id = $1 AND status = 'PENDING')
 
 -- name: take_again
 -- A task that was given back, and whose payload says of which start ($4) it is: it is in the gateway's care again, at this start. A run of
--- before may be under way still; the next one has another number.
+-- before may be under way still; the next one has another number. A copy from before its last run is not taken: what comes after it would have
+-- the epochs of starts whose ends the engine knows.
 WITH log AS (
     UPDATE task_logs t SET status = 'PROCESSING', started_at = NULL, worker_id = NULL
     WHERE t.id = $1 AND t.status = 'PENDING' AND NOT EXISTS (SELECT FROM taskgate.dispatch d WHERE d.task_id = $1)
+      AND NOT EXISTS (SELECT FROM taskgate.attempt a WHERE a.task_id = $1 AND a.epoch > $4)
     RETURNING t.group_id, t.created_at, t.payload::text AS payload
 )
 INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_id, project_id, user_id, state, backend, stage, epoch,
@@ -41,7 +43,8 @@ RETURNING task_id
 -- A task that a legacy producer pushed into Redis: from now on it has a dispatch row, and the fence holds for it.
 -- A row that says it is finished or stopped is not adopted (R9). The producer's own row is reserved with it (R2): with PENDING
 -- beside a queued task it would look as if a legacy recovery loop had put the task back. Who stops or adopts a task without a
--- dispatch row locks its row first. One that the gateway has given back may have run before: its runs are counted on.
+-- dispatch row locks its row first. One that the gateway has given back may have run before: its runs are counted on,
+-- and it is a start after all others (as in `bridge.sql:adopt`).
 WITH held AS (
     SELECT group_id, created_at, status FROM task_logs WHERE id = $1 FOR UPDATE
 ), log AS (
@@ -59,7 +62,10 @@ WITH held AS (
 )
 INSERT INTO taskgate.dispatch (task_id, group_id, task_type, created_at, tenant_id, project_id, user_id,
                                state, backend, stage, epoch, attempt, max_attempts, queued_at, rule, entry_id)
-SELECT $1, $2, $3, COALESCE(k.created_at, now()), COALESCE($5, k.project_tenant), $6, $7, 'queued', 'redis', 'off', 1,
+SELECT $1, $2, $3, COALESCE(k.created_at, now()), COALESCE($5, k.project_tenant), $6, $7, 'queued', 'redis', 'off',
+       CASE WHEN k.status IS NOT NULL AND EXISTS (
+           SELECT 1 FROM taskgate.ledger r WHERE r.scope = 'all tasks' AND r.kind = 'release' AND r.at > COALESCE(k.created_at, '-infinity'))
+            THEN GREATEST(extract(epoch FROM now())::bigint / 60, (SELECT max(epoch_floor) FROM taskgate.recovery)) ELSE 1 END,
        COALESCE((SELECT max(a.attempt) FROM taskgate.attempt a WHERE a.task_id = $1), 0), $8, now(),
        'producer', (SELECT max(id) FROM taskgate.ledger)
 FROM known k

@@ -114,9 +114,9 @@ class Transitions:
             self._notifier.changed(task_id)
         return row is not None
 
-    async def complete(self, task_id: str, attempt: int) -> bool:
-        """The run succeeded; False when it was fenced off."""
-        return await self._end(task_id, SQL.complete, task_id, attempt)
+    async def complete(self, task_id: str, attempt: int, result: str | None = None) -> bool:
+        """The run succeeded; False when it was fenced off. `result`: JSON, if it is not stored yet."""
+        return await self._end(task_id, SQL.complete, task_id, attempt, result)
 
     async def fail(
         self,

@@ -137,13 +137,14 @@ WHERE t.id = $1
 RETURNING 1
 
 -- name: complete
--- Of a node of a DAG the feeds hear with the commit: the next node waits for that.
+-- $3: the result, if it was not reported before. Of a node of a DAG the feeds hear with the commit: the next node waits for that.
 WITH done AS (
     UPDATE taskgate.dispatch SET state = 'completed', phase = 'completed', finished_at = now()
     WHERE task_id = $1 AND attempt = $2 AND state || '' = 'running'
     RETURNING task_id, attempt, dag_run_id
 ), log AS (
-    UPDATE task_logs t SET status = 'COMPLETED', completed_at = now() FROM done WHERE t.id = done.task_id
+    UPDATE task_logs t SET status = 'COMPLETED', completed_at = now(), result = COALESCE($3::json, t.result)
+    FROM done WHERE t.id = done.task_id
 ), history AS (
     UPDATE taskgate.attempt a SET ended_at = now(), outcome = 'completed'
     FROM done WHERE a.task_id = done.task_id AND a.attempt = done.attempt

@@ -57,12 +57,12 @@ class Disturbed(Transitions):
         self.handed_back()
         return await super().hand_back(*args, **more)
 
-    async def complete(self, *args: Any) -> bool:
+    async def complete(self, *args: Any, **more: Any) -> bool:
         if self.away_at_end:
             self.away_at_end -= 1
             self.failed.set()
             raise DatabaseUnavailable
-        return await super().complete(*args)
+        return await super().complete(*args, **more)
 
 
 class Reporting(TaskHandler):
@@ -75,13 +75,15 @@ class Reporting(TaskHandler):
         self.began = asyncio.Event()
         self.leaves: Callable[[], Awaitable[None]] | None = None
         self.raises: Exception | None = None
+        self.returns: dict[str, Any] | None = None
+        """What it returns; it reports nothing then."""
         self.payload: dict[str, Any] = {}
 
     @property
     def task_type(self) -> str:
         return "probe"
 
-    async def process(self, payload: dict[str, Any], context: Any) -> None:
+    async def process(self, payload: dict[str, Any], context: Any) -> dict[str, Any] | None:
         self.ran += 1
         self.payload = payload
         self.began.set()
@@ -94,7 +96,9 @@ class Reporting(TaskHandler):
             if self.leaves is not None:
                 await self.leaves()
             raise
-        await context.update(payload["task_id"], progress=40, result={"n": 1}, increment_retry=True)
+        if self.returns is None:
+            await context.update(payload["task_id"], progress=40, result={"n": 1}, increment_retry=True)
+        return self.returns
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.tasks.lifecycle.release import release
-from workers.outcome import Assignment, Completed, Refused
+from workers.outcome import Assignment, Completed, Failed, Refused
 
 GONE = "DELETE FROM taskgate.dispatch WHERE task_id = $1"
 
@@ -26,6 +26,27 @@ async def test_it_runs_once(database, runner, handler, new_task, log_row):
     assert await runner.run(met(task, 3)) == Completed(None)
     assert isinstance(await runner.run(met(task, 2)), Refused)
     assert handler.ran == 1
+
+
+async def test_a_start_from_before_its_last_run_does_not_run(database, transitions, runner, handler, new_task):
+    """Its next starts would have the epochs of those that the engine knows the ends of."""
+    task = await new_task(epoch=3)
+    await transitions.claim(task, "redis", 3, runner._worker_id(), with_payload=False)
+    assert await transitions.hand_back(task, 1)
+    await release(database, None, by="ada")
+    assert await runner.run(met(task, 2)) == Refused("the gateway knows no such task")
+    assert await runner.run(met(task, 3)) == Completed({"n": 1})
+    assert handler.ran == 1
+
+
+async def test_a_copy_that_legacy_recovery_made_is_a_start_after_all_others(database, runner, handler, new_task):
+    task = await new_task(epoch=3)
+    await database.execute("UPDATE task_logs SET created_at = now() - interval '1 hour'")
+    await release(database, None, by="ada")
+    handler.raises = ValueError("not yet")
+    assert isinstance(await runner.run(met(task, None)), Failed)
+    assert await database.fetchval("SELECT epoch FROM taskgate.dispatch") > 1000
+    assert isinstance(await runner.run(met(task, 3)), Refused)
 
 
 @pytest.mark.parametrize("epoch", [1, None], ids=["its own payload", "a copy that legacy recovery made"])

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
+from gateway.settings import Settings
+from gateway.tasks.lifecycle.foreign import ForeignTasks
 from workers import runner as module
+from workers.execution.isolated import IsolatedExecution
+from workers.handlers.loader import load_registry
 from workers.outcome import Assignment, Completed, Failed, Refused, Stopped
+from workers.testing.waiting import eventually
 
 
 def assignment(task: str) -> Assignment:
@@ -42,28 +48,124 @@ async def test_what_is_reported_while_postgresql_is_away_fails_no_run(disturbed,
     assert handler.ran == 1
 
 
-#: Refuses the first such change; a sequence remembers it beyond the transaction that is rolled back.
-REFUSE_ONCE = """
+#: Refuses the first such changes; a sequence remembers it beyond the transaction that is rolled back.
+REFUSE = """
 CREATE SEQUENCE refusals;
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    IF nextval('refusals') = 1 THEN RAISE EXCEPTION USING ERRCODE = '{code}'; END IF;
+    IF nextval('refusals') <= {times} THEN RAISE EXCEPTION USING ERRCODE = '{code}'; END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER refuse BEFORE UPDATE ON task_logs FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refuse()
 """
+REFUSALS = "SELECT last_value FROM refusals"
+MEND = "DROP TRIGGER refuse ON task_logs"
+#: A password, a full disk, a cancelled statement, files; then what only a person mends: a right, a column, a
+#: constraint, a trigger; a transaction that has to be repeated, a lock, and an error of the server itself.
+REFUSED_FOR = ["28P01", "53100", "57014", "58030", "42501", "42703", "23514", "P0001", "40001", "55P03", "XX000"]
 
 
-@pytest.mark.parametrize("code", ["28P01", "53100", "57014", "58030"])
+@pytest.mark.parametrize("code", REFUSED_FOR)
 @pytest.mark.parametrize("when", ["NEW.progress = 40", "NEW.status = 'COMPLETED'"], ids=["progress", "end"])
 async def test_what_postgresql_does_not_take_now_is_reported_again_and_not_run_again(
     when, code, database, runner, handler, new_task, log_row
 ):
-    await database.execute(REFUSE_ONCE.format(code=code, when=when))
+    await database.execute(REFUSE.format(code=code, when=when, times=1))
     task = await new_task()
     assert await runner.run(assignment(task)) == Completed({"n": 1})
     assert handler.ran == 1
     assert (await log_row(task))["status"] == "COMPLETED"
-    assert await database.fetchval("SELECT last_value FROM refusals") > 1, "it was refused"
+    assert await database.fetchval(REFUSALS) > 1, "it was refused"
+
+
+async def test_a_failure_that_is_refused_is_kept_too(database, runner, handler, new_task, log_row):
+    await database.execute(REFUSE.format(code="42501", when="NEW.status = 'FAILED'", times=1))
+    handler.raises, task = ValueError("no model"), await new_task(max_attempts=1)
+    assert await runner.run(assignment(task)) == Failed("no model", "ValueError", None)
+    assert handler.ran == 1
+    assert (await log_row(task))["error_message"] == "no model"
+
+
+async def test_of_a_failure_whose_message_cannot_be_stored_the_rest_is(database, runner, handler, new_task, log_row):
+    await database.execute(REFUSE.format(code="54000", when="NEW.error_message = 'endless'", times=2**31))
+    handler.raises, task = ValueError("endless"), await new_task(max_attempts=1)
+    outcome = await runner.run(assignment(task))
+    assert isinstance(outcome, Failed)
+    assert (outcome.error_type, outcome.retry_in, handler.ran) == ("ValueError", None, 1)
+    assert (await log_row(task))["error_message"].startswith("ValueError; its message cannot be stored: ")
+
+
+async def test_while_an_end_is_refused_its_claim_is_kept_and_an_operator_hears_of_it(
+    database, runner, handler, new_task, caplog
+):
+    await database.execute(REFUSE.format(code="42501", when="NEW.status = 'COMPLETED'", times=2**31))
+    task = await new_task()
+    run = asyncio.create_task(runner.run(assignment(task)))
+    await eventually(lambda: database.fetchval(REFUSALS), lambda refusals: refusals >= 3)
+    await runner.compare()
+    assert await database.fetchval("SELECT state FROM taskgate.dispatch") == "running"
+    await database.execute(MEND)
+    assert await run == Completed({"n": 1})
+    assert handler.ran == 1
+    (said,) = [record for record in caplog.records if record.name == "workers.outage_retry"]
+    assert said.levelname == "ERROR"
+    assert task in said.getMessage()
+
+
+async def test_an_end_that_is_refused_waits_no_longer_than_its_claim_is_held(database, runner, new_task):
+    await database.execute(REFUSE.format(code="42501", when="NEW.status = 'COMPLETED'", times=2**31))
+    run = asyncio.create_task(runner.run(assignment(await new_task())))
+    await eventually(lambda: database.fetchval(REFUSALS), lambda refusals: refusals >= 2)
+    # Its worker was taken for lost; and what asks is refused before it is found that there is no such claim.
+    await database.execute("UPDATE taskgate.dispatch SET state = 'queued', worker_id = NULL")
+    await database.execute("ALTER TABLE taskgate.attempt RENAME TO away")
+    assert await run == Stopped("fenced")
+
+
+async def test_what_a_handler_returned_is_kept_beyond_its_time_limit(database, runner, handler, new_task, log_row):
+    await database.execute(REFUSE.format(code="42501", when="NEW.result IS NOT NULL", times=2**31))
+    handler.returns, task = {"answer": 42}, await new_task(timeout_seconds=0.1)
+    run = asyncio.create_task(runner.run(assignment(task)))
+    await eventually(lambda: database.fetchval(REFUSALS), lambda refusals: refusals >= 4)  # 0.35 s at least
+    await database.execute(MEND)
+    assert await run == Completed({"answer": 42})
+    row = await log_row(task)
+    assert (row["status"], row["result"], handler.ran) == ("COMPLETED", '{"answer":42}', 1)
+
+
+async def test_a_result_that_cannot_be_stored_fails_its_run(database, runner, handler, new_task, log_row):
+    await database.execute(REFUSE.format(code="22P02", when="NEW.result IS NOT NULL", times=2**31))
+    handler.returns, task = {"answer": 42}, await new_task(max_attempts=1)
+    outcome = await runner.run(assignment(task))
+    assert isinstance(outcome, Failed)
+    assert (outcome.error_type, outcome.retry_in) == ("InvalidTextRepresentationError", None)
+    assert (await log_row(task))["status"] == "FAILED"
+
+
+async def test_what_an_isolated_handler_returned_is_kept_too(database, disturbed, lease, new_task, log_row, tmp_path):
+    settings = Settings(database_url=database.url, handlers="workers.testing.misbehaving")
+    isolated = IsolatedExecution(settings)
+    runner = module.Runner(
+        disturbed,
+        ForeignTasks(database),
+        load_registry(settings.handler_modules),
+        None,
+        lambda: lease.process_id,
+        engine_retries=False,
+        isolated=isolated,
+    )
+    await database.execute(REFUSE.format(code="42501", when="NEW.result IS NOT NULL", times=2**31))
+    journal, task = tmp_path / "journal", await new_task()
+    await database.execute("UPDATE taskgate.dispatch SET task_type = 'isolated_return_a_dict'")
+    offered = Assignment(task, "redis", 1, {"journal": str(journal)}, "isolated_return_a_dict", "g")
+    run = asyncio.create_task(runner.run(offered))
+    try:
+        await eventually(lambda: database.fetchval(REFUSALS), lambda refusals: refusals >= 3)
+        await database.execute(MEND)
+        assert await run == Completed({"answer": 42})
+    finally:
+        await isolated.close()
+    assert (await log_row(task))["result"] == '{"answer":42}'
+    assert [json.loads(line)["event"] for line in journal.read_text().splitlines()] == ["start", "end"]
 
 
 async def test_a_claim_whose_answer_is_lost_is_taken_up(database, disturbed, runner, handler, new_task):

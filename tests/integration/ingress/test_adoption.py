@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gateway.ingress import bridge as module
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
+from gateway.tasks.lifecycle.release import release
 
 
 async def test_a_pushed_task_becomes_a_task_of_the_gateway(producer, bridge, tasks, changes):
@@ -37,6 +39,22 @@ async def test_a_pushed_task_becomes_a_task_of_the_gateway(producer, bridge, tas
     assert changes.wakes == 1
 
 
+@pytest.mark.parametrize("is_older", [True, False])
+async def test_the_starts_of_a_task_that_was_given_back_are_not_taken_for_its_next_ones(
+    is_older, producer, bridge, tasks
+):
+    """`taskgate release` keeps no epoch; an engine that knows a start would give its end for that of the next one."""
+    payload = await producer.push()
+    if is_older:
+        await tasks.insert(payload["task_id"], created_at=datetime.now(UTC) - timedelta(hours=1))
+    await release(tasks.database, None, by="ada")
+    if not is_older:
+        await tasks.insert(payload["task_id"], created_at=datetime.now(UTC))
+    await bridge.tick()
+    epoch = (await tasks.dispatch(payload["task_id"]))["epoch"]
+    assert epoch == (pytest.approx(time.time() / 60, abs=5) if is_older else 0)
+
+
 async def test_the_runs_of_a_task_that_was_given_back_are_counted_on(producer, bridge, tasks):
     """`taskgate release` leaves them; a late report of one must not be taken for one of the next run."""
     payload = await producer.push()
@@ -50,6 +68,7 @@ async def test_the_runs_of_a_task_that_was_given_back_are_counted_on(producer, b
 
 
 async def test_who_is_on_redis_stays_there_until_the_flag_says_otherwise(producer, bridge, tasks, flags):
+    await bridge.tick()  # what comes after its first look is new
     payload = await producer.push("p-staying", tenant_id="staying")
     moved = await producer.push()
     await bridge.tick()
@@ -115,6 +134,7 @@ async def test_a_row_without_payload_is_given_the_one_that_was_pushed(producer, 
 async def test_a_row_may_come_after_its_payload(producer, new_bridge, tasks):
     """Or else the producer's own INSERT would fail."""
     bridge = new_bridge(row_grace=3600)
+    await bridge.tick()
     payload = await producer.push()
     await bridge.tick()
     assert await tasks.adopted() == []
@@ -142,6 +162,7 @@ async def test_text_that_only_looks_like_the_gateways(producer, bridge, tasks):
 
 
 async def test_unusual_text_arrives_as_it_was_pushed(producer, bridge, tasks):
+    await bridge.tick()
     content = "\ud800 \0 \N{SNOWMAN} \\u0000 \U0001f600"
     payload = await producer.push(content=content)
     await bridge.tick()
@@ -200,3 +221,39 @@ async def test_what_has_waited_long_does_not_wait_for_a_look_that_is_far_away(pr
     assert await tasks.adopted() == [], "this look saw the ends of the lists only"
     await bridge.tick()
     assert await tasks.adopted() == [payload["task_id"]]
+
+
+async def test_what_waited_before_this_leader_came_may_have_copies(producer, new_bridge, tasks, flags):
+    """Taken at an end of a long list without its copy in the middle, it would run beside that, on a legacy worker."""
+    filler = b'{"task_id": "filler", "task_type": "add_episode"}'
+    waited = await producer.push("p-staying", tenant_id="staying")
+    for raw in [*[filler] * 120, json.dumps({**waited, "timestamp": 1}).encode(), *[filler] * 120]:
+        await producer.push_raw("p-staying", raw)
+    bridge = new_bridge()
+    await bridge.tick()
+    flags.put(Scope(tenant_id="staying"), Stage.LIVE)
+    bridge._everything_at, bridge._soonest = time.monotonic() + 3600, 0.0
+    await bridge.tick()
+    assert await tasks.adopted() == [], "this look saw the ends of the list only"
+    await bridge.tick()
+    assert sorted(await tasks.adopted()) == sorted([waited["task_id"], "filler"])
+    assert waited["task_id"] not in await producer.waiting("p-staying")
+
+
+async def test_while_more_wait_than_are_remembered_all_are_left_to_looks_at_everything(
+    producer, new_bridge, tasks, flags, monkeypatch
+):
+    """What was forgotten would pass for new, though it may have copies."""
+    monkeypatch.setattr(module, "_MOST_KNOWN", 2)
+    bridge = new_bridge()
+    await bridge.tick()
+    pushed = [(await producer.push("p-staying", tenant_id="staying"))["task_id"] for _ in range(4)]
+    bridge._everything_at = 0.0
+    await bridge.tick()
+    bridge._everything_at = bridge._soonest = time.monotonic() + 3600
+    flags.put(Scope(tenant_id="staying"), Stage.LIVE)
+    await bridge.tick()
+    assert await tasks.adopted() == []
+    bridge._everything_at = 0.0
+    await bridge.tick()
+    assert sorted(await tasks.adopted()) == sorted(pushed)

@@ -15,6 +15,7 @@ from backends.port import WorkflowState
 from gateway.recovery import duties as sending
 from gateway.recovery.reaper import SQL as REAPER_SQL
 from gateway.tasks.lifecycle.foreign import ForeignTasks
+from gateway.tasks.lifecycle.release import release
 from workers.outcome import FENCED, Stopped
 from workers.testing.waiting import eventually
 
@@ -91,7 +92,7 @@ async def test_a_duty_that_always_fails_waits_longer_each_time_and_delays_no_oth
     engine = MemoryEngine(name="redis")
     told: list[str] = []
 
-    async def tell(ref: Any, reason: str) -> bool:
+    async def tell(ref: Any, reason: str, **more: Any) -> bool:
         told.append(ref.task_id)
         if ref.task_id == "bad":
             raise EngineError("it cannot be told this")
@@ -126,7 +127,7 @@ async def test_an_engine_that_slows_down_with_many_calls_is_told_few_at_once(
     """Redis reads a long list for each."""
     engine, under_way = MemoryEngine(name="redis"), 0
 
-    async def tell(ref: Any, reason: str) -> bool:
+    async def tell(ref: Any, reason: str, **more: Any) -> bool:
         nonlocal under_way
         under_way += 1
         try:
@@ -190,7 +191,7 @@ async def test_a_duty_without_an_answer_fails_if_its_engine_answers_otherwise(
     """A requeue that Redis does not finish in time keeps its worker's other tasks from nobody."""
     engine = MemoryEngine(name="redis")
 
-    async def requeue(ref: Any, reason: str) -> bool:
+    async def requeue(ref: Any, reason: str, **more: Any) -> bool:
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -227,7 +228,7 @@ async def test_a_run_that_was_claimed_again_is_not_taken_back(
     """Its engine gave it to another worker meanwhile: Temporal by a time-out of its own."""
     engine = MemoryEngine(name="temporal")
 
-    async def requeue(ref: Any, reason: str) -> bool:
+    async def requeue(ref: Any, reason: str, **more: Any) -> bool:
         raise AssertionError("a living worker runs it")
 
     monkeypatch.setattr(engine, "requeue_workflow", requeue)
@@ -368,6 +369,24 @@ async def test_what_a_lost_worker_adopted_and_ended_does_not_wait_again_for_a_le
     assert await duties.settle("redis", "release") == 1
     assert [await queue.llen(f"queue:group:{group}") for group in "ghi"] == [0, 1, 1]
     assert await queue.keys("taskgate:processing:*") == []
+
+
+async def test_what_was_given_back_and_adopted_anew_waits_again_when_its_worker_is_lost(
+    database, new_lease, dead_here, new_duties, new_reaper, redis_engine, queue, new_bench, new_task
+):  # fmt: skip
+    """Its payload names no epoch, and its start is not the first one."""
+    bench, task = await new_bench(), await new_task()
+    await database.execute("UPDATE task_logs SET created_at = now() - interval '1 hour'")
+    await release(database, None, by="ada")
+    await new_lease(bench.worker_id, backend="redis", lock_key=12, **dead_here)
+    await queue.rpush("queue:group:g", json.dumps({"task_id": task, "task_type": "probe", "group_id": "g"}))
+    await queue.sadd("queue:active_groups", "g")
+    await bench.next()
+    assert await ForeignTasks(database).adopt(task, "g", "probe", {"content": "x"})
+    await bench.kill()
+    await new_reaper().tick()
+    assert await new_duties(redis_engine).settle("redis", "release") == 1
+    assert await queue.llen("queue:group:g") == 1
 
 
 async def test_a_lost_run_that_its_engine_forgot_starts_anew(

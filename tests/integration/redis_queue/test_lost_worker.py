@@ -121,6 +121,22 @@ async def test_a_worker_given_up_too_early_ends_nothing_of_the_next_one(
     assert await engine.get_workflow_result(start.ref) == {"from": "the next one"}
 
 
+async def test_a_lost_legacy_workers_task_is_taken_from_no_worker_of_the_gateway(
+    engine: RedisQueueEngine, redis: Redis, start_worker: StartWorker
+) -> None:
+    """The first answer was lost; a copy beside this run would be a legacy worker's, who claims nothing."""
+    start = new_start(group_id="g")
+    await engine.start_workflow(start)
+    await redis.rpoplpush("queue:group:g", "queue:processing:global")
+    assert await engine.requeue_workflow(start.ref, "it lasted too long", held_by="")
+    worker = await start_worker()
+    running = await worker.next()
+    assert await engine.requeue_workflow(start.ref, "it lasted too long", held_by="")
+    assert not await redis.exists("queue:group:g")
+    running.finish(Completed({"from": "the gateway's"}))
+    assert await engine.get_workflow_result(start.ref) == {"from": "the gateway's"}
+
+
 async def test_the_same_worker_may_take_the_task_again(
     engine: RedisQueueEngine, redis: Redis, start_worker: StartWorker
 ) -> None:

@@ -11,7 +11,9 @@ from contracts import rehearsing
 from gateway.settings import Settings, read_settings
 from gateway.storage.database import Database
 from gateway.tasks.lifecycle.claim import Claim
+from gateway.tasks.lifecycle.transitions import Transitions
 from workers.execution.isolated import IsolatedExecution, environment_for
+from workers.progress import ProgressReporter
 
 PLUG_INS = Path(rehearsing.__file__).parents[1]
 
@@ -30,12 +32,14 @@ def named(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("is_in_code", [False, True], ids=["by file", "in code, beside a file"])
-async def test_a_task_runs(is_in_code: bool, named: Path, database: Database) -> None:
+async def test_a_task_runs(is_in_code: bool, named: Path, database: Database, transitions: Transitions) -> None:
     settings = Settings(database_url=database.url) if is_in_code else read_settings()
     execution = IsolatedExecution(settings)
     claim = Claim("t1", 1, 1, "w1", None, None, None, "g", "rehearse_good", None)
     try:
-        assert await execution.run(claim, {"task_id": "t1"}) is None
+        reporter = ProgressReporter(transitions, claim)
+        await execution.run(claim, {"task_id": "t1"}, reporter)
+        assert reporter.result is None
     finally:
         await execution.close()
 

@@ -126,6 +126,8 @@ class Supervisor:
         self._ending = asyncio.Event()
         self._code = 0
         self._restart_wanted = asyncio.Event()
+        self._renewal: asyncio.Task[None] | None = None
+        """Of a process that uses too much memory."""
 
     async def run(self) -> int:
         """The exit code: 0 after an orderly end, `CANNOT_START` when no process can."""
@@ -231,6 +233,11 @@ class Supervisor:
         self._dismiss(old)
         return True
 
+    async def _renew_whole(self, place: Place, old: Child) -> None:
+        """`_renew`, until the old process has ended: only then is its memory free."""
+        if await self._renew(place):
+            await old.process.wait()
+
     # Beside -------------------------------------------------------------------------------------------------
 
     def _announce(self) -> None:
@@ -245,29 +252,32 @@ class Supervisor:
             for place in self._places:
                 place.wanted.set()
                 old = place.child
-                if await self._renew(place) and old is not None:
-                    await old.process.wait()
+                if old is not None:
+                    await self._renew_whole(place, old)
 
     async def _watch_memory(self) -> None:
-        renewals: dict[Place, asyncio.Task[bool]] = {}
         try:
             while self._memory:
                 await asyncio.sleep(MEMORY_SECONDS)
-                for place in self._places:
-                    child, renewal = place.child, renewals.get(place)
-                    if child is None or (used := child.memory()) <= self._memory:
-                        continue
-                    is_too_much = used > self._memory * MEMORY_HARD
-                    if not is_too_much and renewal is not None and not renewal.done():
-                        continue
-                    log.warning("worker process %d uses %d MB of %d", child.pid, used >> 20, self._memory >> 20)
-                    if is_too_much:
-                        child.send(signal.SIGKILL)
-                    else:  # beside: the others are watched meanwhile, and this one too
-                        renewals[place] = asyncio.create_task(self._renew(place))
+                self._look_at_memory()
         finally:
-            for renewal in renewals.values():
-                renewal.cancel()
+            if self._renewal is not None:
+                self._renewal.cancel()
+
+    def _look_at_memory(self) -> None:
+        """Replace one process at a time: a second one beside each of them would take as much memory again."""
+        for place in self._places:
+            child = place.child
+            if child is None or (used := child.memory()) <= self._memory:
+                continue
+            is_too_much = used > self._memory * MEMORY_HARD
+            if not is_too_much and self._renewal is not None and not self._renewal.done():
+                continue
+            log.warning("worker process %d uses %d MB of %d", child.pid, used >> 20, self._memory >> 20)
+            if is_too_much:
+                child.send(signal.SIGKILL)
+            else:  # beside: the others are watched meanwhile, and this one too
+                self._renewal = asyncio.create_task(self._renew_whole(place, child))
 
     async def _until_wanted(self, place: Place) -> None:
         """Or until the end."""

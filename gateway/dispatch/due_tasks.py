@@ -16,7 +16,7 @@ from gateway.dispatch.open_starts import SQL
 from gateway.errors import DatabaseUnavailable
 from gateway.pacing.throttle import Throttle
 from gateway.storage.database import Database, type_Connection
-from gateway.storage.driver_errors import is_of_statement
+from gateway.storage.driver_errors import was_cut_short
 
 #: Rows of one look, at most.
 MOST = 100
@@ -178,7 +178,7 @@ def _look(throttle: Throttle) -> Iterator[None]:
             yield
     except (TimeoutError, asyncpg.PostgresError, DatabaseUnavailable) as error:
         # Within a transaction nobody knows yet whether the server is there.
-        if isinstance(error, TimeoutError) or is_of_statement(error):
+        if isinstance(error, TimeoutError) or was_cut_short(error):
             throttle.give_up()
         raise
 

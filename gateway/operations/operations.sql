@@ -53,6 +53,10 @@ SET done = done + $2, skipped = skipped + $3, failed = failed + $4,
     state = CASE WHEN $9 THEN 'completed' ELSE state END, finished_at = CASE WHEN $9 THEN clock_timestamp() END
 WHERE operation_id = $1
 
+-- name: put_off
+-- The others come first.
+UPDATE taskgate.operation SET looked_at = clock_timestamp() WHERE operation_id = $1
+
 -- name: give_up
 UPDATE taskgate.operation
 SET state = 'aborted', finished_at = clock_timestamp(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ from gateway.access.placement import Caller
 from gateway.errors import DatabaseUnavailable, TaskNotFound, TaskNotRetryable, TaskNotStoppable, UniqueKeyTaken
 from gateway.operations.operations import ACTIONABLE, SQL, TaskSelection, upto
 from gateway.storage.database import Database, type_Connection
-from gateway.storage.driver_errors import is_outage
+from gateway.storage.driver_errors import is_outage, took_too_long
 from gateway.storage.paging import Place
 from gateway.tasks.lifecycle.transitions import ChangeNotifier, Transitions
 from gateway.tasks.queries.task_log import Position
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 #: Tasks of one chunk, and how many of them at once.
 CHUNK = 50
 AT_ONCE = 4
+#: A chunk that takes too long so often in succession ends its operation; until then it may have waited for a lock.
+MOST_TOO_LONG = 20
 #: Most errors that are kept of an operation.
 MOST_ERRORS = 20
 
@@ -91,6 +94,7 @@ class OperationRunner:
         self._seconds = seconds
         self._movable = [e.name for e in engines if {Capability.FENCED, Capability.PRIORITY} <= e.capabilities]
         self._wanted = asyncio.Event()
+        self._too_long: Counter[str] = Counter()
 
     def wake(self) -> None:
         """An operation was begun."""
@@ -119,10 +123,20 @@ class OperationRunner:
             except Exception as error:
                 if is_outage(error):
                     raise
+                if took_too_long(error) and self._may_try_again(operation["operation_id"]):
+                    await db.execute(SQL.put_off, operation["operation_id"])
+                    return True
                 # An operation that cannot be carried out must not delay the others for ever.
                 log.exception("operation %s cannot be carried out", operation["operation_id"])
                 await db.execute(SQL.give_up, operation["operation_id"], type(error).__name__)
+            self._too_long.pop(operation["operation_id"], None)
         return True
+
+    def _may_try_again(self, operation_id: str) -> bool:
+        """Whether a chunk that took too long just now has not done so too often."""
+        self._too_long[operation_id] += 1
+        log.warning("a chunk of operation %s took too long; the others come first", operation_id)
+        return self._too_long[operation_id] < MOST_TOO_LONG
 
     async def _advance(self, db: type_Connection, operation: Any) -> None:
         after = None

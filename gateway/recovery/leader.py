@@ -17,7 +17,7 @@ from gateway.errors import DatabaseUnavailable
 from gateway.recovery.fenced_database import SQL, TERM_KEY, FencedDatabase, LeadershipLost
 from gateway.recovery.lease import LOCK_CLASS
 from gateway.storage.database import Database
-from gateway.storage.driver_errors import is_of_statement, translated
+from gateway.storage.driver_errors import was_cut_short, translated
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class Leader:
             except LeadershipLost:
                 raise
             except DatabaseUnavailable as error:
-                level = logging.WARNING if is_of_statement(error) else logging.DEBUG
+                level = logging.WARNING if was_cut_short(error) else logging.DEBUG
                 log.log(level, "%s waits for PostgreSQL: %s", chore.name, error.__cause__)
             except Exception:
                 log.exception("%s failed; it is done again", chore.name)

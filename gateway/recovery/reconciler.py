@@ -15,7 +15,7 @@ from backends.redis_queue.wire import TYPES
 from gateway.errors import DatabaseUnavailable
 from gateway.pacing.throttle import Throttle
 from gateway.storage.database import Database
-from gateway.storage.driver_errors import is_of_statement
+from gateway.storage.driver_errors import was_cut_short
 from gateway.storage.queries import Queries
 from gateway.tasks.lifecycle.transitions import STOP_CHANNEL, ChangeNotifier
 
@@ -82,7 +82,7 @@ class Reconciler:
                 with throttle.look():
                     ids = [row["task_id"] for row in await self._db.fetch(query, *values)]
             except DatabaseUnavailable as error:
-                if not is_of_statement(error):
+                if not was_cut_short(error):
                     raise
                 log.warning("what %s is not found out: %s", what, type(error.__cause__).__name__)
                 throttle.give_up()

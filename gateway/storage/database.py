@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 
 from gateway.secret_files import Secret, text_of
-from gateway.storage.driver_errors import DRIVER_ERRORS, StatementTooLong, is_outage, translated, uncertain
+from gateway.storage.driver_errors import DRIVER_ERRORS, StatementTooLong, is_away, translated, uncertain
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +194,6 @@ class Database:
             # An idle connection is taken at once; a timeout would cost an asyncio task per statement.
             connection = await pool.acquire(timeout=None if pool.get_idle_size() else self._timeout)
             taken = time.monotonic()
-            late: TimeoutError | None = None
             try:
                 yield connection
             except asyncpg.ReadOnlySQLTransactionError:
@@ -202,20 +201,31 @@ class Database:
                 _terminate(connection)
                 raise
             except TimeoutError as error:
-                late = error if is_outage(error) and not connection.is_closed() else None
-                raise
+                if not is_away(error) or not await self._answers(connection, taken):
+                    raise
+                raise StatementTooLong(self._session["command_timeout"]) from error
             finally:
                 # The statements are done, even if the connection cannot be given back.
                 try:
                     await pool.release(connection, timeout=self._confirm)
                 except TimeoutError:
-                    late = None
                     self.replace_connections(taken)
                 except (OSError, *DRIVER_ERRORS) as error:
-                    late = None
                     log.debug("a connection was not given back: %s", type(error).__name__)
-                if late is not None:  # the server has confirmed the cancellation: it is there
-                    raise StatementTooLong from late
+
+    async def _answers(self, connection: type_Connection, taken: float) -> bool:
+        """Whether the server gave up the statement that took too long, and is there for others."""
+        try:
+            with contextlib.suppress(asyncpg.InFailedSQLTransactionError):  # an answer, too
+                async with asyncio.timeout(self._confirm):
+                    await connection.execute("SELECT 1")
+        except TimeoutError:
+            self.replace_connections(taken)
+            _terminate(connection)
+            return False
+        except (OSError, *DRIVER_ERRORS):
+            return False
+        return True
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[type_Connection]:

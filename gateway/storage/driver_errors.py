@@ -19,6 +19,17 @@ log = logging.getLogger(__name__)
 SAY_SECONDS = 10.0
 _said_at: dict[type[BaseException], float] = {}
 
+
+class StatementTooLong(Exception):
+    """A statement was cancelled at the gateway's own limit, and the server confirmed that it is there.
+
+    Either the statement asks for too much, or it had to wait: for a lock, or for a busy server.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"a statement took longer than {seconds:g} s, and was cancelled")
+
+
 #: The server's answers where it can do nothing for now: whatever was asked is undone, and can be repeated.
 _NOT_NOW = (
     asyncpg.InvalidAuthorizationSpecificationError,  # a password that is being replaced
@@ -27,17 +38,18 @@ _NOT_NOW = (
     asyncpg.PostgresSystemError,  # of its files
 )
 
-
-class StatementTooLong(TimeoutError):
-    """The statement took longer than it may, and the server has confirmed that it is cancelled."""
-
-
 #: Of these, those that may be meant for this one statement.
-_CUT_SHORT = (asyncpg.QueryCanceledError, asyncpg.OutOfMemoryError, asyncpg.ConfigurationLimitExceededError)
+_CUT_SHORT = (
+    StatementTooLong,
+    asyncpg.QueryCanceledError,
+    asyncpg.OutOfMemoryError,
+    asyncpg.ConfigurationLimitExceededError,
+)
 
 #: What asyncpg raises when the server is away, restarting or full.
 _AWAY = (
     *_NOT_NOW,
+    StatementTooLong,
     OSError,
     asyncio.TimeoutError,
     asyncpg.PostgresConnectionError,
@@ -64,7 +76,7 @@ UNSTORABLE = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 _DRIVER = os.path.dirname(asyncpg.__file__) + os.sep
 
 
-def _is_away(error: BaseException | None) -> bool:
+def is_away(error: BaseException | None) -> bool:
     """Whether the driver raised it because the server is away. Its errors of the operating system and of time look like
     those of whoever works between two statements, but came through its code."""
     if not isinstance(error, _AWAY) or isinstance(error, asyncpg.DataError):
@@ -74,29 +86,26 @@ def _is_away(error: BaseException | None) -> bool:
     return any(frame.f_code.co_filename.startswith(_DRIVER) for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
-def _cause(error: BaseException | None) -> BaseException | None:
-    """What the driver raised."""
+def was_cut_short(error: BaseException | None) -> bool:
+    """Whether PostgreSQL gave up this statement, cancelled or beyond a limit, and may well carry out others."""
+    return isinstance(_of_driver(error), _CUT_SHORT)
+
+
+def took_too_long(error: BaseException | None) -> bool:
+    """Of what was cut short: at the gateway's own limit, which a repetition may well keep."""
+    return isinstance(_of_driver(error), StatementTooLong)
+
+
+def _of_driver(error: BaseException | None) -> BaseException | None:
+    """What this error was translated from."""
     while isinstance(error, DatabaseUnavailable):
         error = error.__cause__
     return error
 
 
-def was_cut_short(error: BaseException | None) -> bool:
-    """Whether PostgreSQL gave up this statement, cancelled or beyond a limit, and may well carry out others."""
-    return isinstance(_cause(error), _CUT_SHORT)
-
-
-def is_of_statement(error: BaseException | None) -> bool:
-    """Whether the server is there, and gave up only this statement: also if it took longer than ours may.
-
-    Unlike `was_cut_short`, it may be true of all statements at once, while somebody holds a lock that all of them need.
-    """
-    return was_cut_short(error) or isinstance(_cause(error), StatementTooLong)
-
-
 def is_outage(error: BaseException) -> bool:
     """Whether nothing else would fare better. Who repeats one thing until PostgreSQL is back keeps others waiting."""
-    return (isinstance(error, DatabaseUnavailable) or _is_away(error)) and not was_cut_short(error)
+    return (isinstance(error, DatabaseUnavailable) or is_away(error)) and not was_cut_short(error)
 
 
 def _say(error: BaseException) -> None:
@@ -117,9 +126,9 @@ class translated:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
             raise DatabaseReadOnly(retry_after=2) from error
-        if isinstance(error, _NOT_NOW):
+        if isinstance(error, (*_NOT_NOW, StatementTooLong)):
             _say(error)
-        if _is_away(error):
+        if is_away(error):
             raise DatabaseUnavailable(retry_after=2) from error
 
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from gateway.bootstrap import Gateway
+from gateway.operations import runner as module
 from gateway.operations.runner import CHUNK
 from gateway.storage.database import Database
 from workers.testing.waiting import eventually
@@ -315,3 +316,29 @@ async def test_an_operation_whose_statements_postgresql_gives_up_does_not_hold_u
     other = await begin(client, "cancel", {"labels": {"run": "2"}}, why="wrong input")
     assert counts(await finish(client, gateway, other)) == ("completed", 1, 1, 0, 0)
     assert (await finish(client, gateway, refused))["state"] == "aborted"
+
+
+async def test_an_operation_whose_statements_take_too_long_does_not_hold_up_others(
+    served: Any, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have waited for a lock, so it is tried again, behind the others; in the end it is given up."""
+    client, gateway = served
+    monkeypatch.setattr(module, "MOST_TOO_LONG", 2)
+    monkeypatch.setitem(gateway.database._session, "command_timeout", 0.5)
+    await gateway.database.close()  # the next pool has the limit
+    await submit(client, 1, labels={"run": "1"})
+    await submit(client, 1, labels={"run": "2"})
+    await database.execute(
+        """
+        CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); RETURN NEW; END $$;
+        CREATE TRIGGER wait BEFORE UPDATE ON taskgate.dispatch
+            FOR EACH ROW WHEN (OLD.labels ->> 'run' = '1') EXECUTE FUNCTION wait()
+        """
+    )
+    slow = await begin(client, "cancel", {"labels": {"run": "1"}}, why="wrong input")
+    other = await begin(client, "cancel", {"labels": {"run": "2"}}, why="wrong input")
+    for state in ("running", "running"):
+        assert await gateway.operation_runner.step()
+        assert (await client.get(f"{URL}/{slow['operation_id']}")).json()["state"] == state
+    assert counts((await client.get(f"{URL}/{other['operation_id']}")).json()) == ("completed", 1, 1, 0, 0)
+    assert (await finish(client, gateway, slow))["state"] == "aborted"

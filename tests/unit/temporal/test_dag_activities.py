@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from gateway.errors import DatabaseUnavailable
+from gateway.storage.driver_errors import StatementTooLong
 from workers.temporal.dag.activities import MOST_TRIES, DagActivities
 
 
@@ -32,8 +33,10 @@ async def last_try(answer: Exception) -> Exception:
     return raised.value
 
 
-@pytest.mark.parametrize("answer", [asyncpg.DiskFullError(), asyncpg.ConnectionDoesNotExistError()], ids=repr)
-async def test_an_outage(answer: Exception) -> None:
+@pytest.mark.parametrize(
+    "answer", [asyncpg.DiskFullError(), asyncpg.ConnectionDoesNotExistError(), StatementTooLong(8)], ids=repr
+)
+async def test_an_outage_or_a_statement_that_may_have_waited(answer: Exception) -> None:
     assert isinstance(await last_try(answer), DatabaseUnavailable)
 
 

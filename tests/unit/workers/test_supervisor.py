@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway.recovery.host_process import is_alive
+from gateway.recovery.host_process import is_alive, resident_bytes
 from workers.testing.waiting import until
 
 #: Says who it is in a file, is ready, and then does what the first argument says until SIGTERM.
@@ -209,6 +209,24 @@ async def test_the_others_are_watched_while_one_is_replaced(start: Start, tmp_pa
     os.kill(other, signal.SIGHUP)
     await until(lambda: not is_alive(other))
     assert is_alive(first), "it goes on until the new one is ready"
+
+
+async def test_what_uses_too_much_memory_is_replaced_one_after_the_other(start: Start, tmp_path: Path) -> None:
+    """Else there are twice as many at once, and the memory for them is what is missing."""
+    megabyte, slow = 1 << 20, tmp_path / "slow"
+    limit = 100 * megabyte
+    supervised = await start("hungry", str(limit), str(2 * limit), str(slow), processes=4, memory=limit)
+    await until(supervised.ready_file.exists)
+    slow.touch()
+    *eating, other = supervised.children
+    for pid in eating:
+        os.kill(pid, signal.SIGUSR2)
+    await until(lambda: all(resident_bytes(pid) > limit for pid in eating))
+    os.kill(other, signal.SIGHUP)
+    await until(lambda: not is_alive(other))  # at a look that saw all of them
+    await until(lambda: len(supervised.children) >= 6)
+    assert len(supervised.children) == 6, "the new one of one of them, and of the one that was killed"
+    assert all(is_alive(pid) for pid in eating)
 
 
 async def test_it_ends_when_its_process_says_that_it_cannot_start(start: Start) -> None:

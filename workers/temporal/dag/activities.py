@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 
 from gateway.dags.run_reader import RunOver, StepOutdated
 from gateway.dags.steps import DagSteps
-from gateway.storage.driver_errors import is_outage
+from gateway.storage.driver_errors import is_outage, took_too_long
 from workers.temporal.dag import step_names as steps
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ async def _told(step: Awaitable[T]) -> Any:
     except RunOver:
         return {"over": True}
     except Exception as error:
-        if isinstance(error, StepOutdated) or is_outage(error):
+        if isinstance(error, StepOutdated) or is_outage(error) or took_too_long(error):
             raise  # tried again for as long as it takes
         tried_enough = activity.info().attempt >= MOST_TRIES
         log.exception("a step of DAG run failed")

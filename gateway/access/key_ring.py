@@ -102,13 +102,16 @@ class KeyRing:
     async def rotate(self, caller: Caller, key_id: str, how: KeyRotation) -> Row:
         """A new key with the same facts, which is shown this once; the old one ends after the overlap.
 
-        Of two rotations of one key the second is refused. Raises `KeyNotFound`, `KeyNotRotatable`, `InvalidRequest`.
+        Of two rotations of one key the second is refused, and so is anybody but an administrator who rotates another
+        user's: the answer is a key of that user. Raises `KeyNotFound`, `KeyNotRotatable`, `InvalidRequest`.
         """
         if how.expires_at is not None and how.expires_at <= datetime.now(UTC):
             raise InvalidRequest("The new key would have expired already.", field="expires_at")
         with _writing():
             async with self._db.transaction() as db:
                 old = await self._locked(db, caller, key_id)
+                if old["user_id"] != caller.user_id and not caller.is_admin:
+                    raise Forbidden("Only administrators may rotate keys of other users; you may revoke this one")
                 if old["replaced_by"] is not None:
                     raise KeyNotRotatable(f"The key was rotated before: {old['replaced_by']} follows it.")
                 if old["state"] != "active":

@@ -16,13 +16,18 @@ from gateway.tasks.payload import decode_payload
 
 
 async def run_in(store: DagStore, task: Mapping[str, Any]) -> tuple[DagVersion, dict[str, Any]]:
-    """The DAG that carries out a task, and its parameters. Raises `DagNotFound`, `DagInvalid`."""
+    """The DAG that carries out a task, and its parameters. Raises `DagNotFound`, `DagInvalid`.
+
+    A node of a run is no run of type `taskgate.dag`: only by `dag` is it one that the limits of depth and size know.
+    """
     if task["task_type"] != RUN_TYPE:
         built_in = DAG_OF_TYPE.get(task["task_type"])
         if built_in is None:
             raise DagNotFound(f"There is no DAG for tasks of type {task['task_type']!r}")
         # Its steps read the payload of the task themselves.
         return await store.get("", built_in), {"episode": None}
+    if task["is_node"]:  # of a definition that was kept before such types were refused
+        raise DagInvalid(message="A node of a DAG runs another DAG by `dag`, not by `type`")
     payload = decode_payload(task["payload"])
     name, version, given = payload.get("dag"), payload.get("version"), payload.get("params") or {}
     if not isinstance(name, str) or not isinstance(given, dict):

@@ -24,8 +24,9 @@ LEFT JOIN taskgate.recovered_task rt ON rt.task_id = d.task_id
 WHERE d.task_id = $1 AND d.epoch = $2 AND d.state || '' IN ('starting', 'queued', 'running')
 
 -- name: task_of_run
--- A task that is carried out as a DAG although nobody asked for a run by name.
-SELECT d.task_type, d.tenant_id, d.project_id, d.user_id, d.priority, t.payload::text AS payload
+-- A task that is carried out as a DAG although nobody asked for a run by name, and whether it is a node of another run.
+SELECT d.task_type, d.tenant_id, d.project_id, d.user_id, d.priority, t.payload::text AS payload,
+       COALESCE(d.dag_run_id <> d.task_id, false) AS is_node
 FROM taskgate.dispatch d JOIN task_logs t ON t.id = d.task_id
 WHERE d.task_id = $1 AND d.epoch = $2 AND d.state || '' IN ('starting', 'queued', 'running')
 

@@ -16,6 +16,7 @@ from gateway.dags.graph import downstream_of, find_cycles
 from gateway.dags.limits import Limits
 from gateway.dags.parameters import fits, kind_fits, type_name
 from gateway.dags.scope import Scope, no_such
+from gateway.tasks.run_type import BUILT_IN
 
 _KINDS = ("type", "dag", "approval", "signal")
 _TASKS_ONLY = ("retry", "timeout_seconds", "compensate")
@@ -147,6 +148,11 @@ class Validator:
         self._needs[name] = needs + sorted(used - set(needs))
 
     def _check_type(self, task_type: str | None, place: str) -> None:
+        if task_type is not None and task_type.startswith(BUILT_IN):
+            # Also with any types: a task that is a run would escape the limits of runs inside of runs.
+            message = f"types that begin with {BUILT_IN!r} are the gateway's own; a node runs another DAG by `dag`"
+            self._fault("unknown_type", place, message)
+            return
         if task_type is None or self.known_types is None or task_type in self.known_types:
             return
         message = self._no_such("task type", task_type, self.known_types)

@@ -64,7 +64,7 @@ async def get_key(request: Request, key_id: str) -> Response:
 @router.post("/{key_id}/rotate", status_code=201, response_model=MadeKey, responses=problem_errors(403, 404, 409))
 async def rotate_key(request: Request, key_id: str, how: KeyRotation) -> Response:
     """Create a key that replaces this one. This one stays valid during the overlap. This response is the only one
-    that shows the new key."""
+    that shows the new key. Only administrators may rotate the keys of other users."""
     made = await gateway_of(request).key_ring.rotate(await _caller(request), key_id, how)
     return json_answer(made, 201, _SHOWN_ONCE)
 

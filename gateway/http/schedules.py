@@ -19,6 +19,7 @@ from gateway.http.submissions import service_of
 from gateway.http.unknown_fields import with_hints
 from gateway.moment import Moment
 from gateway.schedules.definition import Overlap, ScheduleDefinition
+from gateway.schedules.placing import prepare_placed
 from gateway.schedules.redefining import redefine
 from gateway.schedules.schedule import Schedule
 from gateway.schedules.schedules import in_utc
@@ -122,7 +123,7 @@ class Backfilled(BaseModel):
 async def create_schedule(request: Request, definition: ScheduleDefinition) -> Response:
     """Create a schedule. The rights to submit its action are checked now, and again at each firing."""
     schedules = gateway_of(request).schedules
-    caller, task = await _prepare(request, definition.action)
+    definition, caller, task = await prepare_placed(definition, partial(_prepare, request))
     schedule = await schedules.plan(definition, task.placement, caller.user_id)
     answer = await accept(
         request, caller, [], _view(schedule), status=201, beside=lambda db: schedules.insert(db, schedule)

@@ -46,6 +46,7 @@ from gateway.rpc.pages import own_token, size_of
 from gateway.rpc.requests import storable, time_of
 from gateway.rpc.submissions import Submitter, checked_key, prepare
 from gateway.schedules.definition import Overlap, ScheduleDefinition
+from gateway.schedules.placing import prepare_placed
 from gateway.schedules.redefining import redefine
 from gateway.schedules.schedule import Schedule
 from gateway.storage.paging import cursor_in, parts_of
@@ -100,7 +101,9 @@ class ScheduleService:
             digest = hashlib.sha256(b"CreateSchedule\0" + asked).hexdigest()
         service = self._submitter.service(authorization)
         try:
-            caller, task = await prepare(service, definition.action, "definition.action")
+            definition, caller, task = await prepare_placed(
+                definition, lambda action: prepare(service, action, "definition.action")
+            )
             with _own_words():
                 schedule = await self._schedules.plan(definition, task.placement, caller.user_id)
         except ApiError as refused:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from gateway.access.placement import Caller
 from gateway.errors import InvalidRequest
 from gateway.schedules.definition import ScheduleDefinition
+from gateway.schedules.placing import Prepare, placed
 from gateway.schedules.schedule import Schedule
 from gateway.schedules.schedules import Schedules
-from gateway.submission.new_task import NewTask
-from gateway.submission.requests import TaskSubmission
-
-#: Checks an action by the caller's rights, as if it were submitted now.
-Prepare = Callable[[TaskSubmission], Awaitable[tuple[Caller, NewTask]]]
 
 
 async def redefine(
@@ -28,10 +24,14 @@ async def redefine(
     Raises `InvalidRequest`, also for an action of another tenant; `ScheduleChanged`, and what `prepare` raises.
     """
     schedule = await schedules.get(schedule_id, caller)
-    author = None
-    if prepare is not None:
-        _, task = await prepare(change(schedule.definition).action)
-        if task.placement.tenant_id != schedule.tenant_id:
-            raise InvalidRequest("The tenant of a schedule cannot be changed.", field="action.tenant_id")
-        author = (caller.user_id, task.placement.project_id)
-    return await schedules.change(schedule_id, caller, change, author=author)
+    if prepare is None:
+        return await schedules.change(schedule_id, caller, change)
+
+    def change_placed(before: ScheduleDefinition) -> ScheduleDefinition:
+        return placed(change(before), caller.only)
+
+    _, task = await prepare(change_placed(schedule.definition).action)
+    if task.placement.tenant_id != schedule.tenant_id:
+        raise InvalidRequest("The tenant of a schedule cannot be changed.", field="action.tenant_id")
+    author = (caller.user_id, task.placement.project_id)
+    return await schedules.change(schedule_id, caller, change_placed, author=author)

@@ -197,7 +197,7 @@ async def test_parameters_that_no_run_could_keep(
     """A task's payload may have been written by a legacy producer."""
     await apply(client, "kept", "params: {n: {}}\nnodes: {a: {type: add_episode}}")
     store = DagStore(database, Limits(), known_types=())
-    task = {"task_type": "taskgate.dag", "tenant_id": home.tenant_id}
+    task = {"task_type": "taskgate.dag", "tenant_id": home.tenant_id, "is_node": False}
     for value in ("18446744073709551617", '"\\ud800"', "[" * 300 + "]" * 300):
         payload = f'{{"dag": "kept", "params": {{"n": {value}}}}}'
         with pytest.raises(DagInvalid, match="The parameters hold integers beyond 64 bits"):

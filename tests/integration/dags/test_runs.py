@@ -306,6 +306,28 @@ async def test_a_task_is_a_run(dags: Dags) -> None:
         assert (row["status"], row["error_message"]) == ("FAILED", message)
 
 
+async def test_a_node_of_an_older_definition_is_no_run(dags: Dags) -> None:
+    """Definitions were once kept whose nodes are of the type of runs: a DAG could start itself so without end."""
+    home, database = dags.home, dags.world.database
+    await dags.apply("inner", "nodes: {a: {type: dag_echo}}")
+    await dags.apply("older", "nodes: {a: {type: dag_echo, input: {dag: inner}}}")
+    await database.execute(
+        "INSERT INTO taskgate.dag_version (tenant_id, name, version, definition, plan, digest)"
+        " SELECT tenant_id, name, 2, replace(definition::text, 'dag_echo', 'taskgate.dag')::json, plan, 'older'"
+        " FROM taskgate.dag_version WHERE tenant_id = $1 AND name = 'older'",
+        home.tenant_id,
+    )
+    move = "UPDATE taskgate.dag SET version = 2, latest = 2 WHERE tenant_id = $1 AND name = 'older'"
+    await database.execute(move, home.tenant_id)
+    document = await dags.ended(await dags.start("older"))
+    assert document["status"] == "failed"
+    row = await dags.world.row(nodes(document)["a"]["task_id"])
+    assert (row["status"], row["error_message"]) == (
+        "FAILED",
+        "A node of a DAG runs another DAG by `dag`, not by `type`",
+    )
+
+
 async def test_a_schedule_starts_runs(dags: Dags) -> None:
     await dags.apply("scheduled", "params: {n: {type: integer}}\nnodes: {a: {type: dag_echo, input: {mark: a}}}")
     action = {"type": "taskgate.dag", "payload": {"dag": "scheduled", "params": {"n": 3}}}

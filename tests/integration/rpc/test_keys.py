@@ -13,6 +13,7 @@ from taskgate.v1 import (
     BatchSettings,
     CreateKeyRequest,
     CreateScheduleRequest,
+    FiringOutcome,
     GetKeyRequest,
     KeyScope,
     KeyServiceStub,
@@ -24,11 +25,13 @@ from taskgate.v1 import (
     RetryRequest,
     RevokeKeyRequest,
     RotateKeyRequest,
+    RunScheduleRequest,
     ScheduleDefinition,
     ScheduleSpec,
     StopRequest,
     SubmitBatchRequest,
     SubmitRequest,
+    UpdateScheduleRequest,
     WatchRequest,
 )
 
@@ -133,6 +136,25 @@ async def test_the_same_idempotency_key_with_keys_for_two_tenants(
         table = "schedule" if method == "CreateSchedule" else "dispatch"
         rows = await face.gateway.database.fetch(f"SELECT tenant_id FROM taskgate.{table} ORDER BY tenant_id")
         assert [row["tenant_id"] for row in rows] == tenants
+
+
+async def test_a_schedule_stays_in_the_tenant_of_the_key(face: Any, keys: Any, schedules: Any) -> None:
+    """Firings have the rights of the user, whose own tenant is another."""
+    await face.gateway.database.execute(
+        "INSERT INTO user_tenants (user_id, tenant_id, role) VALUES ('ann', 't-bob', 'owner')"
+    )
+    request = CreateKeyRequest(name="test", scope=KeyScope.KEY_SCOPE_OPERATE, tenant_id="t-bob")
+    metadata = of((await keys.CreateKey(request, metadata=face.ann)).secret)
+    task = NewTask(task_type="probe")
+    definition = ScheduleDefinition(name="n", specs=[ScheduleSpec(cron="30 2 * * *")], action=task)
+    made = (await schedules.CreateSchedule(CreateScheduleRequest(definition=definition), metadata=metadata)).schedule
+    assert (made.tenant_id, made.action["tenant_id"]) == ("t-bob", "t-bob")
+    changed = await schedules.UpdateSchedule(
+        UpdateScheduleRequest(schedule_id=made.schedule_id, definition=definition), metadata=metadata
+    )
+    assert changed.schedule.action["tenant_id"] == "t-bob"
+    ran = await schedules.RunSchedule(RunScheduleRequest(schedule_id=made.schedule_id), metadata=metadata)
+    assert ran.firing.outcome == FiringOutcome.FIRING_OUTCOME_FIRED, ran.firing.reason
 
 
 async def test_a_unique_key_of_a_task_that_the_key_is_not_for(face: Any, keys: Any, refusal: Any) -> None:

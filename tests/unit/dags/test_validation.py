@@ -210,3 +210,23 @@ nodes:
 def test_thousands_of_nodes_are_checked_quickly() -> None:
     chain = "\n".join(f"  n{i}: {{type: fetch, needs: [{f'n{i - 1}' if i else ''}]}}" for i in range(5000))
     assert check(f"nodes:\n{chain}").nodes == 5000
+
+
+@pytest.mark.parametrize("known", [TYPES, TYPES | {"taskgate.dag"}, None])
+def test_runs_are_started_by_nodes_with_a_dag_alone(known: set[str] | None) -> None:
+    """A task of such a type would start a run outside of the limits of inner runs: its own, and so without end."""
+    text = """
+nodes:
+  a: {type: taskgate.dag, input: {dag: own}}
+  b: {type: store, compensate: {type: taskgate.dag, input: {dag: own}}, on_failure: compensate}
+  c: {type: taskgate.approval}
+"""
+    document = parse(text, limit=Limits().document_bytes)
+    with pytest.raises(DagInvalid) as caught:
+        Validator(document, read_definition(document), {}, known, Limits()).check()
+    assert {fault.place: fault.code for fault in caught.value.faults} == {
+        "/nodes/a/type": "unknown_type",
+        "/nodes/b/compensate/type": "unknown_type",
+        "/nodes/c/type": "unknown_type",
+    }
+    assert "taskgate." in caught.value.faults[0].message

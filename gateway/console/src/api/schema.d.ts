@@ -1689,7 +1689,7 @@ export interface paths {
         /**
          * Rotate Key
          * @description Create a key that replaces this one. This one stays valid during the overlap. This response is the only one
-         *     that shows the new key.
+         *     that shows the new key. Only administrators may rotate the keys of other users.
          */
         post: operations["rotate_key"];
         delete?: never;

@@ -128,6 +128,29 @@ async def test_rotation(client: httpx.AsyncClient, database: Database, make: Any
     ]
 
 
+async def test_others_keys_are_rotated_by_administrators_alone(
+    client: httpx.AsyncClient, people: Any, admin: dict[str, str], make: Any, bearer: Any
+) -> None:
+    await people.add_member("bob", "t-ann", "member")
+    bobs = await make(client, admin, user_id="bob")
+    roots = await make(client, admin, scope="admin")
+    manager = await make(client, scope="admin")
+    for key in (bobs, roots):
+        path = f"{KEYS}/{key['key_id']}"
+        for headers in (None, bearer(manager["key"])):
+            answer = await client.post(f"{path}/rotate", json={}, headers=headers)
+            assert code_of(answer) == (403, "forbidden")
+        assert (await client.get(path)).json()["replaced_by"] is None
+    # An administrator's key for a tenant is an owner's: of the administrator's own keys alone.
+    answer = await client.post(f"{KEYS}/{bobs['key_id']}/rotate", json={}, headers=bearer(roots["key"]))
+    assert code_of(answer) == (403, "forbidden")
+    answer = await client.post(f"{KEYS}/{roots['key_id']}/rotate", json={}, headers=bearer(roots["key"]))
+    assert (answer.status_code, answer.json()["user_id"]) == (201, "root")
+    answer = await client.post(f"{KEYS}/{bobs['key_id']}/rotate", json={}, headers=admin)
+    assert (answer.status_code, answer.json()["user_id"]) == (201, "bob")
+    assert (await client.delete(f"{KEYS}/{answer.json()['key_id']}")).status_code == 200
+
+
 async def test_a_legacy_key_is_rotated_as_it_is(
     client: httpx.AsyncClient, people: Any, admin: dict[str, str], database: Database, bearer: Any
 ) -> None:

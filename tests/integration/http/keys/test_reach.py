@@ -9,6 +9,7 @@ import pytest
 
 KEYS = "/gateway/v1/keys"
 TASKS = "/gateway/v1/tasks"
+SCHEDULES = "/gateway/v1/schedules"
 
 
 SCOPES = {
@@ -77,6 +78,62 @@ async def test_a_key_for_one_project(client: httpx.AsyncClient, people: Any, mak
     # What spans the tenant is refused, not answered in part.
     for path in (TASKS, "/api/v1/tasks/", "/api/v1/tasks/stats", "/gateway/v1/schedules", "/gateway/v1/dead-letters"):
         assert (await client.get(path, headers=headers)).status_code == 403, path
+
+
+@pytest.fixture
+def scheduled(client: httpx.AsyncClient) -> Any:
+    """Makes a schedule with a key, and fires it: both answers."""
+
+    async def schedule(headers: dict[str, str], **action: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        body = {"name": "n", "specs": [{"cron": "0 * * * *"}], "action": action}
+        made = await client.post(SCHEDULES, json=body, headers=headers)
+        assert made.status_code == 201, made.text
+        ran = await client.post(f"{SCHEDULES}/{made.json()['schedule_id']}/run", headers=headers)
+        return made.json(), ran.json()
+
+    return schedule
+
+
+async def test_a_schedule_stays_where_the_key_of_its_author_is_for(
+    client: httpx.AsyncClient,
+    people: Any,
+    admin: dict[str, str],
+    make: Any,
+    bearer: Any,
+    task_of: Any,
+    scheduled: Any,
+) -> None:
+    """Firings have the rights of the user, who may have more than the key had, and another tenant of its own."""
+    await people.add_member("root", "t-ann", "owner")
+    await people.add_member("ann", "t-bob", "owner")
+    root = bearer((await make(client, admin, scope="operate"))["key"])
+    anns = bearer((await make(client, scope="operate", tenant_id="t-bob"))["key"])
+    action = {"type": "deduplicate_entities"}
+    for headers, tenant in ((root, "t-ann"), (anns, "t-bob")):
+        made, ran = await scheduled(headers, **action)
+        assert (made["tenant_id"], made["action"]["tenant_id"]) == (tenant, tenant)
+        assert (ran["outcome"], ran["reason"]) == ("fired", None)
+        payload = (await task_of(ran["task_id"]))["payload"]
+        assert (payload["group_id"], payload["tenant_id"]) == (tenant, tenant)
+        assert set(payload["group_ids"]) == {tenant, tenant.replace("t-", "p-")}
+
+    # Also with a group of the tenant, and when the action is another later.
+    made, ran = await scheduled(anns, type="probe", group_id="t-bob")
+    assert (ran["outcome"], made["action"]["tenant_id"]) == ("fired", "t-bob")
+    url = f"{SCHEDULES}/{made['schedule_id']}"
+    replaced = await client.put(
+        url, json={**{name: made[name] for name in ("name", "specs")}, "action": action}, headers=anns
+    )
+    assert replaced.json()["action"]["tenant_id"] == "t-bob"
+    patched = await client.patch(url, json={"action": {"tenant_id": None, "priority": 1}}, headers=anns)
+    assert patched.json()["action"]["tenant_id"] == "t-bob"
+    again = (await client.post(f"{url}/run", json={"overlap": "allow_all"}, headers=anns)).json()
+    assert (again["outcome"], (await task_of(again["task_id"]))["tenant_id"]) == ("fired", "t-bob")
+
+    # A key for all that the user may do leaves the action as it is.
+    made, ran = await scheduled(admin, **action)
+    assert (made["action"]["tenant_id"], ran["outcome"]) == (None, "fired")
+    assert (await task_of(ran["task_id"]))["payload"]["group_id"] == "global"
 
 
 async def test_the_same_idempotency_key_with_keys_for_two_tenants(

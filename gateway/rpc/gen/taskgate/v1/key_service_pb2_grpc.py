@@ -91,7 +91,7 @@ class KeyServiceServicer:
 
     def RotateKey(self, request, context):
         """Creates a key that replaces another one, which stays valid during the overlap. This response is the only one that
-        shows the new key.
+        shows the new key. Only administrators may rotate the keys of other users.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,7 +43,7 @@ class KeyServiceStub:
     """Returns a key."""
     RotateKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.RotateKeyRequest, _key_service_pb2.RotateKeyResponse]
     """Creates a key that replaces another one, which stays valid during the overlap. This response is the only one that
-    shows the new key.
+    shows the new key. Only administrators may rotate the keys of other users.
     """
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.RevokeKeyRequest, _key_service_pb2.RevokeKeyResponse]
     """Revokes a key. All gateways refuse it at once, and its open streams end within two seconds."""
@@ -63,7 +63,7 @@ class KeyServiceAsyncStub(KeyServiceStub):
     """Returns a key."""
     RotateKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.RotateKeyRequest, _key_service_pb2.RotateKeyResponse]  # type: ignore[assignment]
     """Creates a key that replaces another one, which stays valid during the overlap. This response is the only one that
-    shows the new key.
+    shows the new key. Only administrators may rotate the keys of other users.
     """
     RevokeKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.RevokeKeyRequest, _key_service_pb2.RevokeKeyResponse]  # type: ignore[assignment]
     """Revokes a key. All gateways refuse it at once, and its open streams end within two seconds."""
@@ -104,7 +104,7 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_key_service_pb2.RotateKeyResponse, _abc.Awaitable[_key_service_pb2.RotateKeyResponse]]:
         """Creates a key that replaces another one, which stays valid during the overlap. This response is the only one that
-        shows the new key.
+        shows the new key. Only administrators may rotate the keys of other users.
         """
 
     @_abc_1.abstractmethod

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import asyncpg
@@ -23,6 +23,7 @@ from gateway.dags.watch import RunWatch
 from gateway.errors import DatabaseUnavailable
 from gateway.pacing.throttle import Throttle
 from gateway.storage.database import Database
+from gateway.storage.driver_errors import is_of_statement
 from gateway.storage.listener import Listener
 from gateway.storage.queries import Queries
 from gateway.tasks.changes.notifier import CHANGES_CHANNEL, unpack
@@ -119,11 +120,12 @@ class RunNotifier:
                 log.exception("runs of DAGs could not be looked at")
 
     async def _sweep(self) -> None:
-        """Raises `DatabaseUnavailable`."""
+        """Both looks; one that is cut off leaves the other its turn, and rests. Raises `DatabaseUnavailable`."""
         if not self._abandoned.rest:
-            await self._stop_abandoned()
+            with _may_be_cut_off(self._abandoned):
+                await self._stop_abandoned()
         if self._engine is not None and not self._untold.rest:
-            with self._untold.look():
+            with _may_be_cut_off(self._untold), self._untold.look():
                 await self._take(None)
 
     async def _take(self, task_ids: list[str] | None) -> None:
@@ -175,6 +177,18 @@ class RunNotifier:
             for row in stopped:
                 self._notifier.changed(row["task_id"])
             self._on_stop()
+
+
+@contextlib.contextmanager
+def _may_be_cut_off(throttle: Throttle) -> Iterator[None]:
+    """Around a look."""
+    try:
+        yield
+    except DatabaseUnavailable as error:
+        if not is_of_statement(error):
+            raise
+        log.warning("open nodes of DAGs are looked at later (%s)", type(error.__cause__).__name__)
+        throttle.give_up()
 
 
 def _state(row: asyncpg.Record) -> str:

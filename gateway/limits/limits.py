@@ -17,6 +17,7 @@ from gateway.errors import DatabaseUnavailable
 from gateway.limits.sweep import CHUNK, Sweep
 from gateway.pacing.throttle import Throttle
 from gateway.storage.database import Database
+from gateway.storage.driver_errors import is_of_statement
 from gateway.storage.listener import Listener
 from gateway.storage.queries import Queries
 
@@ -204,8 +205,16 @@ class Limits:
             return await sweep.go_on(self._db, *arguments)
 
         if self._pauses and self._recallable and (is_asked or self._recall.is_under_way or not self._recalls.rest):
-            with self._recalls.look():
-                recalled = await go_on(self._recall, self._recallable)
+            recalled = 0
+            try:
+                with self._recalls.look():
+                    recalled = await go_on(self._recall, self._recallable)
+            except DatabaseUnavailable as error:
+                if not is_of_statement(error):
+                    raise
+                log.warning("tasks that are paused are called back later (%s)", type(error.__cause__).__name__)
+                self._recalls.give_up()
+                self._recall.begin_anew()
             if recalled:
                 self.cancel_soon()
         gone = await self._db.fetchrow(SQL.gone)

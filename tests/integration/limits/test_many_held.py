@@ -9,11 +9,12 @@ import asyncpg
 import pytest
 
 from gateway.errors import DatabaseUnavailable
-from gateway.limits.limits import Limits
+from gateway.limits.limits import LONGEST_REST, SQL, Limits
 from gateway.limits.pauses import Pauses
 from gateway.limits.quotas import Quotas
 from gateway.limits.sweep import CHUNK
 from gateway.storage.database import Database
+from gateway.storage.driver_errors import StatementTooLong
 from gateway.storage.listener import Listener
 from workers.testing.waiting import eventually
 
@@ -155,3 +156,30 @@ async def test_a_change_is_done_though_its_tasks_cannot_be_reached(database: Dat
     assert await database.fetchval("SELECT count(*) FROM taskgate.quota") == 0
     added, _ = await Pauses(database, limits).add("initech", None, None, by="root", why="test")
     await Pauses(database, limits).remove(added.pause_id, by="root", why=None)
+
+
+async def test_calling_back_that_is_cut_off_keeps_nothing_held(database: Database) -> None:
+    """It reads all that an engine has; what it is cut off for is not tried again at once, and others go on."""
+    await database.execute(FILL, 10, "initech", "waiting", "quota:running")
+    await database.execute(FILL, 10, "umbrella", "queued", None)
+    await database.execute(PAUSE, "umbrella")
+    asked: list[float] = []
+
+    class Cut(Slow):
+        async def fetchrow(self, query: str, *values: Any) -> Any:
+            if query == SQL.recall_paused:
+                asked.append(self.now)
+                raise DatabaseUnavailable from StatementTooLong()
+            return await super().fetchrow(query, *values)
+
+    cut: Any = Cut(database)
+    limits = limits_of(cut, database)
+    await limits.refresh()
+    await limits.settle(is_asked=False)
+    assert await held(database) == 0
+    cut.now = asked[0] + LONGEST_REST - 0.5
+    await limits.settle(is_asked=False)
+    assert len(asked) == 1
+    cut.now = asked[0] + LONGEST_REST
+    await limits.settle(is_asked=False)
+    assert len(asked) == 2

@@ -10,6 +10,8 @@ import pytest
 from backends.port import Capability
 from gateway.dags.run_notifier import SQL, RunNotifier
 from gateway.dags.watch import RunWatch
+from gateway.errors import DatabaseUnavailable
+from gateway.storage.driver_errors import StatementTooLong
 
 
 class Slow:
@@ -18,10 +20,13 @@ class Slow:
     def __init__(self) -> None:
         self.now = 100.0
         self.looks: list[tuple[str, Any]] = []
+        self.cut_off: str | None = None
 
     async def fetch(self, query: str, *values: Any) -> list[Any]:
         self.looks.append(("abandoned" if query == SQL.abandoned else "ended", *values[:1]))
         self.now += 1
+        if query == self.cut_off:
+            raise DatabaseUnavailable from StatementTooLong()
         return []
 
 
@@ -49,3 +54,15 @@ async def test_a_sweep_that_takes_long_rests(notifier: RunNotifier, db: Any) -> 
     db.now += 9
     await notifier._sweep()
     assert len(db.looks) == 5
+
+
+@pytest.mark.parametrize("query", [SQL.abandoned, SQL.take_ended], ids=["abandoned", "ended"])
+async def test_one_that_is_cut_off_leaves_the_other_its_turn(notifier: RunNotifier, db: Any, query: str) -> None:
+    db.cut_off = query
+    await notifier._sweep()
+    assert db.looks == [("abandoned",), ("ended", None)]
+    await notifier._sweep()
+    assert len(db.looks) == 2, "it rests"
+    db.now += 9
+    await notifier._sweep()
+    assert len(db.looks) == 4

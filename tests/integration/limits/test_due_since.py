@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dead_letters.redrive import SQL as DEAD_LETTERS_SQL
+from gateway.dead_letters.filter import SQL as DEAD_LETTERS_SQL
 from gateway.fleet.signals import SQL as SIGNALS_SQL
 from gateway.observability.tally import SQL as TALLY_SQL
 from gateway.tasks.lifecycle.run_time import set_run_time

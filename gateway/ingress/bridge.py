@@ -14,7 +14,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import asyncpg
 
@@ -23,6 +23,7 @@ from backends.redis_queue import wire
 from backends.redis_queue.ingress import Collected, Ingress, Sighting
 from gateway.errors import DatabaseUnavailable
 from gateway.ingress.postponed import Postponed
+from gateway.ingress.remembered import Remembered
 from gateway.routing.router import RouteQuery, Router
 from gateway.routing.stages import REDIS
 from gateway.storage.database import Database
@@ -41,30 +42,10 @@ ROW_GRACE = 2.0
 #: since it may take one part in `SHARE` of the time.
 EVERYTHING_SECONDS = 10.0
 SHARE = 20
-#: Legacy recovery copies what waits for a minute (contract §5, rule 2). What was seen so many seconds ago, or waited
-#: before the first look, is taken in a look at everything only, which sees its copies, too.
-COPIED_SECONDS = 45.0
-#: Payloads that are remembered between looks.
-_MOST_KNOWN = 100_000
 
 
 class _Rejected(Exception):
     """Why a payload cannot become a task."""
-
-
-@dataclass(slots=True)
-class _Known:
-    """A payload that was seen before."""
-
-    since: float
-    sighting: Sighting
-    """With the fields that could only be read here."""
-    is_old: bool = False
-    """It may have waited for long before it was seen."""
-
-    def may_be_copied(self, now: float) -> bool:
-        """Whether legacy recovery may have copied it."""
-        return self.is_old or now - self.since > COPIED_SECONDS
 
 
 class Bridge:
@@ -93,9 +74,7 @@ class Bridge:
         self._max_attempts = max_attempts
         self._wake = wake
         self._row_grace = row_grace
-        self._known: dict[tuple[bytes, str], _Known] = {}
-        self._are_ages_known = False
-        """Whether what is seen for the first time is new: everything was seen before, and nothing forgotten since."""
+        self._remembered = Remembered()
         self._postponed = Postponed()
         self._everything_at = 0.0
         """When the next look at everything is due, by its own cost."""
@@ -122,11 +101,11 @@ class Bridge:
     async def _look(self) -> None:
         began = time.monotonic()
         everywhere = began >= self._everything_at
-        sightings = [self._recall(sighting, began) for sighting in await self._ingress.look(everywhere=everywhere)]
+        sightings = [
+            self._remembered.recall(sighting, began) for sighting in await self._ingress.look(everywhere=everywhere)
+        ]
         if everywhere:
-            seen = {(sighting.group, sighting.digest) for sighting in sightings}
-            self._known = {key: known for key, known in self._known.items() if key in seen}
-            self._are_ages_known = len(self._known) == len(seen)
+            self._remembered.keep(sightings)
         blocked = self._postponed.groups
         readable = [sighting for sighting in sightings if sighting.task_id is not None]
         copies: dict[str | None, list[Sighting]] = {}
@@ -143,19 +122,10 @@ class Bridge:
             if sighting.task_id is None:
                 await self._take([sighting], blocked)
 
-    def _recall(self, sighting: Sighting, now: float) -> Sighting:
-        """The sighting with all that is known of it; remembered from now on."""
-        key = (sighting.group, sighting.digest)
-        known = self._known.get(key)
-        if known is None:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.pop(next(iter(self._known)))
-                self._are_ages_known = False
-            known = self._known[key] = _Known(now, sighting, is_old=not self._are_ages_known)
-        return known.sighting
-
     async def _choose(self, sightings: Sequence[Sighting], now: float, *, everywhere: bool) -> list[Sighting]:
-        """Those whose tenant is on another backend now; of old ones none, unless this look has seen everything."""
+        """Those whose tenant is on another backend now. What may have copies is left to a look at everything, which
+        sees those, too.
+        """
         named = [_storable(sighting) for sighting in sightings]
         rows = await self._db.fetch(
             SQL.look,
@@ -166,8 +136,7 @@ class Bridge:
         )
         chosen = []
         for sighting, row in zip(sightings, rows, strict=True):
-            known = self._known.get((sighting.group, sighting.digest))
-            is_fresh = known is not None and now - known.since < self._row_grace
+            is_fresh = self._remembered.is_seen_since(sighting, now - self._row_grace)
             if row["is_redis_task"] or row["runs_elsewhere"] or (is_fresh and not row["has_row"]):
                 continue
             route = self._router.route(
@@ -181,7 +150,7 @@ class Bridge:
             )
             if route.backend == REDIS or not route.usable:
                 continue
-            if everywhere or (known is not None and not known.may_be_copied(now)):
+            if everywhere or not self._remembered.may_be_copied(sighting, now):
                 chosen.append(sighting)
             else:
                 self._everything_at = min(self._everything_at, self._soonest)
@@ -204,22 +173,20 @@ class Bridge:
         """Its group is `blocked` from now on if the payload has to wait."""
         if sighting.task_id is None and (message := _message(collected)) is not None:
             # Redis could not read it, Python can: now it is known what it is, and can be judged like the others.
-            known = replace(
+            read = replace(
                 sighting,
                 task_id=message.task_id,
                 task_type=message.task_type,
                 tenant_id=text_member(message.payload, "tenant_id"),
                 project_id=text_member(message.payload, "project_id"),
             )
-            key, now = (sighting.group, sighting.digest), time.monotonic()
-            before = self._known.get(key)
-            is_old = before is None or before.may_be_copied(now)
-            self._known[key] = _Known(now - self._row_grace, known, is_old)
+            now = time.monotonic()
+            self._remembered.correct(sighting, read, now, since=now - self._row_grace)
             await self._ingress.put_back(collected)
             return
         if not await self._settle(collected):
             blocked.add(sighting.group)
-        self._known.pop((sighting.group, sighting.digest), None)
+        self._remembered.forget(sighting)
 
     async def _settle(self, collected: Collected) -> bool:
         """Make it a task, or set it aside; then it is no longer in the gateway's keeping. False when it has to wait."""

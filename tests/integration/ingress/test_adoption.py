@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.ingress import bridge as module
+from gateway.ingress import remembered as module
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 from gateway.tasks.lifecycle.release import release
@@ -213,7 +213,7 @@ async def test_what_has_waited_long_does_not_wait_for_a_look_that_is_far_away(pr
     bridge = new_bridge()
     payload = await producer.push("p-staying", tenant_id="staying")
     await bridge.tick()
-    for known in bridge._known.values():
+    for known in bridge._remembered._known.values():
         known.since -= 60
     bridge._everything_at, bridge._soonest = time.monotonic() + 3600, 0.0
     flags.put(Scope(tenant_id="staying"), Stage.COMPLETE)
@@ -244,7 +244,7 @@ async def test_while_more_wait_than_are_remembered_all_are_left_to_looks_at_ever
     producer, new_bridge, tasks, flags, monkeypatch
 ):
     """What was forgotten would pass for new, though it may have copies."""
-    monkeypatch.setattr(module, "_MOST_KNOWN", 2)
+    monkeypatch.setattr(module, "MOST", 2)
     bridge = new_bridge()
     await bridge.tick()
     pushed = [(await producer.push("p-staying", tenant_id="staying"))["task_id"] for _ in range(4)]

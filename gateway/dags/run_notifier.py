@@ -23,7 +23,7 @@ from gateway.dags.watch import RunWatch
 from gateway.errors import DatabaseUnavailable
 from gateway.pacing.throttle import Throttle
 from gateway.storage.database import Database
-from gateway.storage.driver_errors import is_of_statement
+from gateway.storage.driver_errors import was_cut_short
 from gateway.storage.listener import Listener
 from gateway.storage.queries import Queries
 from gateway.tasks.changes.notifier import CHANGES_CHANNEL, unpack
@@ -185,7 +185,7 @@ def _may_be_cut_off(throttle: Throttle) -> Iterator[None]:
     try:
         yield
     except DatabaseUnavailable as error:
-        if not is_of_statement(error):
+        if not was_cut_short(error):
             raise
         log.warning("open nodes of DAGs are looked at later (%s)", type(error.__cause__).__name__)
         throttle.give_up()

@@ -17,7 +17,7 @@ from gateway.errors import DatabaseUnavailable
 from gateway.limits.sweep import CHUNK, Sweep
 from gateway.pacing.throttle import Throttle
 from gateway.storage.database import Database
-from gateway.storage.driver_errors import is_of_statement
+from gateway.storage.driver_errors import was_cut_short
 from gateway.storage.listener import Listener
 from gateway.storage.queries import Queries
 
@@ -210,7 +210,7 @@ class Limits:
                 with self._recalls.look():
                     recalled = await go_on(self._recall, self._recallable)
             except DatabaseUnavailable as error:
-                if not is_of_statement(error):
+                if not was_cut_short(error):
                     raise
                 log.warning("tasks that are paused are called back later (%s)", type(error.__cause__).__name__)
                 self._recalls.give_up()

@@ -17,7 +17,7 @@ from gateway.errors import DatabaseUnavailable
 from gateway.recovery.fenced_database import SQL, TERM_KEY, FencedDatabase, LeadershipLost
 from gateway.recovery.lease import LOCK_CLASS
 from gateway.storage.database import Database
-from gateway.storage.driver_errors import was_cut_short, translated
+from gateway.storage.driver_errors import translated, was_cut_short
 
 log = logging.getLogger(__name__)
 

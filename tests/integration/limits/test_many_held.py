@@ -169,7 +169,7 @@ async def test_calling_back_that_is_cut_off_keeps_nothing_held(database: Databas
         async def fetchrow(self, query: str, *values: Any) -> Any:
             if query == SQL.recall_paused:
                 asked.append(self.now)
-                raise DatabaseUnavailable from StatementTooLong()
+                raise DatabaseUnavailable from StatementTooLong(8.0)
             return await super().fetchrow(query, *values)
 
     cut: Any = Cut(database)

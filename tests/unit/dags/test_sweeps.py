@@ -26,7 +26,7 @@ class Slow:
         self.looks.append(("abandoned" if query == SQL.abandoned else "ended", *values[:1]))
         self.now += 1
         if query == self.cut_off:
-            raise DatabaseUnavailable from StatementTooLong()
+            raise DatabaseUnavailable from StatementTooLong(8.0)
         return []
 
 

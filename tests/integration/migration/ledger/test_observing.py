@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.migration.flags.store import FileStore
+from gateway.migration.ledger import observer
 from gateway.migration.stages.requests import SetStage
 from gateway.migration.stages.service import StageService
 from gateway.routing.flag_edit import new_flag, with_rollout, with_stage
@@ -81,8 +82,9 @@ async def test_an_edited_file_is_recorded_once_by_several_gateways(path: Path, n
 
 
 async def test_a_gateway_that_starts_between_the_entry_and_the_file_takes_nothing_back(
-    database: Database, path: Path, new_routing: Any, flips: Flips
+    database: Database, path: Path, new_routing: Any, flips: Flips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(observer, "FILE_PATIENCE_SECONDS", 60.0)  # a busy machine may need seconds to start one
     first = await new_routing(path)
     late: list[Any] = []
 

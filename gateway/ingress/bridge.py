@@ -22,6 +22,7 @@ from backends.errors import EngineError
 from backends.redis_queue import wire
 from backends.redis_queue.ingress import Collected, Ingress, Sighting
 from gateway.errors import DatabaseUnavailable
+from gateway.ingress.late_copies import LateCopies
 from gateway.ingress.postponed import Postponed
 from gateway.routing.router import RouteQuery, Router
 from gateway.routing.stages import REDIS
@@ -137,7 +138,10 @@ class Bridge:
             now = time.monotonic()
             self._soonest = now + EVERYTHING_SECONDS
             self._everything_at = now + max(EVERYTHING_SECONDS, SHARE * (now - began))
-        for of_one_task in copies.values():
+        late = LateCopies(self._ingress, sightings)
+        for task_id, of_one_task in copies.items():
+            if task_id is not None and any(self._may_be_copied(sighting) for sighting in of_one_task):
+                of_one_task += await late.of(task_id, dict.fromkeys(sighting.group for sighting in of_one_task))
             await self._take(of_one_task, blocked)
         for sighting in sightings:
             if sighting.task_id is None:
@@ -153,6 +157,11 @@ class Bridge:
                 self._are_ages_known = False
             known = self._known[key] = _Known(now, sighting, is_old=not self._are_ages_known)
         return known.sighting
+
+    def _may_be_copied(self, sighting: Sighting) -> bool:
+        """Whether legacy recovery may have copied it by now; the look that saw it may be long ago."""
+        known = self._known.get((sighting.group, sighting.digest))
+        return known is None or known.may_be_copied(time.monotonic())
 
     async def _choose(self, sightings: Sequence[Sighting], now: float, *, everywhere: bool) -> list[Sighting]:
         """Those whose tenant is on another backend now; of old ones none, unless this look has seen everything."""
@@ -211,10 +220,9 @@ class Bridge:
                 tenant_id=text_member(message.payload, "tenant_id"),
                 project_id=text_member(message.payload, "project_id"),
             )
-            key, now = (sighting.group, sighting.digest), time.monotonic()
-            before = self._known.get(key)
-            is_old = before is None or before.may_be_copied(now)
-            self._known[key] = _Known(now - self._row_grace, known, is_old)
+            key, judged = (sighting.group, sighting.digest), time.monotonic() - self._row_grace
+            before = self._known.get(key) or _Known(judged, sighting, is_old=True)
+            self._known[key] = _Known(min(before.since, judged), known, before.is_old)
             await self._ingress.put_back(collected)
             return
         if not await self._settle(collected):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
+from collections.abc import Container
 from dataclasses import dataclass
 
 from backends.redis_queue import dead, scripts, wire
@@ -67,6 +69,21 @@ class Ingress:
             found += [_sighting(*page.found[index : index + 4]) for index in range(0, len(page.found), 4)]
         # Lists are walked from the right, where the youngest are.
         return list({(sighting.group, sighting.digest): sighting for sighting in reversed(found)}.values())
+
+    async def look_since(self, group: bytes, seen: Container[tuple[bytes, str]]) -> list[Sighting]:
+        """The foreign payloads that were pushed to the right end of a group's list since, oldest first.
+
+        They are those behind the last of the `seen` ones (groups and digests).
+        """
+        found: list[Sighting] = []
+        async with contextlib.aclosing(walk(self._link, scripts.PEEK, (LARGEST_BYTES, 0), [group])) as pages:
+            async for page in pages:
+                for index in range(0, len(page.found), 4):
+                    sighting = _sighting(*page.found[index : index + 4])
+                    if (group, sighting.digest) in seen:
+                        return found[::-1]
+                    found.append(sighting)
+        return found[::-1]
 
     async def collect(self, sighting: Sighting) -> Collected | None:
         """Move it from its list into the gateway's keeping; None if somebody else was faster."""

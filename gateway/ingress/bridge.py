@@ -22,6 +22,7 @@ from backends.errors import EngineError
 from backends.redis_queue import wire
 from backends.redis_queue.ingress import Collected, Ingress, Sighting
 from gateway.errors import DatabaseUnavailable
+from gateway.ingress.late_copies import LateCopies
 from gateway.ingress.postponed import Postponed
 from gateway.ingress.remembered import Remembered
 from gateway.routing.router import RouteQuery, Router
@@ -116,7 +117,11 @@ class Bridge:
             now = time.monotonic()
             self._soonest = now + EVERYTHING_SECONDS
             self._everything_at = now + max(EVERYTHING_SECONDS, SHARE * (now - began))
-        for of_one_task in copies.values():
+        late = LateCopies(self._ingress, sightings)
+        for task_id, of_one_task in copies.items():
+            now = time.monotonic()  # the look that saw them may be long ago
+            if task_id is not None and any(self._remembered.may_be_copied(sighting, now) for sighting in of_one_task):
+                of_one_task += await late.of(task_id, dict.fromkeys(sighting.group for sighting in of_one_task))
             await self._take(of_one_task, blocked)
         for sighting in sightings:
             if sighting.task_id is None:

@@ -60,8 +60,10 @@ class Remembered:
         return known is None or known.is_old or now - known.since > COPIED_SECONDS
 
     def correct(self, sighting: Sighting, read: Sighting, now: float, *, since: float) -> None:
-        """What is in it was read here: `read`. It counts as seen `since` then."""
-        self._known[_key(sighting)] = _Known(since, read, self.may_be_copied(sighting, now))
+        """What is in it was read here: `read`. It counts as seen `since` then, or since before."""
+        known = self._known.get(_key(sighting))
+        seen = since if known is None else min(since, known.since)
+        self._known[_key(sighting)] = _Known(seen, read, self.may_be_copied(sighting, now))
 
     def forget(self, sighting: Sighting) -> None:
         """It is no longer there."""

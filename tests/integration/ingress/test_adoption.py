@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gateway.ingress import late_copies
 from gateway.ingress import remembered as module
 from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
@@ -257,3 +258,54 @@ async def test_while_more_wait_than_are_remembered_all_are_left_to_looks_at_ever
     bridge._everything_at = 0.0
     await bridge.tick()
     assert sorted(await tasks.adopted()) == sorted(pushed)
+
+
+async def test_a_copy_that_is_pushed_while_others_are_taken_is_taken_with_its_task(
+    producer, bridge, ingress, tasks, monkeypatch
+):
+    """To take all of a look may last minutes, and legacy recovery copies what has waited for one."""
+    monkeypatch.setattr(late_copies, "PAUSE_SECONDS", 0.0)
+    pushed = [await producer.push(shared) for shared in ("p-moved", "p-moved", "other")]
+    copied = [pushed[1], pushed[2]]
+    for payload in pushed:
+        await tasks.insert(payload["task_id"], group_id=payload["group_id"])
+    plain, adopted_before = ingress.collect, []
+
+    async def collect(sighting):
+        while copied:
+            payload = copied.pop()
+            group = payload["group_id"]
+            adopted_before.append(payload["task_id"] in await tasks.adopted())
+            await producer.push(group, tenant_id="staying", project_id="p-staying")
+            await producer.push_raw(group, json.dumps({**payload, "timestamp": time.time()}).encode())
+            await producer.push(group, tenant_id="staying", project_id="p-staying")
+        return await plain(sighting)
+
+    monkeypatch.setattr(ingress, "collect", collect)
+    await bridge.tick()
+    assert not any(adopted_before)
+    assert sorted(await tasks.adopted()) == sorted(payload["task_id"] for payload in pushed)
+    left = [*await producer.waiting("p-moved"), *await producer.waiting("other")]
+    assert not set(left) & {payload["task_id"] for payload in pushed}
+    assert len(left) == 4, "what others pushed stays"
+    assert len(await producer.dead()) == 2
+
+
+async def test_what_redis_cannot_read_has_waited_since_it_was_seen_first(producer, bridge, tasks, flags):
+    """As long as everything, it is taken by looks at everything only."""
+    await bridge.tick()
+    payload = await producer.push("p-staying", tenant_id="staying", content="\ud800")
+    look = bridge._ingress.look
+
+    async def look_later(**more):
+        """It is read when it has waited for 40 s."""
+        sightings = [bridge._remembered.recall(sighting, time.monotonic() - 40) for sighting in await look(**more)]
+        bridge._ingress.look = look
+        return sightings
+
+    bridge._ingress.look = look_later
+    await bridge.tick()
+    assert await producer.waiting("p-staying") == [payload["task_id"]]
+    (known,) = bridge._remembered._known.values()
+    assert time.monotonic() - known.since >= 40
+    assert known.sighting.task_id == payload["task_id"]

@@ -26,5 +26,8 @@ def path_of(node: str, position: int | None = None, *, undoes: bool = False) -> 
 
 
 def task_id_of(run_id: str, path: str, epoch: int | None = None) -> str:
-    """The task of a node: the same however often it is opened. An undoing has one for each start of the run."""
+    """The task of a node: the same however often it is opened. An undoing has one for each start of the run.
+
+    It can be computed, so it alone allows nobody to follow the task (`gateway.submission.ids.can_be_computed`).
+    """
     return str(uuid.uuid5(_NAMESPACE, f"{run_id}/{path}" + ("" if epoch is None else f"@{epoch}")))

@@ -12,6 +12,7 @@ import orjson
 
 from backends.redis_queue import wire
 from backends.redis_queue.dead import DeadPayload
+from gateway.access.access import NO_PROJECT
 from gateway.access.placement import Caller, Placement
 from gateway.dead_letters.archive import audit
 from gateway.dead_letters.editing import Edit
@@ -23,6 +24,7 @@ from gateway.storage.database import Database, type_Connection
 from gateway.submission.intake import Intake
 from gateway.submission.new_task import NewTask
 from gateway.tasks.payload import text_member, without_wire_keys
+from gateway.tasks.queries.dispatch_view import DispatchView
 from gateway.tasks.queries.task_log import storable
 
 #: The text that a dead payload's row holds of its group's name and reason.
@@ -36,6 +38,7 @@ class PayloadRedriver:
         self._db = database
         self._intake = intake
         self._router = router
+        self._view = DispatchView(database)
         self._max_payload_bytes = max_payload_bytes
 
     async def redrive(
@@ -110,8 +113,13 @@ class PayloadRedriver:
                 raise Forbidden("The payload names a tenant, a project and a group that do not belong together")
         if not caller.sees(tenant, project):
             raise Forbidden
+        caller.check(tenant, project)
+        found = _object(bytes(letter["found"] or b""))
+        await self._check_memory(payload, found, project)
         if not caller.is_admin:
-            _check_groups(payload, _object(bytes(letter["found"] or b"")), group)
+            _check_groups(payload, found, group)
+            if payload.get("user_id") not in (None, caller.user_id, found.get("user_id")):
+                raise Forbidden("payload.user_id does not belong to this payload")
         return NewTask(
             task_type=message.task_type,
             group_id=group,
@@ -120,6 +128,15 @@ class PayloadRedriver:
             user_id=text_member(payload, "user_id"),
             task_id=message.task_id if place["id_is_free"] else str(uuid.uuid4()),
         )
+
+    async def _check_memory(self, payload: Mapping[str, Any], found: Mapping[str, Any], project: str | None) -> None:
+        """Handlers mark the memory. Raises `Forbidden` for another than the one found, unless the project has it."""
+        if payload.get("memory_id") in (None, found.get("memory_id")):
+            return
+        memory = text_member(payload, "memory_id")
+        known = None if memory is None else await self._view.project_of_memory(memory)
+        if known is None or known != project:
+            raise Forbidden(NO_PROJECT)
 
 
 def _check_groups(payload: Mapping[str, Any], found: Mapping[str, Any], group: str) -> None:

@@ -23,6 +23,7 @@ from gateway.http.task_answers import (
     task_log_response,
     task_progress,
 )
+from gateway.submission.ids import can_be_computed
 from gateway.tasks.changes.subscription import Subscription, SubscriptionEnded
 from gateway.tasks.queries.task_row import Status, TaskRow
 
@@ -75,8 +76,9 @@ async def stream_task(request: Request, task_id: str) -> Response:
     """Follow a task to its end as Server-Sent Events.
 
     Browsers' `EventSource` cannot send a key. Unless `TASKGATE_STREAM_WITHOUT_KEY` is false, the stream therefore needs
-    none: the task ID, which nobody can guess, is enough. If a key or session is sent, it must be valid, and its user
-    must be allowed to see the task.
+    none: the task ID, which nobody can guess, is enough. IDs of tasks of schedules and of nodes of DAG runs can be
+    computed: without a key there are no such tasks. If a key or session is sent, it must be valid, and its user must be
+    allowed to see the task.
     """
     gateway = gateway_of(request)
     authorization = request.headers.get("authorization")
@@ -107,4 +109,6 @@ async def _present_state(changes: Subscription, caller: Caller | None) -> TaskRo
         return None
     except SubscriptionEnded:
         raise ShuttingDown(retry_after=1) from None
-    return row if caller is None or caller.sees(row.tenant_id, row.project_id) else None
+    if caller is None:  # then the id is what allows it
+        return None if can_be_computed(row.id) else row
+    return row if caller.sees(row.tenant_id, row.project_id) else None

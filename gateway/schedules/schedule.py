@@ -77,7 +77,10 @@ class Schedule:
         return nominal.astimezone(ZoneInfo(self.definition.timezone)).isoformat()
 
     def task_id(self, nominal: datetime) -> str:
-        """The id of the task that the firing of this time submits: always the same."""
+        """The id of the task that the firing of this time submits: always the same.
+
+        It can be computed, so it alone allows nobody to follow the task (`gateway.submission.ids.can_be_computed`).
+        """
         return str(uuid.uuid5(_NAMESPACE, f"{self.schedule_id} {nominal.isoformat()}"))
 
     def retimed(self) -> Schedule:

@@ -21,3 +21,12 @@ def new_task_id() -> str:
     chance = int.from_bytes(os.urandom(10))
     high, low = chance >> 68, chance & (1 << 62) - 1
     return str(uuid.UUID(int=milliseconds << 80 | _VERSION | high << 64 | _VARIANT | low))
+
+
+def can_be_computed(task_id: str) -> bool:
+    """Whether the id follows from another one, as those of firings and of nodes do (UUIDs of version 5): whoever once
+    saw their schedule or run knows them, also of tasks to come, so that they allow nothing."""
+    try:
+        return uuid.UUID(task_id).version == 5
+    except ValueError:  # a legacy producer's
+        return False

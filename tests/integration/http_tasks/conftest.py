@@ -54,7 +54,7 @@ class World:
 
     async def add(self, *, tenant: str = "acme", state: str | None = "queued", **columns: Any) -> str:
         """A task of the gateway's; without a state, one of before its time. `age` is its age in seconds."""
-        task_id = str(uuid.uuid4())
+        task_id = columns.setdefault("id", str(uuid.uuid4()))
         created = START - timedelta(seconds=columns.pop("age", 60))
         values = {
             "id": task_id,

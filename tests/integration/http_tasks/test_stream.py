@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
+from gateway.dags.paths import task_id_of
+from gateway.schedules.definition import ScheduleDefinition
+from gateway.schedules.schedule import Schedule
+from gateway.submission.ids import new_task_id
 from workers.testing.waiting import until
 
 PATIENCE = 20.0
@@ -169,6 +175,25 @@ async def test_a_key_that_is_sent_counts(world: Any, server: Any, follow: Any) -
     async with server.client(None) as client:
         answer = await client.get(f"/{task_id}/stream", headers={"Authorization": "Bearer ms_sk_" + "0" * 64})
         assert (answer.status_code, answer.json()) == (401, {"detail": "Invalid API key"})
+    assert server.gateway.feed.subscriptions == 0
+
+
+async def test_an_id_that_can_be_computed_is_not_enough(world: Any, server: Any, follow: Any) -> None:
+    """Who has seen a schedule or a run once knows the ids of all its tasks to come."""
+    now = datetime.now(UTC)
+    definition = ScheduleDefinition(name="n", specs=[{"cron": "0 * * * *"}], action={"type": "probe"})
+    schedule = Schedule("schedule", "acme", None, "ann", definition, 1, None, None, now, now)
+    run_id = str(uuid.uuid4())
+    for task_id in (schedule.task_id(now), task_id_of(run_id, "a"), task_id_of(run_id, "a~undo", 2)):
+        await world.add(id=task_id, status="COMPLETED")
+        async with follow(task_id) as events:
+            assert await events.rest() == [("error", {"error": "Task not found"})]
+        async with follow(task_id, "ann") as events:
+            assert [name for name, _ in await events.rest()] == ["completed"]
+    for known in (run_id, new_task_id(), "of a legacy producer"):
+        await world.add(id=known, status="COMPLETED")
+        async with follow(known) as events:
+            assert [name for name, _ in await events.rest()] == ["completed"]
     assert server.gateway.feed.subscriptions == 0
 
 

@@ -238,8 +238,9 @@ export interface paths {
          * @description Follow a task to its end as Server-Sent Events.
          *
          *     Browsers' `EventSource` cannot send a key. Unless `TASKGATE_STREAM_WITHOUT_KEY` is false, the stream therefore needs
-         *     none: the task ID, which nobody can guess, is enough. If a key or session is sent, it must be valid, and its user
-         *     must be allowed to see the task.
+         *     none: the task ID, which nobody can guess, is enough. IDs of tasks of schedules and of nodes of DAG runs can be
+         *     computed: without a key there are no such tasks. If a key or session is sent, it must be valid, and its user must be
+         *     allowed to see the task.
          */
         get: operations["stream_task"];
         put?: never;

@@ -214,6 +214,68 @@ async def test_what_a_corrected_payload_may_not_say(client, collect, database) -
     assert await database.fetchval("SELECT count(*) FROM task_logs") == 0
 
 
+async def test_a_corrected_payload_stays_its_callers_and_its_own_users(client, people, collect, admin, task_of) -> None:
+    names = {"task_type": "probe", "user_id": "bob"}
+    (anns,) = await collect(encoded(task_type=7))
+    (bobs,) = await collect(encoded(task_type=7, task_id="two", user_id="bob"))
+    answer = await client.post(f"{API}/{anns}/redrive", json={"edit": {"patch": names}})
+    assert (answer.status_code, answer.json()["type"]) == (403, "urn:taskgate:error:forbidden")
+    for user in ("root", 7, "  ", ["bob"]):
+        edit = {"patch": {**names, "user_id": user}}
+        answer = await client.post(f"{API}/{bobs}/redrive", json={"edit": edit})
+        assert answer.status_code == 403, user
+    # The one that it was found with, the caller, or nobody; administrators may name anybody.
+    for letter, edit, headers, user in (
+        (bobs, {"task_type": "probe"}, None, "bob"),
+        (anns, names, admin, "bob"),
+        (
+            *await collect(encoded(task_type=7, task_id="three", user_id="bob")),
+            {**names, "user_id": "ann"},
+            None,
+            "ann",
+        ),
+        (*await collect(encoded(task_type=7, task_id="four", user_id="bob")), {**names, "user_id": None}, None, None),
+    ):
+        answer = await client.post(f"{API}/{letter}/redrive", json={"edit": {"patch": edit}}, headers=headers)
+        assert answer.status_code == 202, answer.text
+        assert (await task_of(answer.json()["task_id"]))["user_id"] == user
+
+
+async def test_a_corrected_payload_marks_memories_of_its_project_alone(client, database, collect, admin) -> None:
+    for name in ("ann", "bob"):
+        await database.execute(
+            "INSERT INTO memories (id, project_id, title, content, author_id) VALUES ($1, $2, 'T', 'C', $3)",
+            *(f"m-{name}", f"p-{name}", name),
+        )
+    within = encoded(task_type=7, project_id="p-ann")
+    (letter,) = await collect(within)
+    for memory in ("m-bob", "nothing", 7, ["m-bob"]):
+        for headers in (None, admin):
+            edit = {"patch": {"task_type": "add_episode", "memory_id": memory}}
+            answer = await client.post(f"{API}/{letter}/redrive", json={"edit": edit}, headers=headers)
+            assert (answer.status_code, answer.json()["type"]) == (403, "urn:taskgate:error:forbidden"), memory
+    edit = {"patch": {"task_type": "add_episode", "memory_id": "m-ann"}}
+    assert (await client.post(f"{API}/{letter}/redrive", json={"edit": edit})).status_code == 202
+    # What it was found with stays, as with any other dead letter.
+    (found,) = await collect(encoded(task_type=7, task_id="two", memory_id="m-old"))
+    answer = await client.post(f"{API}/{found}/redrive", json={"edit": {"patch": {"task_type": "probe"}}})
+    assert answer.status_code == 202
+
+
+async def test_a_corrected_payload_goes_to_no_project_where_the_caller_may_only_read(
+    client, people, bob, collect
+) -> None:
+    await people.add_member("bob", "t-ann", "member")
+    await people.add_project("p-read", "t-ann", "ann")
+    await people.add_project_member("bob", "p-read", "viewer")
+    (letter,) = await collect(encoded(task_type=7))
+    edit = {"patch": {"task_type": "probe", "project_id": "p-read"}}
+    answer = await client.post(f"{API}/{letter}/redrive", json={"edit": edit}, headers=bob)
+    assert (answer.status_code, answer.json()["type"]) == (403, "urn:taskgate:error:forbidden")
+    edit = {"patch": {"task_type": "probe"}}
+    assert (await client.post(f"{API}/{letter}/redrive", json={"edit": edit}, headers=bob)).status_code == 202
+
+
 async def test_while_redis_is_away_nothing_happens(database) -> None:
     from backends.errors import EngineUnavailable
 

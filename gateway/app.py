@@ -20,7 +20,7 @@ from gateway.http.batches import PATH as BATCH_PATH
 from gateway.http.bodies import Bodies
 from gateway.http.console import CONSOLE, Console
 from gateway.http.guards import LEGACY_API, Guards
-from gateway.http.health import taskgate_version
+from gateway.http.health import readiness_of, taskgate_version
 from gateway.http.openapi import describe
 from gateway.http.passthrough import Passthrough
 from gateway.http.problems import error_answer, install
@@ -107,6 +107,7 @@ def create_app(gateway: Gateway) -> FastAPI:
         telemetry={"logs": False},
     )
     app.state.gateway = gateway
+    app.state.readiness = readiness_of(gateway)
     app.state.bodies = Bodies(gateway.sandbox, max_depth=settings.max_json_depth)
     routers: list[APIRouter] = [import_module(f"gateway.http.{part}").router for part in PARTS]
     for router in routers:

@@ -99,7 +99,7 @@ class DeadLetterParts:
 
 def build_dead_letters(dependencies: Dependencies, operations: Operations) -> DeadLetterParts:
     settings, database, redis = dependencies.settings, dependencies.database, dependencies.redis
-    archive = DeadLetters(database, Redaction.of(settings.redact))
+    archive = DeadLetters(database, Redaction.of(settings.redact), dependencies.sandbox)
     payloads = PayloadRedriver(
         database,
         build_intake(dependencies, DeferringDispatcher(database)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,13 +13,14 @@ from gateway.access.placement import Caller
 from gateway.audit.acts import Act, record
 from gateway.dead_letters.errors import DeadLetterNotFound
 from gateway.dead_letters.filter import SQL, LetterFilter, where
-from gateway.errors import TaskNotFound
+from gateway.errors import TaskNotFound, TooMuchHeld
 from gateway.news.piece import Topic
 from gateway.news.teller import tell
+from gateway.sandbox.pool import Piecewise, Sandbox, SandboxExceeded, SandboxLost
 from gateway.storage.database import Database, type_Connection
 from gateway.storage.paging import Place
 from gateway.tasks.queries.task_log import storable
-from gateway.tasks.redaction import Redaction, shown
+from gateway.tasks.redaction import MARK, Redaction, beginning, shown
 
 #: Most dead letters of one action.
 MOST_AT_ONCE = 1000
@@ -37,6 +39,10 @@ class Page:
 
 #: A payload that is larger is not shown whole (bytes of JSON).
 LARGEST_SHOWN: Final = 256 * 1024
+#: Of one that is larger not even the beginning is: what it hides is found in the whole (bytes of JSON).
+LARGEST_READ: Final = 32 * 1024 * 1024
+#: Processor time for that (seconds).
+_READ_SECONDS: Final = 5.0
 
 
 #: Nobody groups more than the newest so many.
@@ -67,9 +73,11 @@ class DeadLetters:
     Every method raises `DatabaseUnavailable`.
     """
 
-    def __init__(self, database: Database, redaction: Redaction) -> None:
+    def __init__(self, database: Database, redaction: Redaction, sandbox: Sandbox) -> None:
         self._db = database
         self._redaction = redaction
+        self._sandbox = sandbox
+        self._large = asyncio.Lock()
 
     async def list(self, caller: Caller, which: LetterFilter, *, limit: int, cursor: str | None = None) -> Page:
         """One page. Raises `InvalidRequest` (the cursor)."""
@@ -126,13 +134,31 @@ class DeadLetters:
         return row
 
     async def payload_of_task(self, task_id: str) -> tuple[Any, int, bool]:
-        """Of any task, redacted; its size in bytes as JSON; whether this is the beginning only. Access was checked."""
+        """Of any task, redacted; its size in bytes as JSON; whether this is the beginning only. Access was checked.
+
+        Raises `TaskNotFound`, `TooMuchHeld`.
+        """
         row = await self._db.fetchrow(SQL.payload_of_task, task_id, LARGEST_SHOWN)
         if row is None:
             raise TaskNotFound
-        if row["bytes"] <= LARGEST_SHOWN:
-            return shown(row["payload"], self._redaction), row["bytes"], False
-        return self._redaction.apply_to_text(row["payload"]), row["bytes"], True
+        size = row["bytes"] or 0
+        if size <= LARGEST_SHOWN:
+            return shown(row["payload"], self._redaction), size, False
+        return await self._beginning(task_id), size, True
+
+    async def _beginning(self, task_id: str) -> str:
+        """Of a large payload. One is read at a time: each takes memory."""
+        async with self._large:
+            raw = await self._db.fetchval(SQL.large_payload_of_task, task_id, LARGEST_READ)
+            if raw is None:
+                return MARK
+            whole: Any = Piecewise(raw)  # bytes in the child
+            try:
+                return await self._sandbox.run(_READ_SECONDS, beginning, whole, self._redaction)
+            except SandboxLost:
+                raise TooMuchHeld(SandboxLost.TOLD, retry_after=1) from None
+            except SandboxExceeded:
+                return MARK
 
     async def dismiss(self, caller: Caller, letter_id: str, *, actor: str, why: str | None = None) -> None:
         """Mark it as handled. A second call changes nothing. Raises `DeadLetterNotFound`."""

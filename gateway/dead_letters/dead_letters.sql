@@ -39,7 +39,14 @@ SELECT attempt, epoch, backend, worker_id, started_at, ended_at, outcome, error,
 FROM taskgate.attempt WHERE task_id = $1 ORDER BY attempt
 
 -- name: payload_of_task
-SELECT left(t.payload::text, $2) AS payload, octet_length(t.payload::text) AS bytes FROM task_logs t WHERE t.id = $1
+SELECT
+    CASE WHEN octet_length(t.payload::text) <= $2 THEN t.payload::text END AS payload,
+    octet_length(t.payload::text) AS bytes
+FROM task_logs t
+WHERE t.id = $1
+
+-- name: large_payload_of_task
+SELECT convert_to(t.payload::text, 'UTF8') FROM task_logs t WHERE t.id = $1 AND octet_length(t.payload::text) <= $2
 
 -- name: edits
 SELECT edited_at, edited_by, payload FROM taskgate.payload_edit WHERE task_id = $1 ORDER BY id

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from typing import Any, Literal
@@ -20,15 +22,18 @@ from gateway.errors import ApiError, DatabaseReadOnly, DatabaseUnavailable
 from gateway.gateway import Gateway
 from gateway.http.acceptance import json_answer
 from gateway.http.route import client_of, gateway_of, operation_id
+from gateway.http.shared_reading import SharedReading
 from gateway.recovery.mark import BEHIND
 from gateway.recovery.mark import SQL as MARK_SQL
-from gateway.routing.stranded import left_on_redis, lines, stranded
+from gateway.routing.stranded import Left, left_on_redis, lines, stranded
 from gateway.storage.database import IS_WRITABLE, Database
 
 router = APIRouter(tags=["health"], generate_unique_id_function=operation_id)
 
 #: A part that does not answer within this time (seconds) counts as away.
 _PATIENCE = 2.0
+#: For so long after it (seconds) what was read is told.
+_KEPT_SECONDS = 1.0
 
 
 @cache
@@ -63,6 +68,26 @@ class Readiness(BaseModel):
     database: Part
     backends: dict[str, Part]
     problems: list[str]
+
+
+@dataclass(slots=True)
+class Found:
+    """What readiness is told from: the state of each server, and what PostgreSQL says waits in vain."""
+
+    database: dict[str, Any]
+    backends: dict[str, dict[str, Any]]
+    is_behind: bool = False
+    left: list[Left] = field(default_factory=list)
+    idle: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @property
+    def has_database(self) -> bool:
+        return bool(self.database["status"] == "ok")
+
+
+def readiness_of(gateway: Gateway) -> SharedReading[Found]:
+    """Read once for all who ask within a second: they need no key, and reading takes connections that requests need."""
+    return SharedReading(lambda: _read(gateway), seconds=_KEPT_SECONDS)
 
 
 @router.get("/health", response_model=Health)
@@ -107,29 +132,26 @@ async def get_readiness(request: Request) -> Response:
     With an administrator's key, `problems` also names the tenants and task types that are concerned, and the causes.
     """
     gateway = gateway_of(request)
-    names = list(gateway.engines)
-    database, *backends = await asyncio.gather(
-        _look(_check_writable(gateway.database)),
-        *(_look(gateway.engines[name].check_health()) for name in names),
-    )
-    in_full = database["status"] == "ok" and await _is_administrator(request)
+    shared: SharedReading[Found] = request.app.state.readiness
+    found = await shared.get()
+    in_full = found.has_database and await _is_administrator(request)
     problems = gateway.router.problems() if in_full else _less(gateway.router.problems_in_brief())
-    if database["status"] == "ok":
-        problems += await _behind(gateway)
-        problems += await _waiting(gateway, in_full=in_full)
-    if database["status"] != "ok":
+    if found.is_behind:
+        problems.append(BEHIND)
+    problems += _waiting(gateway, found, in_full=in_full)
+    if not found.has_database:
         status = "unavailable"
     elif gateway.leaving:
         status = "leaving"
-    elif problems or any(part["status"] != "ok" for part in backends):
+    elif problems or any(part["status"] != "ok" for part in found.backends.values()):
         status = "degraded"
     else:
         status = "ready"
     content = {
         "status": status,
         "version": taskgate_version(),
-        "database": database,
-        "backends": dict(zip(names, backends, strict=True)),
+        "database": found.database,
+        "backends": found.backends,
         "problems": problems,
     }
     if status in ("unavailable", "leaving"):
@@ -150,30 +172,47 @@ def _less(lines: list[str]) -> list[str]:
     return [f"{line} (an administrator's key says which)" for line in lines]
 
 
-async def _waiting(gateway: Gateway, *, in_full: bool) -> list[str]:
+def _waiting(gateway: Gateway, found: Found, *, in_full: bool) -> list[str]:
     """Tasks that stage `complete` left on Redis, and those that no live worker takes."""
+    lost = stranded(found.left, lambda query: gateway.router.route(query).stage)
+    if in_full:
+        of_types = unserved_lines(found.idle)
+        return [f"stranded: {line}, and stage complete gives redis up" for line in lines(lost)] + of_types
+    count, waiting = sum(one.tasks for one in lost), found.idle.total()
+    told = [f"stranded: still on redis, which stage complete gives up: {count}"] if count else []
+    told += [f"tasks whose type no live worker serves: {waiting}"] if waiting else []
+    return _less(told)
+
+
+async def _read(gateway: Gateway) -> Found:
+    names = list(gateway.engines)
+    database, *backends = await asyncio.gather(
+        _look(_check_writable(gateway.database)),
+        *(_look(gateway.engines[name].check_health()) for name in names),
+    )
+    found = Found(database, dict(zip(names, backends, strict=True)))
+    if found.has_database:
+        found.is_behind = await _is_behind(gateway)
+        found.left, found.idle = await _left_and_idle(gateway)
+    return found
+
+
+async def _left_and_idle(gateway: Gateway) -> tuple[list[Left], Counter[tuple[str, str]]]:
     try:
         async with asyncio.timeout(_PATIENCE):
-            left, idle = await asyncio.gather(left_on_redis(gateway.database), unserved(gateway.database))
+            return await asyncio.gather(left_on_redis(gateway.database), unserved(gateway.database))
     except (TimeoutError, DatabaseUnavailable, asyncpg.UndefinedTableError):
-        return []
-    lost = stranded(left, lambda query: gateway.router.route(query).stage)
-    if in_full:
-        return [f"stranded: {line}, and stage complete gives redis up" for line in lines(lost)] + unserved_lines(idle)
-    count, waiting = sum(one.tasks for one in lost), idle.total()
-    found = [f"stranded: still on redis, which stage complete gives up: {count}"] if count else []
-    found += [f"tasks whose type no live worker serves: {waiting}"] if waiting else []
-    return _less(found)
+        return [], Counter()
 
 
-async def _behind(gateway: Gateway) -> list[str]:
-    """A leader found that a backup was restored, and not recovered."""
+async def _is_behind(gateway: Gateway) -> bool:
+    """Whether a leader found that a backup was restored, and not recovered."""
     try:
         async with asyncio.timeout(_PATIENCE):
             row = await gateway.database.fetchrow(MARK_SQL.read)
     except (TimeoutError, DatabaseUnavailable, asyncpg.UndefinedTableError):
-        return []
-    return [BEHIND] if row is not None and row["is_behind"] else []
+        return False
+    return row is not None and bool(row["is_behind"])
 
 
 async def _check_writable(database: Database) -> None:

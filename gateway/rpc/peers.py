@@ -27,10 +27,10 @@ class Proxies:
         address = _address(peer)
         if not forwarded or not self._trusts(address):
             return address
-        hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
+        hops = [_host(hop.strip()) for hop in forwarded.split(",")]
         if self._all:
-            return hops[0] if hops else address
-        return next((hop for hop in reversed(hops) if not self._trusts(hop)), hops[0] if hops else address)
+            return hops[0] or address
+        return next((hop for hop in reversed(hops) if not self._trusts(hop)), hops[0]) or address
 
     def _trusts(self, address: str) -> bool:
         if self._all:
@@ -44,14 +44,28 @@ class Proxies:
 
 def client_of(context: grpc.aio.ServicerContext[Any, Any], proxies: Proxies) -> str:
     """The address of the client of a call."""
-    given = next((value for name, value in context.invocation_metadata() or () if name == FORWARDED), None)
-    return proxies.client(context.peer(), given.decode("latin-1") if isinstance(given, bytes) else given)
+    # Each proxy may have added a line of its own, after those that it was sent. (Today's gRPC keeps the last one only.)
+    given = [
+        value.decode("latin-1") if isinstance(value, bytes) else value
+        for name, value in context.invocation_metadata() or ()
+        if name == FORWARDED
+    ]
+    return proxies.client(context.peer(), ", ".join(given))
 
 
 def _address(peer: str) -> str:
     """Of grpc's words for a peer: `ipv4:127.0.0.1:5000`, `ipv6:%5B::1%5D:5000`."""
     kind, _, rest = unquote(peer).partition(":")
     return rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""
+
+
+def _host(hop: str) -> str:
+    """Without the port that a proxy may have written: `192.0.2.1:5000`, `[::1]:5000`."""
+    if hop.startswith("["):
+        host, bracket, rest = hop[1:].partition("]")
+        return host if bracket and (not rest or rest.startswith(":")) else hop
+    host, _, port = hop.rpartition(":")
+    return host if hop.count(":") == 1 and port.isdecimal() else hop
 
 
 def _network(text: str) -> IPv4Network | IPv6Network | None:

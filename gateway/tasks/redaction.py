@@ -11,8 +11,15 @@ from typing import Any, Final
 import orjson
 
 MARK: Final = "[redacted]"
-#: How much of a payload that is no JSON is shown (characters).
+#: How much of a payload is shown that is no JSON, or of which the beginning is shown (characters).
 LONGEST_TEXT: Final = 4096
+
+#: A value in a text that is no JSON: a string or a word, if what follows can follow a value; else the rest of the text.
+_VALUE: Final = r"""
+    (?P<quote>["'])(?:(?!(?P=quote))[^\\]|\\.)*(?P=quote)(?=\s*(?:,\s*(?:["']|[\w-]+\s*[:=])|[}\]]|\Z))
+    | [^\s,"'{}\[\]\\]+(?=\s*(?:,\s*["']|[}\]]|\Z))
+    | .+
+"""
 
 _STEP = re.compile(r"\.(?P<name>[^.\[\]]+)|\[(?P<index>\*|\d+)\]")
 
@@ -32,7 +39,7 @@ class Redaction:
     @classmethod
     def of(cls, rules: Iterable[str]) -> Redaction:
         """Raises `ValueError` for what is neither a name nor a path."""
-        names, paths, plain = set(), [], []
+        names, paths = set(), []
         for rule in rules:
             if rule.startswith("$"):
                 paths.append(_steps(rule))
@@ -40,13 +47,11 @@ class Redaction:
                 raise ValueError(f"{rule!r} contains no key name")
             else:
                 names.add(name)
-                plain.append("[_-]?".join(re.escape(word) for word in re.split("[_-]+", rule) if word))
         texts = None
-        if plain:
-            # What follows such a name in a text that is no JSON: a quoted string, or all up to the next white space.
+        if names:
+            named = "|".join(r"[\W_]?".join(map(re.escape, name)) for name in sorted(names))
             texts = re.compile(
-                rf"""((?:{"|".join(plain)})["']?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|[^\s,}}]+)""",
-                re.IGNORECASE,
+                rf"""(?P<name>(?:{named})["'\\]*\s*[:=>]\s*)(?:{_VALUE})""", re.IGNORECASE | re.DOTALL | re.VERBOSE
             )
         return cls(frozenset(names), tuple(paths), texts)
 
@@ -55,9 +60,14 @@ class Redaction:
         return self._walk(value, self.paths)
 
     def apply_to_text(self, text: str) -> str:
-        """The beginning of a text that is no JSON, with what looks like a value of a named key hidden."""
+        """The beginning of a text that is no JSON, with what looks like a value of a named key hidden.
+
+        `MARK` when there are paths: such a text has none.
+        """
+        if self.paths:
+            return MARK
         cut = text[:LONGEST_TEXT]
-        return cut if self._texts is None else self._texts.sub(rf"\1{MARK}", cut)
+        return cut if self._texts is None else self._texts.sub(rf"\g<name>{MARK}", cut)
 
     def _walk(self, value: Any, paths: tuple[tuple[str, ...], ...]) -> Any:
         if isinstance(value, Mapping):
@@ -110,6 +120,20 @@ def shown(text: str | None, redaction: Redaction) -> Any:
     except RecursionError:
         return MARK
     return value
+
+
+def beginning(raw: bytes, redaction: Redaction) -> str:
+    """Of a stored payload that is too large to be shown whole: JSON as text with its secrets hidden, and then cut."""
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        return redaction.apply_to_text(raw.decode("utf-8", "backslashreplace"))
+    try:
+        text = json.dumps(redaction.apply(value), ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        return MARK
+    # Lone surrogates are escaped, as JSON has them.
+    return text[:LONGEST_TEXT].encode("utf-8", "backslashreplace").decode()
 
 
 def _normal(name: str) -> str:

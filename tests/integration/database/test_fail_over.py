@@ -100,7 +100,7 @@ async def test_a_gateway_goes_on_as_soon_as_the_endpoint_leads_to_the_primary(
             assert await ready() == "away"
         await lead(endpoint, primary)
         await eventually(submit, lambda found: found == httpx.codes.ACCEPTED, within=5)
-        assert await ready() == "ok"
+        await eventually(ready, lambda found: found == "ok", within=5)
     await gateway.close()
 
 

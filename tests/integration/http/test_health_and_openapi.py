@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -19,8 +20,10 @@ class Engine:
 
     def __init__(self, error: Exception | None = None) -> None:
         self._error = error
+        self.asked = 0
 
     async def check_health(self) -> None:
+        self.asked += 1
         if self._error is not None:
             raise self._error
 
@@ -47,6 +50,26 @@ async def test_readiness(serve: Any) -> None:
     assert body["database"]["status"] == "ok"
     assert {name: part["status"] for name, part in body["backends"].items()} == {"redis": "ok", "temporal": "away"}
     assert any("redis" in problem for problem in body["problems"])
+
+
+async def test_many_who_ask_at_once_cost_one_reading(serve: Any) -> None:
+    """It needs no key, and takes connections that requests need."""
+    async with serve() as (client, gateway):
+        engine = Engine()
+        gateway.engines = {"redis": engine, "temporal": Engine()}
+        client.headers.pop("Authorization", None)
+        answers = await asyncio.gather(*(client.get("/gateway/v1/ready") for _ in range(50)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert engine.asked == 1
+
+
+async def test_a_gateway_that_leaves_says_so_at_once(serve: Any) -> None:
+    async with serve() as (client, gateway):
+        gateway.engines = {"redis": Engine(), "temporal": Engine()}
+        assert (await client.get("/gateway/v1/ready")).status_code == 200
+        gateway.leaving = True
+        answer = await client.get("/gateway/v1/ready")
+    assert (answer.status_code, answer.json()["status"]) == (503, "leaving")
 
 
 async def test_it_has_started_once_it_is_registered(serve: Any) -> None:

@@ -155,6 +155,20 @@ async def test_a_role_in_a_project_counts_for_its_tasks(
         assert answer.status_code == status, answer.text
 
 
+async def test_who_has_a_role_in_a_project_only_submits_and_sees_nothing(
+    client: httpx.AsyncClient, people: Any, key: str
+) -> None:
+    """Tasks are shown to those who belong to their tenant (contract, quirk A1)."""
+    headers = {"Authorization": f"Bearer {await people.add_user('zoe')}"}
+    await people.add_project_member("zoe", "p-ann")
+    body = {"type": "probe", "project_id": "p-ann"}
+    sent = await client.post("/gateway/v1/tasks", json=body, headers=headers)
+    assert sent.status_code == 202, sent.text
+    task_id = sent.json()["task_id"]
+    assert (await client.get(f"/gateway/v1/tasks/{task_id}", headers=headers)).status_code == 404
+    assert (await client.get(f"/gateway/v1/tasks/{task_id}")).status_code == 200
+
+
 async def test_what_is_done_by_filter_is_allowed_for_all_of_it(two: Any, crowd: Any, people: Any) -> None:
     await people.add_member("ann", "t-bob", "guest")
     await people.add_project_member("member", "p-ann", "viewer")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import httpx
+import pytest
+
+from gateway.dead_letters import archive
 
 
 async def submit(client: httpx.AsyncClient, payload: dict[str, object]) -> str:
@@ -33,6 +36,26 @@ async def test_of_a_large_one_the_beginning_is_shown(client: httpx.AsyncClient) 
     assert isinstance(shown["payload"], str)
     assert len(answer.content) < 10_000
     assert "hunter2" not in answer.text
+
+
+async def test_a_large_one_hides_what_a_small_one_hides(client: httpx.AsyncClient) -> None:
+    secrets = {"credentials": {"login": "x", "pin": "hunter2"}, "token": ["a", "hunter2"], "secret": "hunter2, hunter2"}
+    task_id = await submit(client, {"aa": 1, **secrets, "zz": "x" * 300_000})
+    shown = (await client.get(f"/gateway/v1/tasks/{task_id}/payload")).json()
+    assert shown["is_cut"]
+    assert '"aa":1' in shown["payload"]
+    assert '"credentials":"[redacted]"' in shown["payload"]
+    assert '"token":"[redacted]"' in shown["payload"]
+    assert "hunter2" not in shown["payload"]
+
+
+async def test_of_one_that_is_too_large_to_be_looked_at_nothing_is_shown(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "LARGEST_READ", 300_000)
+    task_id = await submit(client, {"text": "x" * 300_000})
+    shown = (await client.get(f"/gateway/v1/tasks/{task_id}/payload")).json()
+    assert (shown["payload"], shown["is_cut"], shown["bytes"] > 300_000) == ("[redacted]", True, True)
 
 
 async def test_what_is_not_there_is_not_found(client: httpx.AsyncClient) -> None:

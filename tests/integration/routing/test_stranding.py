@@ -21,6 +21,7 @@ from gateway.routing.query import Scope
 from gateway.routing.stages import Stage
 from gateway.storage.database import Database
 from tests.integration.conftest import key_of
+from workers.testing.waiting import eventually
 
 Run = Callable[..., Awaitable[Result]]
 NewTaskRow = Callable[..., Awaitable[str]]
@@ -228,4 +229,8 @@ async def test_a_gateway_names_what_is_stranded_until_nothing_is(
             "stranded: still on redis, which stage complete gives up: 3 (an administrator's key says which)"
         ]
         await database.execute("UPDATE taskgate.dispatch SET state = 'completed'")
-        assert not [one for one in (await http.get("/gateway/v1/ready")).json()["problems"] if "stranded" in one]
+
+        async def problems() -> list[str]:
+            return list((await http.get("/gateway/v1/ready")).json()["problems"])
+
+        await eventually(problems, lambda found: not [one for one in found if "stranded" in one])

@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import grpc
 import httpx
 
 from deploy.local.haproxy import HaproxyPart
+from gateway.rpc.peers import Proxies, client_of
 from workers.testing.waiting import eventually
 
 
@@ -51,3 +54,29 @@ async def test_a_page_and_its_files_come_from_one_gateway(tmp_path: Path) -> Non
         pages = await who("/console/")
         assert len(pages) == 1
         assert await who("/console/assets/index-4f2a.js") == pages
+
+
+async def test_a_grpc_client_does_not_choose_its_address(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        server = grpc.aio.server()
+        server.add_generic_rpc_handlers([WhoCalls()])
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        stack.push_async_callback(server.stop, None)
+        alive = await stack.enter_async_context(named("1"))
+        proxy = HaproxyPart(tmp_path, print, {"GATEWAY_1": alive, "GATEWAY_1_GRPC": f"127.0.0.1:{port}"})
+        stack.push_async_callback(proxy.stop)
+        await proxy.start()
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(proxy.grpc_address))
+        call: Any = channel.unary_unary("/any/Method")
+        assert await call(b"", metadata=[("x-forwarded-for", "203.0.113.9")], wait_for_ready=True) == b"127.0.0.1"
+
+
+class WhoCalls(grpc.GenericRpcHandler):
+    """Answers every call with the address of its client."""
+
+    def service(self, _: grpc.HandlerCallDetails) -> Any:
+        return grpc.unary_unary_rpc_method_handler(self.answer)
+
+    async def answer(self, _: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        return client_of(context, Proxies(["127.0.0.1"])).encode()

@@ -237,6 +237,30 @@ def test_prometheus_is_let_in_where_there_are_rules() -> None:
 
 
 @each
+def test_only_the_release_reaches_its_temporal(values: Path) -> None:
+    """It knows no keys: who reaches it starts and ends what it likes."""
+    policies = of("NetworkPolicy", values)
+    pods = [*of("Deployment", values).values(), *of("StatefulSet", values).values(), *of("Job", values).values()]
+    for labels in (one["spec"]["template"]["metadata"]["labels"] for one in pods):
+        assert any(_selects(one["spec"]["podSelector"], labels) for one in policies.values()), labels
+    assert ("tg-temporal" in policies) == ("tg-temporal" in of("StatefulSet", values))
+    for rule in policies.get("tg-temporal", {"spec": {"ingress": []}})["spec"]["ingress"]:
+        if rule.get("ports") != [{"port": "metrics"}]:
+            assert rule["from"] == [{"podSelector": {"matchLabels": {"app.kubernetes.io/instance": "tg"}}}]
+    if "tg-temporal" in policies:
+        (metrics,) = [rule for rule in policies["tg-temporal"]["spec"]["ingress"] if "ports" in rule]
+        assert metrics.get("from", []) == yaml.safe_load(values.read_text()).get("networkPolicy", {}).get("from", [])
+
+
+def _selects(selector: Manifest, labels: dict[str, str]) -> bool:
+    expressions = [one for one in selector.get("matchExpressions", []) if one["operator"] == "In"]
+    assert len(expressions) == len(selector.get("matchExpressions", []))
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        labels.get(one["key"]) in one["values"] for one in expressions
+    )
+
+
+@each
 def test_keda_follows_what_the_gateway_answers(values: Path) -> None:
     """What KEDA's documentation (2.17 and newer) requires of a `metrics-api` trigger."""
     scaled = of("ScaledObject", values)

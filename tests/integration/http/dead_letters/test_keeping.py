@@ -15,6 +15,7 @@ from gateway.dead_letters.collector import DeadLetterCollector
 from gateway.dispatch.open_starts import SQL as STARTER
 from gateway.recovery.engine_check import SQL as ENGINE_CHECK
 from gateway.recovery.reconciler import SQL as RECONCILE
+from gateway.sandbox.pool import Sandbox
 from gateway.storage.database import Database
 from gateway.tasks.lifecycle.transitions import Transitions
 from gateway.tasks.redaction import Redaction
@@ -128,7 +129,7 @@ async def test_old_letters_are_deleted_while_redis_is_away(database, transitions
     await run(transitions, task, final=True)
     await database.execute("UPDATE taskgate.dead_letter SET died_at = now() - interval '2 days'")
     redis = RedisQueueEngine(f"redis://127.0.0.1:{free_port()}", timeout=5)
-    letters = DeadLetters(database, Redaction.of([]))
+    letters = DeadLetters(database, Redaction.of([]), Sandbox(megabytes=100))
     collecting = asyncio.create_task(DeadLetterCollector(database, redis.dead, letters, seconds=0.1, days=1).run())
     await eventually(lambda: letter(database, task), lambda found: not found)
     collecting.cancel()

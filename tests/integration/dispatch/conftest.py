@@ -83,7 +83,7 @@ class Reporting(TaskHandler):
     def task_type(self) -> str:
         return "probe"
 
-    async def process(self, payload: dict[str, Any], context: Any) -> dict[str, Any] | None:
+    async def process(self, payload: dict[str, Any], context: Any) -> Any:
         self.ran += 1
         self.payload = payload
         self.began.set()

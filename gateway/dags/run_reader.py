@@ -163,12 +163,17 @@ class RunReader:
         return f"{first} (also failed: {more})" if more else first
 
 
+def has_ended_well(row: asyncpg.Record) -> bool:
+    """Whether a node's task is completed in this start. One with a verdict, or that is to run again, was so before."""
+    return row["state"] == "completed" and row["verdict"] is None and not row["again"]
+
+
 def not_undone(definition: DagDefinition, rows: Iterable[asyncpg.Record]) -> list[str]:
     """The paths of completed nodes that have a compensation, and whose compensation did not complete."""
     undone, done = set(), []
     for row in rows:
         key = (row["node"], row["position"])
-        if row["state"] == "completed" and row["verdict"] is None:
+        if has_ended_well(row):
             undone.add(key) if row["undoes"] else done.append(key)
     return [path_of(*key) for key in done if definition.nodes[key[0]].compensate is not None and key not in undone]
 

@@ -82,12 +82,12 @@ ON CONFLICT (run_id, path) DO NOTHING
 RETURNING 1
 
 -- name: bypass
--- One that was: unless it ended well, or was skipped already.
+-- One that was: unless it ended well in this start, or was skipped already.
 UPDATE taskgate.dag_node n
 SET verdict = 'bypassed', reason = $3, decided_by = $4, again = false, told = n.task_id IS NULL, told_at = NULL
 FROM (SELECT 1) AS one
 LEFT JOIN taskgate.dag_node m ON m.run_id = $1 AND m.path = $2
 LEFT JOIN taskgate.dispatch d ON d.task_id = m.task_id
 WHERE n.run_id = $1 AND n.path = $2 AND (n.verdict IS NULL OR n.verdict = 'refused')
-  AND (d.state IS NULL OR d.state <> 'completed' OR n.verdict = 'refused')
+  AND (d.state IS NULL OR d.state <> 'completed' OR n.verdict = 'refused' OR n.again)
 RETURNING n.task_id, d.state

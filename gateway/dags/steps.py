@@ -18,7 +18,7 @@ from gateway.dags.errors import DagInvalid, DagNotFound, ExpressionFault
 from gateway.dags.limits import Limits
 from gateway.dags.node_start import open_nodes, sources, undo_node
 from gateway.dags.paths import RUNNER, RUNS_CHANNEL, path_of, task_id_of
-from gateway.dags.run_reader import SQL, RunOver, RunReader, StepOutdated, expressions
+from gateway.dags.run_reader import SQL, RunOver, RunReader, StepOutdated, expressions, has_ended_well
 from gateway.dags.snapshot import make, nodes_that_may_fail
 from gateway.dags.store import DagStore
 from gateway.storage.database import Database, type_Connection
@@ -104,7 +104,7 @@ class DagSteps:
         """Begin to undo a node: the positions of the tasks that do (None: it is no fan-out)."""
         run = await self._reader.facts(run_id, epoch)
         rows = [row for row in await self._db.fetch(SQL.nodes, run_id) if row["node"] == name and not row["undoes"]]
-        done = [row["position"] for row in rows if row["state"] == "completed" and row["verdict"] is None]
+        done = [row["position"] for row in rows if has_ended_well(row)]
         compensation = run.dag.definition.nodes[name].compensate
         assert compensation is not None
         items = await self._reader.items(run_id, name) if any(position is not None for position in done) else []

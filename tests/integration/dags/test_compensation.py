@@ -244,3 +244,36 @@ nodes:
     assert (await dags.post(f"{document['run_id']}/retry")).status_code == 200
     document = await dags.ended(document["run_id"])
     assert nodes(document)["b"]["error"] == "divide by zero"
+
+
+async def test_what_waits_to_run_again_was_undone_already_and_may_be_skipped(dags: Dags) -> None:
+    """A retry after a compensation fails as well, while items of a fan-out have not run again."""
+    FAILURES["end"] = 1
+    document = await dags.run(
+        """
+nodes:
+  y:
+    type: dag_echo
+    for_each: "[0, 1, 2, 3]"
+    max_parallel: 1
+    input: {mark: "item ${ item }"}
+    compensate: {type: dag_undo, input: {mark: "undo ${ item }"}}
+    retry: {attempts: 1}
+    on_failure: compensate
+  end: {type: dag_echo, needs: [y], input: {mark: end}, retry: {attempts: 1}, on_failure: compensate}
+"""
+    )
+    run_id, ran = document["run_id"], RAN[dags.home.tenant_id]
+    assert sorted(ran[5:]) == [f"undo {item}" for item in range(4)]
+    GATES["item 1"], FAILURES["item 1"] = asyncio.Event(), 1
+    try:
+        assert (await dags.post(f"{run_id}/retry")).status_code == 200
+        await dags.until(run_id, "y[1]", "running")
+        assert (await dags.until(run_id, "y[3]", "pending"))["attempt"] == 1
+        assert (await dags.post(f"{run_id}/nodes/y[3]/skip", {"reason": "not again"})).status_code == 200
+        GATES["item 1"].set()
+        document = await dags.ended(run_id)
+    finally:
+        del GATES["item 1"]
+    assert (document["status"], statuses(document)["y[3]"]) == ("failed", "skipped")
+    assert ran[9:] == ["item 0", "item 1", "undo 0"]

@@ -24,6 +24,7 @@ from gateway.observability.labels import OTHER, printable
 from gateway.routing.router import Router
 from gateway.routing.stranded import Left, left_on_redis, stranded
 from gateway.storage.database import Database
+from gateway.storage.driver_errors import was_cut_short
 from gateway.storage.queries import Queries
 
 SQL = Queries("gateway.observability", "fleet.sql")
@@ -33,6 +34,8 @@ READ_SECONDS = 3.0
 #: Figures that take longer are read to the end all the same, and the next scrape shows them. So long the last ones are
 #: shown in place of newer ones (seconds): what waits by the million does not change quickly.
 KEPT_SECONDS: Final = 300.0
+#: After a reading that took longer than a scrape may, the next one waits nine times as long, at most this (seconds).
+LONGEST_REST: Final = 60.0
 #: Series of a gauge with names that clients choose; the rest is one series of `other`.
 MOST_SERIES: Final = 100
 
@@ -69,6 +72,7 @@ class FleetMetrics:
         """The last that were read, and of when they are; at first of when there were none."""
         self._figures_at = clock()
         self._reading: asyncio.Task[None] | None = None
+        self._rest_until = clock()
         for name, (description, _) in _LOADS.items():
             self._gauge(meter, f"taskgate_tasks_{name}", description)
             self._gauge(meter, f"taskgate_pool_{name}", description)
@@ -111,12 +115,24 @@ class FleetMetrics:
             await asyncio.gather(self._reading, return_exceptions=True)
 
     def _begin_reading(self) -> asyncio.Task[None]:
-        """The reading that is under way, or a new one."""
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read(), name="figures of the fleet")
+        """The reading that is under way, or a new one; the last one while that is to rest."""
+        if self._reading is None or (self._reading.done() and self._clock() >= self._rest_until):
+            self._reading = asyncio.create_task(self._read_and_rest(), name="figures of the fleet")
             # Nobody may wait for it any more.
             self._reading.add_done_callback(lambda done: None if done.cancelled() else done.exception())
         return self._reading
+
+    async def _read_and_rest(self) -> None:
+        """Raises `DatabaseUnavailable`."""
+        began = self._clock()
+        try:
+            await self._read()
+        except DatabaseUnavailable as error:
+            if was_cut_short(error):
+                self._rest_until = self._clock() + LONGEST_REST
+            raise
+        if (took := self._clock() - began) > READ_SECONDS:
+            self._rest_until = self._clock() + min(9 * took, LONGEST_REST)
 
     async def _read(self) -> None:
         """Raises `DatabaseUnavailable`."""

@@ -12,7 +12,7 @@ from opentelemetry.sdk.resources import Resource
 from gateway.bootstrap import build_gateway
 from gateway.observability import fleet_metrics as module
 from gateway.observability.exporter import Metrics
-from gateway.observability.fleet_metrics import KEPT_SECONDS, FleetMetrics
+from gateway.observability.fleet_metrics import KEPT_SECONDS, LONGEST_REST, FleetMetrics
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from workers.testing.waiting import eventually
@@ -67,6 +67,7 @@ async def test_the_last_figures_stay_for_a_while(database: Database, page: Page,
     await database.execute(WAITING.replace("'t'", "'u'"), 2)
 
     async def is_new() -> bool:
+        page.now += LONGEST_REST  # after a reading that took as long
         text = await page.refreshed()
         return (total(text, UP), total(text, TASKS), total(text, AGE)) == (1, 5, 0)
 
@@ -89,3 +90,21 @@ async def test_a_reading_that_takes_longer_than_a_scrape_is_finished(
         await db.execute("LOCK TABLE taskgate.dead_letter IN ACCESS EXCLUSIVE MODE")
         text = await page.refreshed()
     assert (total(text, TASKS), total(text, AGE)) == (5, 15)
+
+
+async def test_after_a_reading_that_is_cut_off_the_next_one_waits(
+    database: Database, page: Page, total: Callable[..., float]
+) -> None:
+    """Nine statements that count very much, for each scrape of each gateway, would be most of what PostgreSQL does."""
+    page.fleet._db = brief = Database(database.url, statement_timeout=0.2)
+    async with database.transaction() as db:
+        await db.execute("LOCK TABLE taskgate.dead_letter IN ACCESS EXCLUSIVE MODE")
+        page.now += 15
+        assert total(await page.refreshed(), AGE) == 15
+        assert page.fleet._reading is not None
+        assert page.fleet._reading.done()
+    page.now += LONGEST_REST - 1
+    assert total(await page.refreshed(), AGE) == 15 + LONGEST_REST - 1
+    page.now += 1
+    assert total(await page.refreshed(), AGE) == 0
+    await brief.close()

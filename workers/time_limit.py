@@ -29,17 +29,17 @@ def time_limit(
     """The shortest of the handler's own limit, its task's, and what the engine still allows.
 
     `engine_seconds`: what the engine allows from its offer on (None: any time); `waited`: how much of that went by
-    before the claim was granted. None: so much that the run would be cut off although the engine allows it enough.
+    before the claim was granted. None: so much that the run would be cut off although the engine allows it enough,
+    or allows less than the handler wants and half of that is gone.
 
     The engine cuts off what exceeds its limit, and offers it again as if its worker were lost: it would never end.
     """
     own = _own(handler)
     if claim.timeout_seconds is not None:
         own = min(own, claim.timeout_seconds)
-    left = own if engine_seconds is None else engine_seconds - waited
-    if own <= left:
+    if engine_seconds is None or own <= (left := engine_seconds - waited):
         return TimeLimit(own, f"Task timed out after {own:.12g} seconds")
-    if waited > LONGEST_CLAIM:
+    if waited > LONGEST_CLAIM and (own <= engine_seconds or waited > engine_seconds / 2):
         return None
     return TimeLimit(
         max(left, 0.0),

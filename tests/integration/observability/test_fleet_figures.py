@@ -93,18 +93,21 @@ async def test_a_reading_that_takes_longer_than_a_scrape_is_finished(
 
 
 async def test_after_a_reading_that_is_cut_off_the_next_one_waits(
-    database: Database, page: Page, total: Callable[..., float]
+    database: Database, page: Page, total: Callable[..., float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nine statements that count very much, for each scrape of each gateway, would be most of what PostgreSQL does."""
-    page.fleet._db = brief = Database(database.url, statement_timeout=0.2)
+    monkeypatch.setattr(module, "READ_SECONDS", 60.0)
+    plain, brief = page.fleet._db, Database(database.url, statement_timeout=1.0)
+    page.fleet._db = brief
     async with database.transaction() as db:
         await db.execute("LOCK TABLE taskgate.dead_letter IN ACCESS EXCLUSIVE MODE")
         page.now += 15
         assert total(await page.refreshed(), AGE) == 15
         assert page.fleet._reading is not None
         assert page.fleet._reading.done()
+    await brief.close()
+    page.fleet._db = plain
     page.now += LONGEST_REST - 1
     assert total(await page.refreshed(), AGE) == 15 + LONGEST_REST - 1
     page.now += 1
     assert total(await page.refreshed(), AGE) == 0
-    await brief.close()

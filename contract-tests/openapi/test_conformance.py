@@ -128,6 +128,8 @@ class Ids:
         """The request with ids that exist, or as it was, by turns."""
         self._turn += 1
         path, query, body = case.path_parameters, case.query, case.body
+        # One that says how the body is sent is refused by the HTTP parser if that is not so: no request is made of it.
+        headers = {name: value for name, value in (case.headers or {}).items() if name.lower() != "transfer-encoding"}
         if self._turn % 4 and "task_id" in (path or {}):
             # A stream of a task that waits would not end.
             usable = self._own["ended" if case.operation.path.endswith("/stream") else "all"]
@@ -137,7 +139,7 @@ class Ids:
         return case.operation.Case(
             method=case.method,
             path_parameters=path,
-            headers=case.headers,
+            headers=headers,
             cookies=case.cookies,
             query=query,
             body=body,

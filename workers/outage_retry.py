@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from gateway.errors import DatabaseUnavailable
-from gateway.storage.driver_errors import DRIVER_ERRORS
+from gateway.storage.driver_errors import DRIVER_ERRORS, message_of
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -45,7 +45,7 @@ async def until_taken(task_id: str, step: Callable[[], Awaitable[T]], *, unless:
             raise
         except DRIVER_ERRORS as error:
             if (now := time.monotonic()) >= say_at:
-                said = f"{type(error).__name__}: {error}"
+                said = f"{type(error).__name__}: {message_of(error)}"
                 log.error("PostgreSQL refuses a report on task %s, which is kept and repeated: %s", task_id, said)
                 say_at = now + SAY_SECONDS
             await asyncio.sleep(pause)

@@ -17,7 +17,7 @@ from gateway.errors import DatabaseUnavailable
 from gateway.recovery.fenced_database import SQL, TERM_KEY, FencedDatabase, LeadershipLost
 from gateway.recovery.lease import LOCK_CLASS
 from gateway.storage.database import Database
-from gateway.storage.driver_errors import translated, was_cut_short
+from gateway.storage.driver_errors import message_of, translated, was_cut_short
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class Leader:
                 raise
             except DatabaseUnavailable as error:
                 level = logging.WARNING if was_cut_short(error) else logging.DEBUG
-                log.log(level, "%s waits for PostgreSQL: %s", chore.name, error.__cause__)
+                log.log(level, "%s waits for PostgreSQL: %s", chore.name, message_of(error.__cause__ or error))
             except Exception:
                 log.exception("%s failed; it is done again", chore.name)
             await asyncio.sleep(chore.seconds)

@@ -108,12 +108,17 @@ def is_outage(error: BaseException) -> bool:
     return (isinstance(error, DatabaseUnavailable) or is_away(error)) and not was_cut_short(error)
 
 
+def message_of(error: BaseException) -> str:
+    """Of a driver's error, for the log: without its details, in which PostgreSQL shows rows, and payloads with them."""
+    return str(error.args[0]) if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
+
+
 def _say(error: BaseException) -> None:
     """The server is there, and does nothing: somebody has to know why. Each reason once in a while."""
     now = time.monotonic()
     if now - _said_at.get(type(error), -math.inf) >= SAY_SECONDS:
         _said_at[type(error)] = now
-        log.warning("PostgreSQL does not do it: %s", error)
+        log.warning("PostgreSQL does not do it: %s", message_of(error))
 
 
 class translated:

@@ -22,7 +22,7 @@ from gateway.migration.plans.wave_mover import WaveMover
 from gateway.recovery.fenced_database import LeadershipLost
 from gateway.routing.overrides import PLAN_AUTHOR as AUTHOR
 from gateway.storage.database import Database
-from gateway.storage.driver_errors import is_outage
+from gateway.storage.driver_errors import is_outage, message_of
 from gateway.tasks import fault_points
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class PlanRunner:
                 if is_outage(error):
                     raise
                 self._rest(row["name"], REST_SECONDS)
-                log.warning("plan %s: %s; it is looked at again", row["name"], error.__cause__)
+                log.warning("plan %s: %s; it is looked at again", row["name"], message_of(error.__cause__ or error))
             except ApiError as error:
                 self._rest(row["name"], error.retry_after or REST_SECONDS)
                 await self._refused(row["name"], error.message)

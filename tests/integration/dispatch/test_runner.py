@@ -52,7 +52,9 @@ async def test_what_is_reported_while_postgresql_is_away_fails_no_run(disturbed,
 REFUSE = """
 CREATE SEQUENCE refusals;
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    IF nextval('refusals') <= {times} THEN RAISE EXCEPTION USING ERRCODE = '{code}'; END IF;
+    IF nextval('refusals') <= {times} THEN
+        RAISE EXCEPTION USING ERRCODE = '{code}', DETAIL = 'Failing row contains (all of its payload)';
+    END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER refuse BEFORE UPDATE ON task_logs FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refuse()
@@ -109,6 +111,7 @@ async def test_while_an_end_is_refused_its_claim_is_kept_and_an_operator_hears_o
     (said,) = [record for record in caplog.records if record.name == "workers.outage_retry"]
     assert said.levelname == "ERROR"
     assert task in said.getMessage()
+    assert "its payload" not in caplog.text, "PostgreSQL shows the row in its details"
 
 
 async def test_an_end_that_is_refused_waits_no_longer_than_its_claim_is_held(database, runner, new_task):

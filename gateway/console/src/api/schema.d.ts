@@ -8421,7 +8421,7 @@ export interface components {
         TaskBatch: {
             /**
              * Mode
-             * @description `all`: if one task is refused, none is accepted. `each`: valid tasks are accepted, the others are refused one by one; of tasks that exceed a quota, the first ones that fit are accepted.
+             * @description `all`: if one task is refused, none is accepted. `each`: valid tasks are accepted, the others are refused one by one; of tasks that exceed a quota, the first ones that fit are accepted, and of tasks with the same `unique_key` the first one that fits.
              * @default all
              * @enum {string}
              */

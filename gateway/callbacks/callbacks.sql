@@ -29,7 +29,7 @@ RETURNING d.id, d.task_id, d.tenant_id, d.event, d.receiver, d.url, d.body, d.at
 SELECT extract(epoch FROM min(due_at) - now())::float8 FROM taskgate.delivery WHERE state = 'pending'
 
 -- name: valid_secrets
--- Of each tenant the current secret first, then the one before it while that is valid.
+-- Of each tenant the current secret first, then those before it that are still valid.
 SELECT tenant_id, secret FROM taskgate.webhook_secret
 WHERE tenant_id = ANY ($1::text[]) AND (expires_at IS NULL OR expires_at > now())
 ORDER BY id DESC
@@ -104,10 +104,12 @@ SELECT true FROM tenants WHERE id = $1
 SELECT pg_advisory_xact_lock(hashtextextended('taskgate webhook ' || $1, 0))
 
 -- name: retire_secrets
--- The current one is valid for a while yet, any older one no more: two are valid at once at most.
-UPDATE taskgate.webhook_secret
-SET expires_at = CASE WHEN expires_at IS NULL THEN now() + make_interval(secs => $2) ELSE now() END
-WHERE tenant_id = $1 AND (expires_at IS NULL OR expires_at > now())
+-- The current one is valid for $2 seconds yet, an older one until its own time. Without any seconds, all end now.
+UPDATE taskgate.webhook_secret SET expires_at = now() + make_interval(secs => $2)
+WHERE tenant_id = $1 AND (expires_at IS NULL OR expires_at > now() AND $2 = 0)
+
+-- name: count_secrets
+SELECT count(*) FROM taskgate.webhook_secret WHERE tenant_id = $1 AND (expires_at IS NULL OR expires_at > now())
 
 -- name: add_secret
 INSERT INTO taskgate.webhook_secret (tenant_id, secret, created_by) VALUES ($1, $2, $3) RETURNING created_at

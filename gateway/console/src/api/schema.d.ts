@@ -8518,7 +8518,7 @@ export interface components {
             due_at: string | null;
             /**
              * Queued At
-             * @description When the task was handed to its backend.
+             * @description When the task was handed to its backend, or is due there again.
              */
             queued_at: string | null;
             /**
@@ -8660,7 +8660,7 @@ export interface components {
             due_at: string | null;
             /**
              * Queued At
-             * @description When the task was handed to its backend.
+             * @description When the task was handed to its backend, or is due there again.
              */
             queued_at: string | null;
             /**

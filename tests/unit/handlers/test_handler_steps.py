@@ -112,6 +112,15 @@ async def test_a_memory_is_never_left_processing(error: BaseException) -> None:
     assert context.trail[-1] == ("memory", "FAILED")
 
 
+@pytest.mark.parametrize("reason", ["drain", "fenced"])
+async def test_a_memory_of_a_task_that_runs_again_elsewhere_has_not_failed(reason: str) -> None:
+    context = Context(asyncio.CancelledError(reason))
+    with pytest.raises(asyncio.CancelledError):
+        await AddEpisodeHandler().process(PAYLOAD, context)
+
+    assert ("memory", "FAILED") not in context.trail
+
+
 async def test_a_failing_community_update_is_only_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

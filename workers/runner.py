@@ -209,7 +209,7 @@ class Runner:
     def _cancel(self, run: _Run, reason: str) -> None:
         if run.reason is None:
             run.reason = reason
-            run.work.cancel()
+            run.work.cancel(reason)
             asyncio.get_running_loop().call_later(CANCEL_GRACE, run.abandon)
 
     # Steps --------------------------------------------------------------------------------------------------

@@ -18,8 +18,9 @@ SQL = Queries("gateway.audit", "reading.sql")
 
 LARGEST_PAGE = 1000
 
-_ENTRIES = "audit entries"
-_EVENTS = "audit events"
+#: What cursors call the lists.
+ENTRIES = "audit entries"
+EVENTS = "audit events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,9 @@ class AuditTrail:
         self, which: EntryFilter, *, cursor: str | None, limit: int
     ) -> tuple[list[dict[str, Any]], str | None]:
         """Entries, the newest first, and the cursor of the next page."""
-        rows = await self._rows(which, limit + 1, before=_number(cursor, _ENTRIES))
+        rows = await self._rows(which, limit + 1, before=_number(cursor, ENTRIES))
         entries = [_entry(row) for row in rows[:limit]]
-        return entries, cursor_in(_ENTRIES, entries[-1]["id"]) if len(rows) > limit else None
+        return entries, cursor_in(ENTRIES, entries[-1]["id"]) if len(rows) > limit else None
 
     async def events(
         self, which: EntryFilter, *, cursor: str | None, limit: int, after: int | None = None
@@ -57,8 +58,8 @@ class AuditTrail:
 
         `after`: only those after the event with this id.
         """
-        rows = await self._rows(which, limit, after=max(_number(cursor, _EVENTS) or 0, after or 0))
-        last = cursor_in(_EVENTS, rows[-1]["id"]) if rows else cursor
+        rows = await self._rows(which, limit, after=max(_number(cursor, EVENTS) or 0, after or 0))
+        last = cursor_in(EVENTS, rows[-1]["id"]) if rows else cursor
         return [event_of(_entry(row), self._source) for row in rows], last
 
     async def _rows(

@@ -30,8 +30,16 @@ _PRIVATE_NAMES = ("localhost", "local", "internal", "home.arpa", "localdomain", 
 _CARRIERS = (ipaddress.IPv6Network("::ffff:0:0/96"), ipaddress.IPv6Network("64:ff9b::/96"))
 #: The only public unicast addresses of IPv6; the rest of 2000::/3 and of IPv4 is public where no registry names it.
 _PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
-#: In no registry, and no receiver all the same: multicast, and Azure's wire server.
-_MORE_V4 = (ipaddress.IPv4Network("224.0.0.0/4"), ipaddress.IPv4Network("168.63.129.16/32"))
+#: In no registry, and no receiver all the same.
+_MULTICAST = ipaddress.IPv4Network("224.0.0.0/4")
+#: Where clouds answer their machines, also with credentials: link-local, and of Alibaba, Azure, Amazon and Google.
+_METADATA = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32"),
+        *("fe80::/10", "fd00:ec2::/32", "fd20:ce::254/128"),
+    )
+)
 #: The networks that `allow_private` allows.
 _LOCAL = tuple(
     ipaddress.ip_network(network)
@@ -46,8 +54,8 @@ _NAME = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 class CallbackRules:
     """Exceptions: what is allowed in addition to public addresses and the ports 80 and 443.
 
-    `allow_private` opens loopback and private networks; link-local addresses, where clouds keep their metadata, need
-    an entry in `networks` all the same.
+    `allow_private` opens loopback and private networks; addresses where clouds keep their metadata need an entry in
+    `networks` all the same.
     """
 
     allow_private: bool = False
@@ -61,7 +69,7 @@ class CallbackRules:
 
     def permits(self, address: Address) -> bool:
         """Whether a callback may be sent to this address."""
-        if any(address in network for network in self.networks if network.version == address.version):
+        if _is_in(self.networks, address):
             return True
         return self._permits_plain(_seen_through(address))
 
@@ -76,11 +84,13 @@ class CallbackRules:
         return any(port in ports for ports in (*WEB_PORTS, *self.ports))
 
     def _permits_plain(self, address: Address) -> bool:
-        if self.allow_private and any(address in network for network in _LOCAL if network.version == address.version):
+        if _is_in(_METADATA, address):
+            return False
+        if self.allow_private and _is_in(_LOCAL, address):
             return True
         if isinstance(address, ipaddress.IPv4Address):
-            return not any(address in network for network in (*special_purpose.IPV4, *_MORE_V4))
-        return address in _PUBLIC_V6 and not any(address in network for network in special_purpose.IPV6)
+            return address not in _MULTICAST and not _is_in(special_purpose.IPV4, address)
+        return address in _PUBLIC_V6 and not _is_in(special_purpose.IPV6, address)
 
 
 def check_callback(url: str, rules: CallbackRules) -> None:
@@ -145,8 +155,12 @@ def literal(host: str) -> Address | None:
         return None
 
 
+def _is_in(networks: Iterable[Network], address: Address) -> bool:
+    return any(address in network for network in networks if network.version == address.version)
+
+
 def _seen_through(address: Address) -> Address:
     """The address itself, or the IPv4 address that it carries."""
-    if any(address in network for network in _CARRIERS if network.version == address.version):
+    if _is_in(_CARRIERS, address):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address

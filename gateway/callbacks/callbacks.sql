@@ -2,25 +2,29 @@
 
 -- name: take_due
 -- Deliveries whose time has come, for one gateway each: until `due_at` the attempt is this gateway's. $1 how many at most;
--- $2 tenants and $3 receivers that are busy enough already, and $4, $5 how many more of one tenant, of one receiver, so that
--- a slow server delays nobody else. $6: seconds that an attempt may take.
+-- $2 tenants and $3 how many attempts each has under way here, $4 receivers and $5 theirs; $6, $7 most of one tenant, of one
+-- receiver, so that a slow server delays nobody else. $8: seconds that an attempt may take.
 WITH due AS (
-    SELECT id, row_number() OVER (PARTITION BY tenant_id ORDER BY due_at) AS of_tenant,
-           row_number() OVER (PARTITION BY tenant_id, receiver ORDER BY due_at) AS of_receiver
-    FROM (SELECT id, tenant_id, receiver, due_at FROM taskgate.delivery
-          WHERE state = 'pending' AND due_at <= now()
-            AND COALESCE(tenant_id, '') <> ALL ($2::text[]) AND receiver <> ALL ($3::text[])
-          ORDER BY due_at LIMIT 1000) AS first
+    SELECT id, at_tenant + row_number() OVER (PARTITION BY tenant_id ORDER BY due_at) AS of_tenant,
+           at_receiver + row_number() OVER (PARTITION BY receiver ORDER BY due_at) AS of_receiver
+    FROM (SELECT d.id, d.tenant_id, d.receiver, d.due_at,
+                 COALESCE(t.attempts, 0) AS at_tenant, COALESCE(r.attempts, 0) AS at_receiver
+          FROM taskgate.delivery d
+          LEFT JOIN unnest($2::text[], $3::int[]) AS t(tenant_id, attempts) ON t.tenant_id = COALESCE(d.tenant_id, '')
+          LEFT JOIN unnest($4::text[], $5::int[]) AS r(receiver, attempts) ON r.receiver = d.receiver
+          WHERE d.state = 'pending' AND d.due_at <= now()
+            AND COALESCE(t.attempts, 0) < $6 AND COALESCE(r.attempts, 0) < $7
+          ORDER BY d.due_at LIMIT 1000) AS first
 ), chosen AS (
     SELECT d.id FROM taskgate.delivery d
     JOIN due ON due.id = d.id
-    WHERE due.of_tenant <= $4 AND due.of_receiver <= $5 AND d.state = 'pending' AND d.due_at <= now()
+    WHERE due.of_tenant <= $6 AND due.of_receiver <= $7 AND d.state = 'pending' AND d.due_at <= now()
     ORDER BY d.due_at
     LIMIT $1
     FOR UPDATE OF d SKIP LOCKED
 )
 UPDATE taskgate.delivery d
-SET attempts = d.attempts + 1, tried_at = now(), due_at = now() + make_interval(secs => $6)
+SET attempts = d.attempts + 1, tried_at = now(), due_at = now() + make_interval(secs => $8)
 FROM chosen WHERE d.id = chosen.id
 RETURNING d.id, d.task_id, d.tenant_id, d.event, d.receiver, d.url, d.body, d.attempts,
           (SELECT t.trace::text FROM taskgate.dispatch t WHERE t.task_id = d.task_id) AS trace
@@ -29,7 +33,7 @@ RETURNING d.id, d.task_id, d.tenant_id, d.event, d.receiver, d.url, d.body, d.at
 SELECT extract(epoch FROM min(due_at) - now())::float8 FROM taskgate.delivery WHERE state = 'pending'
 
 -- name: valid_secrets
--- Of each tenant the current secret first, then the one before it while that is valid.
+-- Of each tenant the current secret first, then those before it that are still valid.
 SELECT tenant_id, secret FROM taskgate.webhook_secret
 WHERE tenant_id = ANY ($1::text[]) AND (expires_at IS NULL OR expires_at > now())
 ORDER BY id DESC
@@ -104,10 +108,12 @@ SELECT true FROM tenants WHERE id = $1
 SELECT pg_advisory_xact_lock(hashtextextended('taskgate webhook ' || $1, 0))
 
 -- name: retire_secrets
--- The current one is valid for a while yet, any older one no more: two are valid at once at most.
-UPDATE taskgate.webhook_secret
-SET expires_at = CASE WHEN expires_at IS NULL THEN now() + make_interval(secs => $2) ELSE now() END
-WHERE tenant_id = $1 AND (expires_at IS NULL OR expires_at > now())
+-- The current one is valid for $2 seconds yet, an older one until its own time. Without any seconds, all end now.
+UPDATE taskgate.webhook_secret SET expires_at = now() + make_interval(secs => $2)
+WHERE tenant_id = $1 AND (expires_at IS NULL OR expires_at > now() AND $2 = 0)
+
+-- name: count_secrets
+SELECT count(*) FROM taskgate.webhook_secret WHERE tenant_id = $1 AND (expires_at IS NULL OR expires_at > now())
 
 -- name: add_secret
 INSERT INTO taskgate.webhook_secret (tenant_id, secret, created_by) VALUES ($1, $2, $3) RETURNING created_at

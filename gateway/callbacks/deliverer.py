@@ -137,17 +137,14 @@ class Deliverer:
         return min(float(seconds), self._seconds)
 
     async def _begin(self, most: int) -> None:
-        busy_tenants = [tenant for tenant, count in self._tenants.items() if count >= OF_TENANT]
-        busy_receivers = [receiver for receiver, count in self._receivers.items() if count >= OF_RECEIVER]
-        rows = await self._db.fetch(
-            SQL.take_due, most, busy_tenants, busy_receivers, OF_TENANT, OF_RECEIVER, self._lease
-        )
+        tenants, receivers = ((list(busy), list(busy.values())) for busy in (self._tenants, self._receivers))
+        rows = await self._db.fetch(SQL.take_due, most, *tenants, *receivers, OF_TENANT, OF_RECEIVER, self._lease)
         if not rows:
             return
         secrets = dict[str, list[str]]()
         operators = [] if self._operators_secret is None else [text_of(self._operators_secret)]
-        tenants = list({row["tenant_id"] for row in rows if row["tenant_id"] is not None})
-        for row in await self._db.fetch(SQL.valid_secrets, tenants):
+        owners = list({row["tenant_id"] for row in rows if row["tenant_id"] is not None})
+        for row in await self._db.fetch(SQL.valid_secrets, owners):
             secrets.setdefault(row["tenant_id"], []).append(row["secret"])
         for row in rows:
             self._told(row["tenant_id"])

@@ -14,6 +14,14 @@ class CallbackRefused(InvalidRequest):
         super().__init__(message, field="callback.url")
 
 
+class TooManySecrets(ApiError):
+    """The tenant has as many valid secrets as it may: wait until one expires, or end them all with an overlap of 0"""
+
+    code = "too_many_secrets"
+    http_status = 409
+    grpc_status = "FAILED_PRECONDITION"
+
+
 class DeliveryNotFound(ApiError):
     """There is no such callback"""
 

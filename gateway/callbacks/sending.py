@@ -66,8 +66,8 @@ class Sender:
     async def send(self, url: str, headers: Mapping[str, str], body: bytes, *, tenant: str = "") -> Answer:
         """One attempt, for a tenant; never raises."""
         try:
-            async with asyncio.timeout(self._timeout):
-                return await self._send(parse_url(url), headers, body, tenant)
+            async with asyncio.timeout(self._timeout) as limit:
+                return await self._send(parse_url(url), headers, body, tenant, limit)
         except CallbackRefused as error:
             return Answer(error=error.message, final=True)
         except TimeoutError:
@@ -82,14 +82,19 @@ class Sender:
             await self._client.aclose()
         self._lookups.close()
 
-    async def _send(self, url: httpx.URL, headers: Mapping[str, str], body: bytes, tenant: str) -> Answer:
+    async def _send(
+        self, url: httpx.URL, headers: Mapping[str, str], body: bytes, tenant: str, limit: asyncio.Timeout
+    ) -> Answer:
         check_port(url, self._rules)
         host = host_of(url)
-        addresses = await self._addresses(host, port_of(url), tenant)
+        addresses = (await self._addresses(host, port_of(url), tenant))[:_MOST_ADDRESSES]
         failed: Exception | None = None
-        for address in addresses[:_MOST_ADDRESSES]:
+        for others, address in zip(range(len(addresses) - 1, -1, -1), addresses, strict=True):
+            # One that is silent leaves the others their shares of the time.
+            left = (limit.when() or 0.0) - asyncio.get_running_loop().time()
+            connect = left / (others + 1) if others else self._timeout
             try:
-                return await self._post(url, host, address, headers, body)
+                return await self._post(url, host, address, headers, body, connect)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 failed = error
         assert failed is not None
@@ -113,8 +118,9 @@ class Sender:
         return found
 
     async def _post(
-        self, url: httpx.URL, host: str, address: Address, headers: Mapping[str, str], body: bytes
+        self, url: httpx.URL, host: str, address: Address, headers: Mapping[str, str], body: bytes, connect: float
     ) -> Answer:
+        """`connect`: seconds until the next address is tried."""
         client = self._open()
         request = client.build_request(
             "POST",
@@ -122,6 +128,7 @@ class Sender:
             url.copy_with(host=str(address)),
             headers={**headers, "Host": url.netloc.decode("ascii")},
             content=body,
+            timeout=httpx.Timeout(self._timeout, connect=connect),
             extensions={"sni_hostname": host},
         )
         response = await client.send(request, stream=True)

@@ -1,4 +1,8 @@
-"""The secrets that a tenant's callbacks are signed with: one is current, the one before it is valid for a while."""
+"""The secrets that a tenant's callbacks are signed with: one is current, those before it are valid for a while.
+
+To make a new one shortens the time of none but the current one: a caller who lost the answer makes another, and what
+receivers know goes on to sign.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,14 @@ from typing import Any
 from gateway.access.placement import Caller
 from gateway.audit.acts import Act, record
 from gateway.callbacks.deliverer import NO_SECRET, SQL
+from gateway.callbacks.errors import TooManySecrets
 from gateway.callbacks.signing import create_secret
 from gateway.errors import NotFound
 from gateway.storage.database import Database
 from gateway.tasks.queries.task_log import storable
+
+#: So many are valid at once at most: each signs each callback.
+MOST_VALID = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +42,17 @@ class TenantSecrets:
         self._wake = wake
 
     async def rotate(self, caller: Caller, tenant_id: str, overlap: timedelta, *, actor: str) -> NewSecret:
-        """Make a new secret the current one; the one before it stays valid for `overlap`, any older one ends now."""
+        """Make a new secret the current one; the one before it stays valid for `overlap`, an older one as it was.
+
+        With no overlap all of them end now. Raises `TooManySecrets`.
+        """
         await self._check(caller, tenant_id)
         secret = create_secret()
         async with self._db.transaction() as db:
             await db.execute(SQL.lock_secrets, tenant_id)
             await db.execute(SQL.retire_secrets, tenant_id, overlap.total_seconds())
+            if await db.fetchval(SQL.count_secrets, tenant_id) >= MOST_VALID:
+                raise TooManySecrets
             created_at = await db.fetchval(SQL.add_secret, tenant_id, secret, actor)
             await db.execute(SQL.now_signed, tenant_id, NO_SECRET)
             detail = {"overlap_seconds": overlap.total_seconds()}

@@ -17,6 +17,7 @@ import asyncpg
 
 from backends.errors import CapabilityMissing, EngineError, WorkflowNotFound
 from backends.port import Capability, WorkflowEnginePort, WorkflowRef
+from gateway.dags.memory import fail_memory
 from gateway.dags.paths import RUNS_CHANNEL
 from gateway.dags.run_reader import SQL as STEPS
 from gateway.dags.watch import RunWatch
@@ -176,6 +177,7 @@ class RunNotifier:
             stopped = await self._db.fetch(STEPS.stop_nodes, run["run_id"], "The DAG was stopped", STOP_CHANNEL)
             for row in stopped:
                 self._notifier.changed(row["task_id"])
+            await fail_memory(self._db, run["run_id"])
             self._on_stop()
 
 

@@ -16,6 +16,7 @@ from gateway.access.placement import Caller
 from gateway.dags.answers import Answers
 from gateway.dags.errors import DagBackendMissing, DagInvalid, DagRunConflict, DagRunNotFound, Fault
 from gateway.dags.limits import Limits
+from gateway.dags.memory import fail_memory
 from gateway.dags.parameters import bind
 from gateway.dags.paths import APPROVAL_TYPE, RUN_TYPE, path_of
 from gateway.dags.requests import tenant_of
@@ -215,6 +216,7 @@ class DagRuns:
             raise DagRunConflict("The run is over already; there is nothing to cancel.") from None
         for row in await self._db.fetch(STEPS.stop_nodes, run_id, "The DAG was cancelled", STOP_CHANNEL):
             self._notifier.changed(row["task_id"])
+        await fail_memory(self._db, run_id)
         self._on_stop()
 
     async def retry(self, run_id: str, caller: Caller) -> None:

@@ -16,6 +16,7 @@ from gateway.dags.confinement import Confinement
 from gateway.dags.direct import DirectStarts
 from gateway.dags.errors import DagInvalid, DagNotFound, ExpressionFault
 from gateway.dags.limits import Limits
+from gateway.dags.memory import fail_memory
 from gateway.dags.node_start import open_nodes, sources, undo_node
 from gateway.dags.paths import RUNNER, RUNS_CHANNEL, path_of, task_id_of
 from gateway.dags.run_reader import SQL, RunOver, RunReader, StepOutdated, expressions, has_ended_well
@@ -137,6 +138,7 @@ class DagSteps:
             await self._held(db, run_id, epoch)
             await db.execute(SQL.finish_run, run_id, outcome, error, result)
             stopped = await db.fetch(SQL.stop_nodes, run_id, _stop_reason(cause), STOP_CHANNEL)
+            await fail_memory(db, run_id)
         for task_id in (run_id, *(row["task_id"] for row in stopped)):
             self._notifier.changed(task_id)
         return {"outcome": outcome, "error": error}
@@ -162,6 +164,7 @@ class DagSteps:
             async with self._db.transaction() as db:
                 await db.execute(SQL.begin_run, run_id, RUNNER)
                 await db.execute(SQL.finish_run, run_id, "failed", problem.message, None)
+                await fail_memory(db, run_id)
             self._notifier.changed(run_id)
             raise RunOver from None
         await self._db.execute(

@@ -211,6 +211,14 @@ WITH done AS (
 UPDATE taskgate.attempt a SET ended_at = now(), outcome = $2, error = $3
 FROM done WHERE a.task_id = done.task_id AND a.attempt = done.attempt
 
+-- name: episode_of_run
+-- The payload of a task `add_episode` whose run is over, and not completed.
+SELECT t.payload::text FROM taskgate.dispatch d JOIN task_logs t ON t.id = d.task_id
+WHERE d.task_id = $1 AND d.task_type = 'add_episode' AND d.state IN ('failed', 'stopped')
+
+-- name: fail_memory
+UPDATE memories SET processing_status = 'FAILED', updated_at = now() WHERE id = $1 AND processing_status <> 'FAILED'
+
 -- name: stop_nodes
 -- The open nodes of a run that is over; engines that may hold their starts are told, and workers that run them.
 WITH open AS (

@@ -73,6 +73,8 @@ class WaitingReasons:
             return None
         if task["state"] == "waiting" and (reason := _held_back(task, around)) is not None:
             return reason
+        if around["is_again"]:
+            return Reason.RUNS_AGAIN.format(around["due_at"].isoformat())
         if problem is not None:
             return problem
         if await self._is_away(backend):
@@ -111,6 +113,4 @@ def _held_back(task: Mapping[str, Any], around: asyncpg.Record) -> str | None:
         return _OF_HELD[held].value if held in _OF_HELD else Reason.HELD.format(held)
     if around["is_early"]:
         return Reason.NOT_DUE.format(task["not_before"].isoformat())
-    if around["is_again"]:
-        return Reason.RUNS_AGAIN.format(around["due_at"].isoformat())
     return None

@@ -6,7 +6,9 @@ SELECT plan FROM tenants WHERE id = $1
 -- name: surroundings
 -- What a task that waits may wait for: workers that take its type ($2: the backend, $3: the tier's
 -- pool, $4: the queue of unknown types, which fail on any worker), and the task of its group that runs there.
-SELECT d.not_before > now() AS is_early, d.failures > 0 AND d.due_at > now() AS is_again, d.due_at,
+-- `is_again`: a repetition that is not due, here or on an engine; there `due_at` alone says nothing.
+SELECT d.not_before > now() AS is_early, d.due_at,
+       d.failures > 0 AND d.due_at > now() AND (d.state = 'waiting' OR d.state = 'queued' AND d.queued_at > now()) AS is_again,
        (SELECT count(*) FROM taskgate.process p
         WHERE p.kind = 'worker' AND p.lost_at IS NULL AND p.renewed_at <> '-infinity' AND p.backend = $2
           AND (p.pool IS NULL OR p.pool = $3)

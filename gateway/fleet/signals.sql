@@ -3,16 +3,17 @@
 
 -- name: load
 -- Unfinished tasks by backend and plan. A task that is held back or not yet due is not backlog: no worker could run it. It waits since it
--- could have started (`not_before` moves with each retry, redrive and release), or since its engine has it; a repetition since it was due.
+-- could have started (`not_before` moves with each retry, redrive and release), or since its engine has it; a repetition since it was due:
+-- `queued_at` is in the future while an engine waits with one.
 -- `backend` is NULL for tasks that are due and not yet routed.
 -- Counted by tenant first: a hundred thousand rows are not joined one by one. A worker that has no row is a legacy worker.
 SELECT s.backend, lower(COALESCE(t.plan, '')) AS plan, sum(s.backlog)::bigint AS backlog,
        extract(epoch FROM now() - min(s.oldest_at))::float8 AS oldest_seconds, sum(s.running)::bigint AS running,
        sum(s.on_legacy_workers)::bigint AS on_legacy_workers
 FROM (
-    SELECT tenant_id, backend, count(*) FILTER (WHERE state <> 'running') AS backlog,
-           min(CASE WHEN state = 'queued' THEN queued_at WHEN failures > 0 THEN due_at ELSE GREATEST(created_at, not_before) END) FILTER (WHERE state <> 'running')
-               AS oldest_at,
+    SELECT tenant_id, backend, count(*) FILTER (WHERE state <> 'running' AND (queued_at > now()) IS NOT TRUE) AS backlog,
+           min(CASE WHEN state = 'queued' THEN queued_at WHEN failures > 0 THEN due_at ELSE GREATEST(created_at, not_before) END)
+               FILTER (WHERE state <> 'running' AND (queued_at > now()) IS NOT TRUE) AS oldest_at,
            count(*) FILTER (WHERE state = 'running') AS running,
            count(*) FILTER (WHERE state = 'running' AND worker_id IS NOT NULL AND worker_id NOT IN (
                SELECT process_id FROM taskgate.process WHERE kind = 'worker')) AS on_legacy_workers

@@ -21,7 +21,7 @@ from gateway.http.unknown_fields import with_hints
 from gateway.submission.new_task import NewTask
 from gateway.submission.requests import TaskSubmission
 from gateway.submission.service import SubmissionService
-from gateway.submission.unique_keys import Holder, as_told
+from gateway.submission.unique_keys import REPEATED, Holder, as_told
 from gateway.submission.yielding import Yielding
 
 PATH = "/gateway/v1/tasks/batch"
@@ -40,7 +40,7 @@ class TaskBatch(BaseModel):
         "all",
         description="`all`: if one task is refused, none is accepted. `each`: valid tasks are accepted, the "
         "others are refused one by one; of tasks that exceed a quota, the first ones that fit are "
-        "accepted.",
+        "accepted, and of tasks with the same `unique_key` the first one that fits.",
     )
     tasks: Annotated[list[Any], Field(min_length=1), WithJsonSchema(_SUBMISSIONS), APART]
 
@@ -165,12 +165,15 @@ class _Reading:
         for place, holder in taken.items():
             index, submission = self._submissions[place]
             error = holder.taken(index)
-            if holder.task_id not in own:
+            is_own = holder.task_id in own
+            if not is_own:
                 error = as_told(error, self._caller)
             if error.task_id is not None and submission.on_conflict == "return":
                 items[index] = {"index": index, "status": "active", "task_id": holder.task_id}
                 continue
             if self._refuse_all:
+                if is_own:
+                    error = UniqueKeyTaken(message=REPEATED)
                 raise UniqueKeyTaken(error.task_id, index=index, message=f"tasks[{index}]: {error.message}")
             items[index] = _refused(index, problem_of(error))
         ends = [item["status"] for item in items.values()]

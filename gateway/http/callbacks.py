@@ -14,6 +14,7 @@ from gateway.access.placement import Caller
 from gateway.callbacks.callback import CallbackEvent
 from gateway.callbacks.deliveries import DeliveryFilter
 from gateway.callbacks.requests import Id, Resend, Rotation, State
+from gateway.errors import InvalidRequest
 from gateway.http.acceptance import json_answer
 from gateway.http.openapi_errors import problem_errors
 from gateway.http.route import KeyedRoute, gateway_of
@@ -143,11 +144,15 @@ async def resend_callback(request: Request, id: CallbackId) -> Response:
     "/tenants/{id}/webhook-secret",
     status_code=201,
     response_model=SecretMade,
-    responses=problem_errors(403, 404),
+    responses=problem_errors(403, 404, 409),
 )
 async def rotate_webhook_secret(request: Request, id: TenantId, body: Rotation | None = None) -> Response:
     """Create a new secret for the callbacks of a tenant. During the overlap, callbacks are signed with both secrets."""
     caller, overlap = await _caller(request), (body or Rotation()).overlap
+    if "idempotency-key" in request.headers:
+        raise InvalidRequest(
+            "This endpoint takes no Idempotency-Key: a secret is shown only once.", field="Idempotency-Key"
+        )
     made = await gateway_of(request).tenant_secrets.rotate(caller, id, overlap, actor=caller.user_id)
     return json_answer({"tenant_id": id, "secret": made.secret, "created_at": made.created_at}, 201)
 

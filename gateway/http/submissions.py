@@ -98,7 +98,7 @@ class TaskFacts(BaseModel):
     due_at: datetime | None = Field(
         description="When the gateway next tries to start the task. Null unless its state is `waiting` or `starting`."
     )
-    queued_at: datetime | None = Field(description="When the task was handed to its backend.")
+    queued_at: datetime | None = Field(description="When the task was handed to its backend, or is due there again.")
     claimed_at: datetime | None = Field(description="When a worker last began to run the task.")
     finished_at: datetime | None
     entity_id: str | None

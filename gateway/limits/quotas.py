@@ -24,11 +24,15 @@ _MOST_SHOWN = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """The part of a new task that concerns quotas; `size` of the payload in bytes."""
+    """The part of a new task that concerns quotas; `size` of the payload in bytes.
+
+    Of those that are `one_of` the same, only one is to be accepted.
+    """
 
     tenant_id: str | None
     project_id: str | None
     size: int
+    one_of: str
 
 
 @dataclass(slots=True)
@@ -68,7 +72,10 @@ class Quotas:
             await db.execute(SQL.charge, *key, *_used(row, demands[key]))
 
     async def charge_each(self, db: type_Connection, charges: Sequence[Charge]) -> dict[int, QuotaExceeded]:
-        """Charge those of these tasks that fit, in their order. Returns by index why the others do not."""
+        """Charge those of these tasks that fit, in their order. Returns by index why the others do not.
+
+        Those that are `one_of` the same as an earlier one that fits are neither charged nor returned.
+        """
         scopes = [self._limits.quotas_of(charge.tenant_id, charge.project_id) for charge in charges]
         keys = list({(quota.tenant_id, quota.project_id): None for quotas in scopes for quota in quotas})
         rows = {}
@@ -78,7 +85,10 @@ class Quotas:
             rows[key], queued[key] = row, await _queued(db, row)
         demands = {key: _Demand() for key in rows}
         refused: dict[int, QuotaExceeded] = {}
+        settled: set[str] = set()
         for index, (charge, quotas) in enumerate(zip(charges, scopes, strict=True)):
+            if charge.one_of in settled:
+                continue
             its = [key for quota in quotas if (key := (quota.tenant_id, quota.project_id)) in rows]
             wanted = {key: _Demand(demands[key].tasks + 1, demands[key].size + charge.size) for key in its}
             alone = _Demand(1, charge.size)
@@ -90,6 +100,7 @@ class Quotas:
                 refused[index] = error
             else:
                 demands |= wanted
+                settled.add(charge.one_of)
         for key, demand in demands.items():
             if demand.tasks:
                 await db.execute(SQL.charge, *key, *_used(rows[key], demand))

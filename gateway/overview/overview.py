@@ -156,6 +156,7 @@ class Overview:
         for row in opened:
             flow = of(row)
             flow.waiting += row["queued"]
+            flow.later += row["later"]
             flow.running = row["running"]
             flow.oldest_seconds = max(
                 (age for age in (flow.oldest_seconds, row["oldest_seconds"]) if age is not None), default=None

@@ -9,9 +9,12 @@ AND $1::text[] IS NULL
 AND d.tenant_id = ANY ($1::text[])
 
 -- name: open
--- What engines have, by backend.
-SELECT d.backend, count(*) FILTER (WHERE d.state <> 'running') AS queued, count(*) FILTER (WHERE d.state = 'running') AS running,
-       extract(epoch FROM now() - min(COALESCE(d.queued_at, d.due_at)) FILTER (WHERE d.state <> 'running'))::float8 AS oldest_seconds
+-- What engines have, by backend. `later`: they wait with a repetition until it is due.
+SELECT d.backend, count(*) FILTER (WHERE d.state <> 'running' AND (d.queued_at > now()) IS NOT TRUE) AS queued,
+       count(*) FILTER (WHERE d.state <> 'running' AND d.queued_at > now()) AS later,
+       count(*) FILTER (WHERE d.state = 'running') AS running,
+       extract(epoch FROM now() - min(COALESCE(d.queued_at, d.due_at))
+           FILTER (WHERE d.state <> 'running' AND (d.queued_at > now()) IS NOT TRUE))::float8 AS oldest_seconds
 FROM taskgate.dispatch d
 WHERE d.phase = 'open' /*mine*/
 GROUP BY 1

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.struct_pb2 import Struct
 from taskgate.v1 import (
+    AuditEntry,
     ListAuditEntriesRequest,
     ListAuditEntriesResponse,
     ListAuditEventsRequest,
     ListAuditEventsResponse,
 )
 
-from gateway.audit.reading import LARGEST_PAGE, EntryFilter
+from gateway.audit.reading import ENTRIES, EVENTS, LARGEST_PAGE, EntryFilter
 from gateway.rpc.calls import KeyedCalls, Method
 from gateway.rpc.failures import invalid
 from gateway.rpc.messages import facts_of, fill
-from gateway.rpc.pages import own_token, size_of
+from gateway.rpc.pages import own_token, page_of, size_of
+from gateway.rpc.values import put_plain
+from gateway.storage.paging import cursor_in
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -44,7 +48,13 @@ class AuditService:
         await self._access.authenticate(authorization)
         with own_token():
             found, following = await self._trail.page(which, cursor=cursor, limit=size)
-        return fill(ListAuditEntriesResponse(), {"entries": found, "next_page_token": following})
+        entries, token = page_of(
+            found,
+            lambda entry: fill(AuditEntry(), entry),
+            lambda entry: cursor_in(ENTRIES, entry["id"]),
+            more=following is not None,
+        )
+        return ListAuditEntriesResponse(entries=entries, next_page_token=token)
 
     async def events(self, authorization: str | None, request: ListAuditEventsRequest) -> ListAuditEventsResponse:
         """A page, oldest first."""
@@ -54,7 +64,14 @@ class AuditService:
         await self._access.authenticate(authorization)
         with own_token():
             found, following = await self._trail.events(which, cursor=cursor, limit=size, after=request.after)
-        return fill(ListAuditEventsResponse(), {"events": found, "next_page_token": following})
+        events, token = page_of(found, _struct, lambda event: cursor_in(EVENTS, int(event["id"])), more=True)
+        return ListAuditEventsResponse(events=events, next_page_token=token or following or "")
+
+
+def _struct(event: dict[str, Any]) -> Struct:
+    struct = Struct()
+    put_plain(event, struct)
+    return struct
 
 
 def _asked(request: ListAuditEntriesRequest | ListAuditEventsRequest) -> tuple[EntryFilter, str | None, int]:

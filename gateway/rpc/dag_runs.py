@@ -45,7 +45,7 @@ from gateway.errors import ApiError, ShuttingDown
 from gateway.rpc.calls import KeyedCalls, Method, Send, Unbroken
 from gateway.rpc.failures import invalid
 from gateway.rpc.messages import checked, facts_of, fill
-from gateway.rpc.pages import own_token, size_of
+from gateway.rpc.pages import own_token, page_of, size_of
 from gateway.rpc.requests import storable
 from gateway.rpc.stream_end import say_why
 from gateway.rpc.submissions import Submitter, checked_key
@@ -168,9 +168,13 @@ class DagRunService:
             after=None if place is None else (place.at, place.id),
             limit=size + 1,
         )
-        last = rows[size - 1] if len(rows) > size else None
-        token = "" if last is None else Place(last["created_at"], last["run_id"]).cursor_in(LIST)
-        return ListDagRunsResponse(runs=[fill(DagRun(), summary(row)) for row in rows[:size]], next_page_token=token)
+        runs, token = page_of(
+            rows[:size],
+            lambda row: fill(DagRun(), summary(row)),
+            lambda row: Place(row["created_at"], row["run_id"]).cursor_in(LIST),
+            more=len(rows) > size,
+        )
+        return ListDagRunsResponse(runs=runs, next_page_token=token)
 
     async def approve(self, authorization: str | None, request: ApproveDagNodeRequest) -> ApproveDagNodeResponse:
         """Approve or reject."""

@@ -29,6 +29,7 @@ from taskgate.v1 import (
     RedriveDeadLettersResponse,
 )
 
+from gateway.dead_letters.archive import LIST
 from gateway.dead_letters.editing import Edit
 from gateway.dead_letters.filter import LetterFilter
 from gateway.dead_letters.redrive import RedriveOptions
@@ -36,7 +37,8 @@ from gateway.dead_letters.requests import ByFilter, RedriveByFilter
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
 from gateway.rpc.operations import shown
-from gateway.rpc.pages import own_token, size_of
+from gateway.rpc.pages import own_token, page_of, size_of
+from gateway.storage.paging import Place
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -83,8 +85,13 @@ class DeadLetterService:
         caller = await self._access.authenticate(authorization)
         with own_token():
             page = await self._letters.list(caller, which, limit=size, cursor=request.page_token or None)
-        letters = [fill(DeadLetter(), letter) for letter in page.letters]
-        return ListDeadLettersResponse(dead_letters=letters, next_page_token=page.cursor or "")
+        letters, token = page_of(
+            page.letters,
+            lambda letter: fill(DeadLetter(), letter),
+            lambda letter: Place(letter["died_at"], letter["id"]).cursor_in(LIST),
+            more=page.cursor is not None,
+        )
+        return ListDeadLettersResponse(dead_letters=letters, next_page_token=token)
 
     async def groups(self, authorization: str | None, request: GroupDeadLettersRequest) -> GroupDeadLettersResponse:
         """By what went wrong."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from taskgate.v1 import (
     GetGuardrailsRequest,
     GetGuardrailsResponse,
+    GuardrailEvent,
     ListGuardrailEventsRequest,
     ListGuardrailEventsResponse,
     SetGuardrailRequest,
@@ -18,11 +19,12 @@ from taskgate.v1 import (
     UnlockGuardrailResponse,
 )
 
-from gateway.migration.guardrails.guardrails import LARGEST_PAGE
+from gateway.migration.guardrails.guardrails import LARGEST_PAGE, LIST
 from gateway.migration.guardrails.requests import SetGuardrail, Unfreeze, Unlock
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
-from gateway.rpc.pages import own_token, size_of
+from gateway.rpc.pages import own_token, page_of, size_of
+from gateway.storage.paging import cursor_in
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -83,7 +85,13 @@ class GuardrailCalls:
             events, following = await self._guardrails.history(
                 tenant_id=facts.get("tenant_id"), cursor=facts.get("page_token"), limit=size
             )
-        return fill(ListGuardrailEventsResponse(), {"events": events, "next_page_token": following or ""})
+        found, token = page_of(
+            events,
+            lambda event: fill(GuardrailEvent(), event),
+            lambda event: cursor_in(LIST, event["id"]),
+            more=following is not None,
+        )
+        return ListGuardrailEventsResponse(events=found, next_page_token=token)
 
     async def _who(self, authorization: str | None) -> str:
         return (await self._access.authenticate(authorization)).user_id

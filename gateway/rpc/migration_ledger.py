@@ -15,11 +15,12 @@ from taskgate.v1 import (
     VerifyLedgerResponse,
 )
 
-from gateway.migration.ledger.flip_log import LARGEST_PAGE
+from gateway.migration.ledger.flip_log import LARGEST_PAGE, LIST
 from gateway.migration.ledger.verification import document, verify
 from gateway.rpc.calls import KeyedCalls, Method
 from gateway.rpc.messages import facts_of, fill
-from gateway.rpc.pages import own_token, size_of
+from gateway.rpc.pages import own_token, page_of, size_of
+from gateway.storage.paging import cursor_in
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -54,8 +55,13 @@ class LedgerCalls:
                 cursor=facts.get("page_token"),
                 limit=size,
             )
-        found = [fill(Flip(), {"entry": flip, "tasks": flip["tasks"]}) for flip in flips]
-        return ListFlipsResponse(flips=found, next_page_token=following or "")
+        found, token = page_of(
+            flips,
+            lambda flip: fill(Flip(), {"entry": flip, "tasks": flip["tasks"]}),
+            lambda flip: cursor_in(LIST, flip["id"]),
+            more=following is not None,
+        )
+        return ListFlipsResponse(flips=found, next_page_token=token)
 
     async def verify_ledger(self, authorization: str | None, request: VerifyLedgerRequest) -> VerifyLedgerResponse:
         """The whole ledger."""

@@ -1,14 +1,19 @@
-"""Page tokens: where a list continues. Opaque to clients; of no use to a caller who may not see the tasks."""
+"""Pages of lists: how large they are, and the tokens that say where a list continues.
+
+Tokens are opaque to clients, and of no use to a caller who may not see what is listed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import orjson
+from google.protobuf.message import Message
 from taskgate.v1 import ListRequest
 
 from gateway.errors import InvalidRequest
@@ -20,6 +25,12 @@ from gateway.tasks.queries.task_row import TaskRow
 _FILTERS = ("status", "task_type", "entity_id", "entity_type", "search")
 
 _LONGEST = 2000
+
+#: A page is cut here (bytes): clients refuse answers of more than 4 MB unless told otherwise.
+_PAGE_BYTES = 3 * 1024 * 1024
+
+_R = TypeVar("_R")
+_M = TypeVar("_M", bound=Message)
 
 
 def token_after(row: TaskRow, request: ListRequest) -> str:
@@ -64,6 +75,30 @@ def size_of(page_size: int, *, default: int, largest: int) -> int:
     if page_size < 0:
         raise invalid("page_size", "must not be negative")
     return min(page_size or default, largest)
+
+
+def fitting(messages: Iterable[_M]) -> list[_M]:
+    """The first of these, as far as one answer has room for them; one at least, if there is any."""
+    found: list[_M] = []
+    room = _PAGE_BYTES
+    for message in messages:
+        room -= message.ByteSize()
+        if room < 0 and found:
+            break
+        found.append(message)
+    return found
+
+
+def page_of(
+    rows: Sequence[_R], shown: Callable[[_R], _M], token_after: Callable[[_R], str], *, more: bool
+) -> tuple[list[_M], str]:
+    """The messages of a page's rows, as far as one answer has room for them, and the token of the next page.
+
+    `more`: there are further rows after these. Without any, the token is empty.
+    """
+    messages = fitting(shown(row) for row in rows)
+    more = more or len(messages) < len(rows)
+    return messages, token_after(rows[len(messages) - 1]) if more and messages else ""
 
 
 @contextmanager

@@ -42,7 +42,7 @@ from gateway.errors import ApiError, InvalidRequest
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.failures import invalid
 from gateway.rpc.messages import checked, facts_of, fill
-from gateway.rpc.pages import own_token, size_of
+from gateway.rpc.pages import own_token, page_of, size_of
 from gateway.rpc.requests import storable, time_of
 from gateway.rpc.submissions import Submitter, checked_key, prepare
 from gateway.schedules.definition import Overlap, ScheduleDefinition
@@ -183,8 +183,13 @@ class ScheduleService:
             after=after,
             limit=size + 1,
         )
-        token = cursor_in(_LIST, found[size - 1].schedule_id) if len(found) > size else ""
-        return ListSchedulesResponse(schedules=[_shown(schedule) for schedule in found[:size]], next_page_token=token)
+        schedules, token = page_of(
+            found[:size],
+            _shown,
+            lambda schedule: cursor_in(_LIST, schedule.schedule_id),
+            more=len(found) > size,
+        )
+        return ListSchedulesResponse(schedules=schedules, next_page_token=token)
 
     async def delete(self, authorization: str | None, request: DeleteScheduleRequest) -> DeleteScheduleResponse:
         """Delete it."""

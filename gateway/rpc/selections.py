@@ -30,7 +30,7 @@ from gateway.ingress.foreign import past_gateway_of
 from gateway.operations.operations import TaskSelection
 from gateway.rpc.calls import Send, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
-from gateway.rpc.pages import own_token, size_of
+from gateway.rpc.pages import fitting, own_token, page_of, size_of
 from gateway.rpc.requests import storable
 from gateway.rpc.stream_end import say_why
 from gateway.submission.requests import RunAt
@@ -79,11 +79,13 @@ class Selections:
             self._selector.page(Wanted(caller, which, which.labels, ids=which.ids), limit=size + 1, after=after),
             past_gateway_of(self._database, caller, which.tenant_id),
         )
-        token = ""
-        if len(rows) > size:
-            last = rows[size - 1]
-            token = cursor_of(Position(last["created_at"], last["task_id"]), filters)
-        response = SelectResponse(tasks=[_shown(row) for row in rows[:size]], next_page_token=token)
+        tasks, token = page_of(
+            rows[:size],
+            _shown,
+            lambda row: cursor_of(Position(row["created_at"], row["task_id"]), filters),
+            more=len(rows) > size,
+        )
+        response = SelectResponse(tasks=tasks, next_page_token=token)
         return fill(response, {"past_gateway": asdict(beside)})
 
     async def watch(self, authorization: str | None, request: WatchSelectionRequest, send: Send) -> None:
@@ -98,9 +100,14 @@ class Selections:
             with self._access.watch_key(caller, subscription.close):
                 async for change in following.changes(self._patience):
                     if change is not None:
-                        tasks = [_shown(row) for row in change.rows]
+                        tasks = fitting(_shown(row) for row in change.rows)
                         answer = WatchSelectionResponse(tasks=tasks, others=change.others, missed=change.missed)
                         await send(answer.SerializeToString())
+                        rest = change.rows[len(tasks) :]
+                        while rest:
+                            tasks = fitting(_shown(row) for row in rest)
+                            await send(WatchSelectionResponse(tasks=tasks).SerializeToString())
+                            rest = rest[len(tasks) :]
             await say_why(self._access, caller, authorization)
         finally:
             subscription.close()

@@ -37,7 +37,7 @@ from gateway.ingress.foreign import past_gateway_of
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.failures import invalid
 from gateway.rpc.messages import fill
-from gateway.rpc.pages import position_of, size_of, token_after
+from gateway.rpc.pages import page_of, position_of, size_of, token_after
 from gateway.rpc.selections import Selections
 from gateway.rpc.submissions import Submitter
 from gateway.rpc.tasks import STATUS_OF, hidden_by, task_of
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 SERVICE = "taskgate.v1.TaskService"
 
 _PAGE, _LARGEST_PAGE = 50, 200
-#: A page is cut here (bytes): clients refuse answers of more than 4 MB unless told otherwise.
-_PAGE_BYTES = 3 * 1024 * 1024
 
 
 class TaskService:
@@ -116,17 +114,11 @@ class TaskService:
         rows, beside = await asyncio.gather(
             self._task_log.select(caller, which, limit=size + 1), past_gateway_of(self._database, caller)
         )
-        response = fill(ListResponse(), {"past_gateway": asdict(beside)})
-        room = _PAGE_BYTES
-        for row in rows[:size]:
-            task = task_of(row, hidden)
-            room -= task.ByteSize()
-            if room < 0 and response.tasks:
-                break
-            response.tasks.append(task)
-        if len(response.tasks) < len(rows):
-            response.next_page_token = token_after(rows[len(response.tasks) - 1], request)
-        return response
+        tasks, token = page_of(
+            rows[:size], lambda row: task_of(row, hidden), lambda row: token_after(row, request), more=len(rows) > size
+        )
+        response = ListResponse(tasks=tasks, next_page_token=token)
+        return fill(response, {"past_gateway": asdict(beside)})
 
     async def stats(self, authorization: str | None, request: StatsRequest) -> StatsResponse:
         """Figures over the caller's tasks."""

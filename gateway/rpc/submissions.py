@@ -29,7 +29,7 @@ from gateway.submission.idempotency import Idempotency, Replay, check_idempotenc
 from gateway.submission.new_task import NewTask
 from gateway.submission.requests import TaskSubmission
 from gateway.submission.service import SubmissionService
-from gateway.submission.unique_keys import Holder, as_told
+from gateway.submission.unique_keys import REPEATED, Holder, as_told
 from gateway.tasks.queries.dispatch_view import DispatchView
 
 if TYPE_CHECKING:
@@ -58,10 +58,12 @@ class Batch:
         ids = [task.task_id for task in self.tasks]
         own = frozenset(ids)
         for index, holder in sorted(taken.items()):
-            error = holder.taken(index)
-            if holder.task_id not in own:
+            is_own, error = holder.task_id in own, holder.taken(index)
+            if not is_own:
                 error = as_told(error, self.caller)
             if error.task_id is None or self.submissions[index].on_conflict != "return":
+                if is_own:
+                    error = UniqueKeyTaken(message=REPEATED)
                 raise UniqueKeyTaken(error.task_id, index=index, message=f"tasks[{index}]: {error.message}")
             ids[index] = holder.task_id
         return orjson.dumps({"task_ids": ids, "active": sorted(taken)}).decode()

@@ -23,7 +23,7 @@ from gateway.fleet.scale_document import document
 from gateway.fleet.signals import read_signals
 from gateway.rpc.calls import KeyedCalls, Method, Unbroken
 from gateway.rpc.messages import checked, facts_of, fill
-from gateway.rpc.pages import own_token, size_of
+from gateway.rpc.pages import fitting, own_token, size_of
 from gateway.storage.paging import cursor_in, parts_of
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ class WorkerService:
             limit=size + 1,
             offset=offset,
         )
-        workers = [fill(Worker(), asdict(member)) for member in found[:size]]
-        token = cursor_in(_LIST, offset + size) if len(found) > size else ""
+        workers = fitting(fill(Worker(), asdict(member)) for member in found[:size])
+        token = cursor_in(_LIST, offset + len(workers)) if len(found) > len(workers) else ""
         return ListWorkersResponse(workers=workers, next_page_token=token)
 
     async def get(self, authorization: str | None, request: GetWorkerRequest) -> GetWorkerResponse:

@@ -17,7 +17,7 @@ from gateway.submission.batch_writer import Acceptances
 from gateway.submission.idempotency import Idempotency, Replay, first_answer, recall
 from gateway.submission.new_task import NO_OVERRIDE, NewTask, stored_payload
 from gateway.submission.start_plan import DispatcherPort, OnAccepted, StartPlan, Tracer, no_trace, plan_to_wait
-from gateway.submission.unique_keys import Holder, UniqueKeys, repeated_keys
+from gateway.submission.unique_keys import REPEATED, Holder, UniqueKeys, repeated_keys
 from gateway.submission.yielding import Yielding
 from gateway.tasks import fault_points
 
@@ -88,9 +88,7 @@ class Intake:
         Raises `IdempotencyMismatch`, `UniqueKeyTaken`, `QuotaExceeded`, `NothingAccepted`, `OutcomeUnknown`.
         """
         if repeated := repeated_keys(tasks):
-            index, first = next(iter(repeated.items()))
-            message = "Two of these tasks have the same unique_key."
-            raise UniqueKeyTaken(first.task_id, index=index, message=message, place=first[1:])
+            raise UniqueKeyTaken(index=min(repeated), message=REPEATED)
         plans = await self._plans(tasks, plans)
         fault_points.passing("before_accept")
         is_plain = len(tasks) == 1 and idempotency is None and beside is None and after is None
@@ -115,6 +113,7 @@ class Intake:
 
         `answer` gets for each other task the active task that has its key, or the quota that it exceeds. If it raises,
         all tasks are refused. With `whole`, the tasks count as one for quotas: all are refused by `QuotaExceeded`.
+        Of several with the same key, the first that no quota refuses has it.
         Raises `IdempotencyMismatch`, `QuotaExceeded`, `NothingAccepted`, `OutcomeUnknown`.
         """
         plans = await self._plans(tasks)
@@ -124,8 +123,10 @@ class Intake:
 
         async def step() -> Replay | None:
             nonlocal accepted, text
-            taken = repeated_keys(tasks) | await self._unique_keys.find(tasks)
-            accepted = [index for index in range(len(tasks)) if index not in taken]
+            found, repeated = await self._unique_keys.find(tasks), repeated_keys(tasks)
+            free = [index for index in range(len(tasks)) if index not in found]
+            taken = repeated | found
+            accepted = [index for index in free if index not in taken]
             try:
                 text = answer(taken, {})
             except UniqueKeyTaken:
@@ -137,8 +138,9 @@ class Intake:
             async with self._db.transaction() as db:
                 if key is not None and (replay := await recall(db, key, self._memory_seconds)) is not None:
                     return replay
-                if over := await self._charge(db, tasks, accepted, whole=whole):
-                    accepted = [index for index in accepted if index not in over]
+                if over := await self._charge(db, tasks, accepted if whole else free, repeated, whole=whole):
+                    taken = repeated_keys(tasks, without=over) | found
+                    accepted = [index for index in free if index not in taken and index not in over]
                     text = answer(taken, over)
                     if key is not None:
                         await db.execute(SQL.answer_anew, key.asked_by, key.key, text)
@@ -176,7 +178,7 @@ class Intake:
         async with self._db.transaction() as db:
             if idempotency is not None and (replay := await recall(db, idempotency, self._memory_seconds)) is not None:
                 return replay
-            await self._charge(db, tasks, range(len(tasks)), whole=True)
+            await self._charge(db, tasks, range(len(tasks)), {}, whole=True)
             if beside is not None:
                 await beside(db)
             await self._write(db, list(zip(tasks, plans, strict=True)))
@@ -209,18 +211,34 @@ class Intake:
             raise _NotSeen from error
 
     async def _charge(
-        self, db: type_Connection, tasks: Sequence[NewTask], these: Iterable[int], *, whole: bool
+        self,
+        db: type_Connection,
+        tasks: Sequence[NewTask],
+        these: Iterable[int],
+        repeated: Mapping[int, Holder],
+        *,
+        whole: bool,
     ) -> dict[int, QuotaExceeded]:
         """Charge these tasks, as a `whole` or one by one. Returns the quotas that are exceeded, by task.
 
-        Raises `QuotaExceeded` for the whole.
+        One by one, of those with a `repeated` key only the first that fits. Raises `QuotaExceeded` for the whole.
         """
-        if self._quotas is None or not (limited := [index for index in these if self._is_limited(tasks[index])]):
+        if self._quotas is None:
             return {}
-        charges, yielding = [], Yielding()
-        for index in limited:
+        limited, charges, without_limit, yielding = [], [], set[str](), Yielding()
+        for index in these:
+            task = tasks[index]
+            first = repeated[index].task_id if index in repeated else task.task_id
+            if first in without_limit:
+                continue
+            if not self._is_limited(task):
+                without_limit.add(first)
+                continue
             await yielding.pause()
-            charges.append(_charge(tasks[index]))
+            limited.append(index)
+            charges.append(_charge(task, first))
+        if not charges:
+            return {}
         if whole:
             await self._quotas.charge(db, charges)
             return {}
@@ -311,6 +329,6 @@ def _json(value: Mapping[str, Any] | None) -> str | None:
     return orjson.dumps(value).decode() if value else None
 
 
-def _charge(task: NewTask) -> Charge:
+def _charge(task: NewTask, one_of: str) -> Charge:
     place = task.placement
-    return Charge(place.tenant_id, place.project_id, len(orjson.dumps(task.payload)))
+    return Charge(place.tenant_id, place.project_id, len(orjson.dumps(task.payload)), one_of)

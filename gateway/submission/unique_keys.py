@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 import asyncpg
@@ -32,6 +32,10 @@ class Keyed(Protocol):
     def placement(self) -> Placement: ...
     @property
     def unique_key(self) -> str | None: ...
+
+
+#: Why a task of a batch that is refused as a whole has no key: the task that has it was not accepted either.
+REPEATED = "Two of these tasks have the same unique_key."
 
 
 class Holder(NamedTuple):
@@ -83,12 +87,15 @@ class UniqueKeys:
         raise AssertionError("unreachable")
 
 
-def repeated_keys(tasks: Sequence[Keyed]) -> dict[int, Holder]:
-    """The earlier tasks of the list that have the same key, by the index of the later ones."""
+def repeated_keys(tasks: Sequence[Keyed], *, without: Container[int] = ()) -> dict[int, Holder]:
+    """The earlier tasks of the list that have the same key, by the index of the later ones.
+
+    Those at the indexes `without` are as if they were not there.
+    """
     first: dict[tuple[str | None, str], Holder] = {}
     repeated = {}
     for index, task in enumerate(tasks):
-        if task.unique_key is not None:
+        if task.unique_key is not None and index not in without:
             place = task.placement
             this = Holder(task.task_id, place.tenant_id, place.project_id)
             holder = first.setdefault((place.tenant_id, task.unique_key), this)

@@ -47,8 +47,8 @@ class AddEpisodeHandler(TaskHandler):
         await context._update_memory_status(memory_id, "PROCESSING")
         try:
             await self._add(payload, context)
-        except asyncio.CancelledError:
-            await _mark_quickly(context, memory_id)
+        except asyncio.CancelledError as cancelled:
+            await mark_cancelled(context, memory_id, cancelled)
             raise
         except Exception:
             await context._update_memory_status(memory_id, "FAILED")
@@ -144,8 +144,13 @@ async def read_extracted(
     return [node for node in nodes if node.group_id == group_id], [edge for edge in edges if edge.group_id == group_id]
 
 
-async def _mark_quickly(context: TaskContext, memory_id: str) -> None:
-    """Leave no memory PROCESSING behind a task that was stopped, as far as there is time."""
+async def mark_cancelled(context: TaskContext, memory_id: str, cancelled: asyncio.CancelledError) -> None:
+    """Leave no memory PROCESSING behind a task that was stopped, as far as there is time.
+
+    One that runs again elsewhere has not failed.
+    """
+    if cancelled.args[:1] in (("drain",), ("fenced",)):
+        return
     try:
         async with asyncio.timeout(MARK_SECONDS):
             await context._update_memory_status(memory_id, "FAILED")

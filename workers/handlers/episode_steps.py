@@ -15,7 +15,13 @@ from typing import Any
 from workers.graph import episodes
 from workers.graph.communities import update_communities
 from workers.graph.remembered import Answers, remembering
-from workers.handlers.add_episode import AddEpisodeHandler, episode_source, load_project_schema, read_extracted
+from workers.handlers.add_episode import (
+    AddEpisodeHandler,
+    episode_source,
+    load_project_schema,
+    mark_cancelled,
+    read_extracted,
+)
 from workers.handlers.base import TaskContext, TaskHandler
 from workers.handlers.graph_access import exclusive, open_graph
 from workers.handlers.payload import InvalidPayload, owner_of, required_text
@@ -48,6 +54,10 @@ class EpisodeStep(TaskHandler):
         await context._update_task_log(task_id, "PROCESSING", progress=10, message=self.message)
         try:
             result = await self.work(episode, payload, context)
+        except asyncio.CancelledError as cancelled:
+            if memory_id:
+                await mark_cancelled(context, memory_id, cancelled)
+            raise
         except Exception:
             if memory_id:
                 await context._update_memory_status(memory_id, "FAILED")

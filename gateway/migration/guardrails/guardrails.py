@@ -27,7 +27,8 @@ Json = dict[str, Any]
 
 LARGEST_PAGE = 200
 
-_LIST = "guardrail events"
+#: What cursors call the list.
+LIST = "guardrail events"
 
 
 class Guardrails:
@@ -112,12 +113,12 @@ class Guardrails:
 
         Raises `TenantNotFound`, `InvalidRequest`.
         """
-        before = None if cursor is None else parts_of(cursor, _LIST, int)[0]
+        before = None if cursor is None else parts_of(cursor, LIST, int)[0]
         if tenant_id is not None:
             await self._check_known(tenant_id)
         rows = await self._db.fetch(SQL.history, limit + 1, before, tenant_id)
         page = [event_view(row) for row in rows[:limit]]
-        return page, cursor_in(_LIST, page[-1]["id"]) if len(rows) > limit else None
+        return page, cursor_in(LIST, page[-1]["id"]) if len(rows) > limit else None
 
     async def _record(self, db: type_Connection, who: str, event: GuardrailEvent, action: str) -> None:
         await tell(db, [event], self._webhook)

@@ -86,10 +86,12 @@ SELECT id, plan FROM tenants
 SELECT id, at FROM taskgate.ledger WHERE id = ANY ($1::bigint[])
 
 -- name: queue_ages
--- Seconds since the oldest task of each of these tenants that nobody has begun was handed to Temporal, or was due and still waits here.
+-- Seconds since the oldest task of each of these tenants that nobody has begun was handed to Temporal, was due again there, or was due and
+-- still waits here.
 SELECT t.id AS tenant_id, extract(epoch FROM clock_timestamp() - LEAST(
            (SELECT d.queued_at FROM taskgate.dispatch d
-            WHERE d.phase = 'open' AND d.state = 'queued' AND d.backend = 'temporal' AND d.tenant_id = t.id ORDER BY d.queued_at LIMIT 1),
+            WHERE d.phase = 'open' AND d.state = 'queued' AND d.backend = 'temporal' AND d.tenant_id = t.id AND d.queued_at <= now()
+            ORDER BY d.queued_at LIMIT 1),
            (SELECT min(first.due_at) FROM generate_series(1, 5) AS p (priority) CROSS JOIN LATERAL (
                 SELECT d.due_at FROM taskgate.dispatch d
                 WHERE d.phase || '' = 'waiting' AND d.held IS NULL AND COALESCE(d.tenant_id, '-') = t.id

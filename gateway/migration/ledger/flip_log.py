@@ -16,7 +16,8 @@ from gateway.storage.paging import cursor_in, parts_of
 
 LARGEST_PAGE = 200
 
-_LIST = "flips"
+#: What cursors call the list.
+LIST = "flips"
 
 
 class FlipLog:
@@ -33,7 +34,7 @@ class FlipLog:
 
         Raises `TenantNotFound`, `InvalidRequest`, `DatabaseUnavailable`.
         """
-        before = None if cursor is None else parts_of(cursor, _LIST, int)[0]
+        before = None if cursor is None else parts_of(cursor, LIST, int)[0]
         scopes = None if tenant_id is None else await self._scopes_of(tenant_id)
         rows = await self._db.fetch(SQL.entries, limit + 1, before, since, scopes)
         entries = [entry_document(row) or {} for row in rows[:limit]]
@@ -42,7 +43,7 @@ class FlipLog:
             tasks[row["entry_id"]][row["state"]] = row["tasks"]
         for entry in entries:
             entry["tasks"] = tasks[entry["id"]]
-        return entries, cursor_in(_LIST, entries[-1]["id"]) if len(rows) > limit else None
+        return entries, cursor_in(LIST, entries[-1]["id"]) if len(rows) > limit else None
 
     async def _scopes_of(self, tenant_id: str) -> list[str]:
         if await self._db.fetchrow(ROUTING_SQL.tenant_plan, tenant_id) is None:

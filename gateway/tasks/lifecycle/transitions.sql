@@ -152,7 +152,8 @@ WITH done AS (
 SELECT 1, CASE WHEN dag_run_id IS NOT NULL THEN pg_notify('taskgate_changes', task_id) END FROM done
 
 -- name: fail
--- A failed run. Attempts left: back to `queued` when the engine repeats it itself ($5), else to `waiting` until it is due.
+-- A failed run. Attempts left: back to `queued` when the engine repeats it itself ($5), since the time when it does, else to `waiting` until
+-- it is due.
 -- None left, or not worth repeating ($4): `failed`, a dead letter. $6 to $8: the gateway's policy, for tasks without their own; its
 -- maximum does not cut a task's own first pause. $11: the pause that the error itself asks for (seconds).
 WITH failed AS (
@@ -162,9 +163,11 @@ WITH failed AS (
         phase = CASE WHEN $4 OR d.failures + 1 >= d.max_attempts THEN 'failed' WHEN $5 THEN 'open' ELSE 'waiting' END,
         finished_at = CASE WHEN $4 OR d.failures + 1 >= d.max_attempts THEN now() END,
         worker_id = CASE WHEN $4 OR d.failures + 1 >= d.max_attempts THEN d.worker_id END,
-        due_at = now() + make_interval(secs => COALESCE($11::float8, LEAST(
-            COALESCE(d.retry_initial, $6) * (COALESCE(d.retry_coefficient, $7) ^ LEAST(d.failures, 60)),
-            COALESCE(d.retry_maximum, GREATEST($8, d.retry_initial)))))
+        (due_at, queued_at) = (
+            SELECT again.at, CASE WHEN $4 OR d.failures + 1 >= d.max_attempts OR NOT $5 THEN d.queued_at ELSE again.at END
+            FROM (SELECT now() + make_interval(secs => COALESCE($11::float8, LEAST(
+                COALESCE(d.retry_initial, $6) * (COALESCE(d.retry_coefficient, $7) ^ LEAST(d.failures, 60)),
+                COALESCE(d.retry_maximum, GREATEST($8, d.retry_initial))))) AS at) AS again)
     WHERE d.task_id = $1 AND d.attempt = $2 AND d.state || '' = 'running'
     RETURNING d.task_id, d.attempt, d.state, extract(epoch FROM d.due_at - now())::float8 AS retry_in
 ), log AS (
@@ -188,7 +191,7 @@ SELECT state, retry_in FROM failed
 -- again. It must not be started anew beside that: a legacy worker that is offered it asks nobody.
 WITH back AS (
     UPDATE taskgate.dispatch d
-    SET state = 'queued', worker_id = NULL, due_at = now()
+    SET state = 'queued', worker_id = NULL, due_at = now(), queued_at = now()
     WHERE d.task_id = $1 AND d.attempt = $2 AND d.state || '' = 'running'
     RETURNING d.task_id, d.attempt
 ), log AS (

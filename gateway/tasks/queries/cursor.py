@@ -32,4 +32,5 @@ def position_at(cursor: str | None, filters: Any) -> Position | None:
 
 
 def _digest(filters: Any) -> str:
-    return hashlib.sha256(orjson.dumps(filters)).hexdigest()[:16]
+    # In a fixed order: what was read from a protobuf map has none.
+    return hashlib.sha256(orjson.dumps(filters, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]

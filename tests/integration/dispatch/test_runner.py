@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 
 import pytest
 
@@ -28,6 +29,22 @@ async def test_a_stop_that_comes_between_a_claim_and_its_answer(disturbed, runne
     disturbed.claimed = stop
     assert await runner.run(assignment(await new_task())) == Stopped("stopped")
     assert handler.ran == 0
+
+
+@pytest.mark.parametrize("reason", ["stopped", "timeout", "drain", "fenced"])
+async def test_a_handler_that_is_cancelled_is_told_why(runner, handler, new_task, reason: str):
+    told = []
+
+    async def leave() -> None:
+        told.append(sys.exc_info()[1].args)  # type: ignore[union-attr]
+
+    handler.waits, handler.leaves = asyncio.Event(), leave
+    task = await new_task()
+    run = asyncio.create_task(runner.run(assignment(task)))
+    await handler.began.wait()
+    assert runner.stop(task, reason)
+    await run
+    assert told == [(reason,)]
 
 
 async def test_word_of_an_earlier_stop_stops_nothing(disturbed, runner, handler, new_task):

@@ -115,6 +115,26 @@ async def test_what_is_held_back(database: Database, new_task: NewRow, why: Any)
         assert await why(await new_task(state="waiting", held=held)) == expected
 
 
+async def test_a_pause_before_a_repetition_wherever_it_is_kept(
+    database: Database, new_task: NewRow, new_worker: NewRow, why: Any, transitions: Any
+) -> None:
+    await new_worker("w1", backend="temporal", task_types=["probe"])
+    for engine_retries, state in ((True, "queued"), (False, "waiting")):
+        task_id = await new_task(backend="temporal", tenant_id=None)
+        claim = await transitions.claim(task_id, "temporal", 1, "w1", with_payload=False)
+        pause = timedelta(minutes=10)
+        await transitions.fail(task_id, claim.attempt, "boom", final=False, engine_retries=engine_retries, delay=pause)
+        row = await database.fetchrow("SELECT state, due_at FROM taskgate.dispatch WHERE task_id = $1", task_id)
+        assert row["state"] == state
+        assert await why(task_id) == f"its last run failed; it runs again at {row['due_at'].isoformat()}"
+    # One that was handed to its engine again waits there: `due_at` is when others would take over its start.
+    soon = datetime.now(UTC) + timedelta(seconds=30)
+    again = await new_task(
+        backend="temporal", failures=1, due_at=soon, queued_at=datetime.now(UTC) - timedelta(seconds=1)
+    )
+    assert await why(again) == "it is queued on temporal until a slot is free"
+
+
 async def test_what_only_has_to_be_started(new_task: NewRow, new_worker: NewRow, why: Any) -> None:
     await new_worker("w1", backend="temporal", task_types=["probe"])
     assert await why(await new_task(state="starting", backend="temporal")) == "it is about to start"

@@ -84,6 +84,15 @@ async def test_unique_keys(client: httpx.AsyncClient, database: Database) -> Non
     assert await count(database) == 3
 
 
+async def test_a_unique_key_twice_where_all_are_refused(client: httpx.AsyncClient, database: Database) -> None:
+    """No task is named: the one with the key is refused as well."""
+    answer = await client.post(URL, json={"tasks": [{"type": "probe", "unique_key": "k"}] * 2})
+    body = answer.json()
+    assert (answer.status_code, body["type"]) == (409, "urn:taskgate:error:unique_key_taken")
+    assert (body["detail"], body.get("task_id")) == ("tasks[1]: Two of these tasks have the same unique_key.", None)
+    assert await count(database) == 0
+
+
 async def test_idempotency(client: httpx.AsyncClient, database: Database) -> None:
     body = {"mode": "each", "tasks": [{"type": "probe", "unique_key": "k"}, {"type": "a b"}]}
     first, second = [await client.post(URL, json=body, headers={"Idempotency-Key": "b1"}) for _ in range(2)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -94,6 +94,24 @@ async def test_tasks_by_backend_and_stage(client: httpx.AsyncClient, root: str) 
     assert [here[name] for name in ("waiting", "later", "held", "stopped", "running")] == [1, 1, 1, 1, 0]
     assert 40 <= here["oldest_seconds"] < 300
     assert (flows["redis"]["waiting"], flows["redis"]["dispatch_p50_seconds"]) == (1, None)
+
+
+async def test_a_pause_that_the_engine_keeps_is_for_later(
+    client: httpx.AsyncClient, root: str, database: Database, transitions: Any, new_worker: Any
+) -> None:
+    before = (await look(client, root))[0]["temporal"]
+    await new_worker("w1", backend="temporal")
+    await database.execute(
+        "INSERT INTO task_logs (id, group_id, task_type, status, payload)"
+        " VALUES ('queued', 'g', 'noop', 'PROCESSING', '{}')"
+    )
+    claim = await transitions.claim("queued", "temporal", None, "w1", with_payload=False)
+    await transitions.fail(
+        "queued", claim.attempt, "boom", final=False, engine_retries=True, delay=timedelta(minutes=10)
+    )
+    after = (await look(client, root))[0]["temporal"]
+    assert (after["waiting"], after["later"]) == (before["waiting"] - 1, before["later"] + 1)
+    assert after["oldest_seconds"] < before["oldest_seconds"]
 
 
 async def test_others_see_their_tenants(client: httpx.AsyncClient, key: str, database: Database) -> None:

@@ -94,6 +94,55 @@ async def test_of_a_batch_each_those_that_fit_are_accepted(
     assert refusal(await client.post(f"{TASKS}/batch", json={"tasks": [small]})) == ("queued", 5, None)
 
 
+async def test_of_a_batch_each_no_task_is_active_that_was_refused(
+    served: Any, admin: dict[str, str], database: Database
+) -> None:
+    client, _ = served
+    await put(client, admin, queued=0)
+    tasks = [{"type": "probe", "unique_key": "k"}, {"type": "probe", "unique_key": "k", "on_conflict": "return"}]
+    answers = [
+        await client.post(
+            f"{TASKS}/batch", json={"mode": "each", "tasks": tasks}, headers={"Idempotency-Key": "none fits"}
+        )
+        for _ in range(2)
+    ]
+    assert answers[0].json() == answers[1].json()
+    found = [(item["status"], item["error"]["quota"]) for item in answers[0].json()["tasks"]]
+    assert found == [("refused", "queued")] * 2
+    assert await database.fetchval("SELECT count(*) FROM taskgate.dispatch") == 0
+
+
+@pytest.mark.parametrize("way", ["refuse", "return"])
+async def test_of_a_batch_each_the_first_that_fits_has_the_unique_key(
+    served: Any, admin: dict[str, str], way: str, database: Database
+) -> None:
+    client, _ = served
+    await put(client, admin, bytes_per_day=1000, queued=2)
+    await put(client, admin, f"{QUOTAS}?project_id=p-ann", queued=0)
+    key = {"type": "probe", "unique_key": "k", "on_conflict": way}
+    large, project = {**key, "payload": {"text": "x" * 2000}}, {**key, "project_id": "p-ann"}
+    body = {"mode": "each", "tasks": [large, project, key, large, project, key, {"type": "probe"}]}
+    items = (await client.post(f"{TASKS}/batch", json=body)).json()["tasks"]
+    assert [item.get("error", {}).get("quota") for item in items[:2]] == ["bytes_per_day", "queued"]
+    assert [items[2]["status"], items[6]["status"]] == ["pending"] * 2
+    for item in items[3:6]:
+        named = item if way == "return" else item["error"]
+        assert (item["status"], named["task_id"]) == ("active" if way == "return" else "refused", items[2]["task_id"])
+    assert await database.fetchval("SELECT sum(minute_tasks) FROM taskgate.quota") == 2
+
+
+async def test_of_a_batch_each_a_task_without_a_quota_has_the_unique_key(served: Any, admin: dict[str, str]) -> None:
+    client, _ = served
+    await put(client, admin, f"{QUOTAS}?project_id=p-ann", per_minute=1)
+    key = {"type": "probe", "unique_key": "k", "on_conflict": "return"}
+    project = {**key, "project_id": "p-ann"}
+    body = {"mode": "each", "tasks": [{"type": "probe", "project_id": "p-ann"}, project, key, project]}
+    items = (await client.post(f"{TASKS}/batch", json=body)).json()["tasks"]
+    assert [item["status"] for item in items] == ["pending", "refused", "pending", "active"]
+    assert items[3]["task_id"] == items[2]["task_id"]
+    assert (await submit(client, project_id="p-ann")).status_code == 429
+
+
 async def test_together_they_never_exceed_a_quota(served: Any, admin: dict[str, str]) -> None:
     client, _ = served
     await put(client, admin, queued=7)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -82,6 +83,36 @@ async def test_signals(admin: httpx.AsyncClient) -> None:
     # What a legacy worker runs takes no slot of the pool.
     redis = pools["redis"]
     assert (redis["running"], redis["on_legacy_workers"], redis["backlog"], redis["demand"]) == (2, 1, 1, 2)
+
+
+async def test_a_pause_that_the_engine_keeps_is_no_backlog(
+    admin: httpx.AsyncClient, database: Database, transitions: Any
+) -> None:
+    claim = await transitions.claim("queued", "temporal", None, "w", with_payload=False)
+    pause = timedelta(minutes=10)
+    await transitions.fail("queued", claim.attempt, "boom", final=False, engine_retries=True, delay=pause)
+
+    async def ann() -> dict[str, Any]:
+        signals = (await admin.get("/gateway/v1/scale")).json()["signals"]
+        return next(one for one in signals if (one["backend"], one["tier"]) == ("temporal", "enterprise"))
+
+    found = await ann()
+    assert (found["backlog"], found["running"]) == (1, 1)
+    assert 10 <= found["oldest_seconds"] < 30
+    # It waits since it is due again.
+    await database.execute("UPDATE taskgate.dispatch SET queued_at = queued_at - interval '620 s' WHERE failures > 0")
+    found = await ann()
+    assert found["backlog"] == 2
+    assert 20 <= found["oldest_seconds"] < 40
+
+
+async def test_what_its_worker_hands_back_waits_anew(admin: httpx.AsyncClient, transitions: Any) -> None:
+    claim = await transitions.claim("queued", "temporal", None, "w", with_payload=False)
+    assert await transitions.hand_back("queued", claim.attempt)
+    signals = (await admin.get("/gateway/v1/scale")).json()["signals"]
+    found = next(one for one in signals if (one["backend"], one["tier"]) == ("temporal", "enterprise"))
+    assert found["backlog"] == 2
+    assert 10 <= found["oldest_seconds"] < 30
 
 
 async def test_metrics(admin: httpx.AsyncClient) -> None:

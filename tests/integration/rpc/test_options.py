@@ -128,6 +128,12 @@ async def test_a_batch_with_keys_that_are_taken(face: Any, refusal: Any) -> None
     refused = await refusal(batch(face, new_task(), new_task(unique_key="u")))
     assert (refused.code, refused.reason) == (Code.ALREADY_EXISTS, "UNIQUE_KEY_TAKEN")
     assert "tasks[1]" in refused.message
+    assert refused.metadata == {"task_id": active}
+
+    # No task is named that is refused as well.
+    refused = await refusal(batch(face, new_task(unique_key="w"), new_task(unique_key="w")))
+    assert (refused.code, refused.reason) == (Code.ALREADY_EXISTS, "UNIQUE_KEY_TAKEN")
+    assert (refused.message, refused.metadata) == ("tasks[1]: Two of these tasks have the same unique_key.", {})
     assert await face.gateway.database.fetchval("SELECT count(*) FROM task_logs") == 1
 
     answer = await batch(

@@ -96,10 +96,18 @@ def test_private_addresses_can_be_allowed(url: str) -> None:
     check_callback(url, CallbackRules(allow_private=True))
 
 
-@pytest.mark.parametrize("url", ["http://169.254.169.254/", "http://[fe80::1]/", "http://[::ffff:a9fe:a9fe]/"])
-def test_metadata_stays_refused_unless_its_network_is_named(url: str) -> None:
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("169.254.169.254", "fe80::1", "::ffff:a9fe:a9fe", "100.100.100.200", "::ffff:100.100.100.200"),
+        *("168.63.129.16", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254"),
+    ],
+)
+def test_metadata_stays_refused_unless_its_network_is_named(host: str) -> None:
+    url = f"http://[{host}]/" if ":" in host else f"http://{host}/"
     with pytest.raises(CallbackRefused):
         check_callback(url, CallbackRules(allow_private=True))
+    check_callback(url, CallbackRules.of(True, [host]))
 
 
 def test_single_networks_can_be_allowed() -> None:

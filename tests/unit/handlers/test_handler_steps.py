@@ -11,6 +11,7 @@ import pytest
 from workers.handlers.add_episode import AddEpisodeHandler
 from workers.handlers.base import TaskHandler
 from workers.handlers.deduplicate_entities import DeduplicateEntitiesHandler
+from workers.handlers.episode_steps import EpisodeStep
 from workers.handlers.incremental_refresh import IncrementalRefreshHandler
 from workers.handlers.payload import InvalidPayload
 from workers.handlers.rebuild_communities import RebuildCommunitiesHandler
@@ -110,6 +111,51 @@ async def test_a_memory_is_never_left_processing(error: BaseException) -> None:
         await AddEpisodeHandler().process(PAYLOAD, context)
 
     assert context.trail[-1] == ("memory", "FAILED")
+
+
+@pytest.mark.parametrize("reason", ["drain", "fenced"])
+async def test_a_memory_of_a_task_that_runs_again_elsewhere_has_not_failed(reason: str) -> None:
+    context = Context(asyncio.CancelledError(reason))
+    with pytest.raises(asyncio.CancelledError):
+        await AddEpisodeHandler().process(PAYLOAD, context)
+
+    assert ("memory", "FAILED") not in context.trail
+
+
+class Interrupted(EpisodeStep):
+    """A step that does not come to its end."""
+
+    name = "interrupted"
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    async def work(self, episode: dict[str, Any], payload: dict[str, Any], context: Any) -> dict[str, Any]:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "marked"),
+    [
+        (RuntimeError("the model is away"), True),
+        (asyncio.CancelledError(), True),
+        (asyncio.CancelledError("stopped"), True),
+        (asyncio.CancelledError("timeout"), True),
+        (asyncio.CancelledError("drain"), False),
+        (asyncio.CancelledError("fenced"), False),
+    ],
+)
+async def test_a_step_leaves_no_memory_processing(error: BaseException, marked: bool) -> None:
+    context = Context()
+
+    async def parent(task_id: str) -> dict[str, Any]:
+        return {**PAYLOAD, "content": "Alice.", "memory_id": "m1"}
+
+    context._task_of_parent = parent  # type: ignore[attr-defined]
+    with pytest.raises(type(error)):
+        await Interrupted(error).process({"task_id": "t1"}, context)
+
+    assert (("memory", "FAILED") in context.trail) is marked
 
 
 async def test_a_failing_community_update_is_only_logged(

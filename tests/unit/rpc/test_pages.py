@@ -9,10 +9,10 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from taskgate.v1 import ListRequest
+from taskgate.v1 import ListRequest, Task
 
 from gateway.rpc.failures import InvalidFields
-from gateway.rpc.pages import position_of, token_after
+from gateway.rpc.pages import page_of, position_of, token_after
 from gateway.tasks.queries.task_row import TaskRow
 
 
@@ -66,3 +66,20 @@ def test_anything_else_is_refused(token: str) -> None:
     if token:
         with pytest.raises(InvalidFields):
             position_of(request)
+
+
+@pytest.mark.parametrize("more", [False, True])
+@pytest.mark.parametrize(
+    ("sizes", "fit"), [([], 0), ([9], 1), ([1, 1], 2), ([1, 1, 1, 1], 2), ([9, 1], 1), ([1, 9, 1], 1)]
+)
+def test_a_page_ends_where_an_answer_has_no_more_room(sizes: list[int], fit: int, more: bool) -> None:
+    """Sizes in MB. What is left out begins the next page."""
+    rows = list(enumerate(sizes))
+    messages, token = page_of(
+        rows,
+        lambda row: Task(task_id=str(row[0]), error="x" * (row[1] * 2**20)),
+        lambda row: f"after {row[0]}",
+        more=more,
+    )
+    assert [message.task_id for message in messages] == [str(number) for number in range(fit)]
+    assert token == (f"after {fit - 1}" if fit and (more or fit < len(sizes)) else "")

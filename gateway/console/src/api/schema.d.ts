@@ -8421,7 +8421,7 @@ export interface components {
         TaskBatch: {
             /**
              * Mode
-             * @description `all`: if one task is refused, none is accepted. `each`: valid tasks are accepted, the others are refused one by one; of tasks that exceed a quota, the first ones that fit are accepted.
+             * @description `all`: if one task is refused, none is accepted. `each`: valid tasks are accepted, the others are refused one by one; of tasks that exceed a quota, the first ones that fit are accepted, and of tasks with the same `unique_key` the first one that fits.
              * @default all
              * @enum {string}
              */
@@ -8518,7 +8518,7 @@ export interface components {
             due_at: string | null;
             /**
              * Queued At
-             * @description When the task was handed to its backend.
+             * @description When the task was handed to its backend, or is due there again.
              */
             queued_at: string | null;
             /**
@@ -8660,7 +8660,7 @@ export interface components {
             due_at: string | null;
             /**
              * Queued At
-             * @description When the task was handed to its backend.
+             * @description When the task was handed to its backend, or is due there again.
              */
             queued_at: string | null;
             /**
@@ -16757,6 +16757,15 @@ export interface operations {
             };
             /** @description The resource does not exist, or the caller may not see it */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict with the current state, e.g. an active task already has this `unique_key` */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -63,16 +63,19 @@ async def test_bad_input(client) -> None:
         assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_two_secrets_are_valid_at_once_while_they_are_rotated(client, receiver, end_task, database) -> None:
-    secrets = [(await client.post(SECRET, json={"overlap_hours": 1})).json()["secret"] for _ in range(3)]
+async def test_secrets_stay_valid_while_they_are_rotated(client, receiver, end_task, database) -> None:
+    """Whoever loses the answer makes another one, and the one that receivers know ends no sooner."""
+    first = (await client.post(SECRET)).json()["secret"]
+    secrets = [first, *[(await client.post(SECRET, json={"overlap_hours": 1})).json()["secret"] for _ in range(2)]]
     assert all(secret.startswith("whsec_") for secret in secrets)
     await end_task({"url": receiver.url()})
     hit = await receiver.hit()
-    for secret in secrets[1:]:
+    for secret in secrets:
         Webhook(secret).verify(hit.body, hit.headers)
-    assert len(hit.headers["webhook-signature"].split(" ")) == 2
+    assert len(hit.headers["webhook-signature"].split(" ")) == 3
     shown = (await client.get(SECRET)).json()["secrets"]
-    assert [found["expires_at"] is None for found in shown] == [True, False]
+    assert [found["expires_at"] is None for found in shown] == [True, False, False]
+    assert shown[2]["expires_at"] < shown[1]["expires_at"]
     left = (datetime.fromisoformat(shown[1]["expires_at"]) - datetime.fromisoformat(shown[0]["created_at"])).seconds
     assert 3_590 < left <= 3_600
     text = (await client.get(SECRET)).text
@@ -93,11 +96,22 @@ async def test_a_secret_can_be_ended_at_once(client, receiver, end_task) -> None
     Webhook(made["secret"]).verify(hit.body, hit.headers)
 
 
-async def test_rotations_at_once_leave_one_current_secret(client) -> None:
-    answers = await asyncio.gather(*(client.post(SECRET) for _ in range(5)))
-    assert {answer.status_code for answer in answers} == {201}
+async def test_rotations_at_once_leave_one_current_secret_and_no_more_than_four(client) -> None:
+    answers = await asyncio.gather(*(client.post(SECRET) for _ in range(6)))
+    assert sorted(answer.status_code for answer in answers) == [201] * 4 + [409] * 2
+    (refused, _) = [answer.json() for answer in answers if answer.status_code == 409]
+    assert refused["type"] == "urn:taskgate:error:too_many_secrets"
     shown = (await client.get(SECRET)).json()["secrets"]
-    assert [found["expires_at"] is None for found in shown] == [True, False]
+    assert [found["expires_at"] is None for found in shown] == [True, False, False, False]
+    # The way out: all of them end.
+    assert (await client.post(SECRET, json={"overlap_hours": 0})).status_code == 201
+    assert len((await client.get(SECRET)).json()["secrets"]) == 1
+
+
+async def test_a_rotation_takes_no_idempotency_key(client) -> None:
+    answer = await client.post(SECRET, headers={"Idempotency-Key": "k"})
+    assert (answer.status_code, "Idempotency-Key" in answer.json()["detail"]) == (422, True)
+    assert (await client.get(SECRET)).json()["secrets"] == []
 
 
 async def test_who_may_rotate(client, people, admin, bob) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -10,6 +11,7 @@ import orjson
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from gateway.callbacks.deliverer import OF_RECEIVER, OF_TENANT
 from gateway.callbacks.signing import create_secret
 from gateway.migration.guardrails.requests import Unfreeze
 from gateway.news.piece import Piece, Topic
@@ -191,7 +193,34 @@ async def test_nobody_waits_for_a_slow_receiver(open_receiver, client, receiver,
         await receiver.hit()
         await delivery(client, task, "delivered")
         # One receiver never takes more than its share of attempts.
-        assert len(slow.hits) <= 8
+        assert len(slow.hits) == 4
+
+
+async def test_no_more_attempts_at_once_than_promised(
+    open_receiver, client, gateway, secret, end_task, database
+) -> None:
+    """Those that are under way count, when others come due together."""
+    async with contextlib.AsyncExitStack() as stack:
+        slow = [await stack.enter_async_context(open_receiver()) for _ in range(4)]
+        for server in slow:
+            server.answers += ["410 Gone"] * 5 + [None] * 20
+            for _ in range(5):
+                await end_task({"url": server.url()})
+
+        async def dead() -> int:
+            return int(await database.fetchval("SELECT count(*) FROM taskgate.delivery WHERE state = 'dead'"))
+
+        async def hits() -> int:
+            return sum(len(server.hits) for server in slow)
+
+        await eventually(dead, lambda found: found == 20)
+        for server in (*slow, slow[0], slow[0]):
+            await end_task({"url": server.url()})
+        await eventually(hits, lambda found: found == 26)
+        assert (await client.post(f"{API}/resend", json={})).json()["resent"] == 20
+        await eventually(hits, lambda found: found >= 32)
+        assert gateway.deliverer._tenants.total() == OF_TENANT
+        assert max(gateway.deliverer._receivers.values()) <= OF_RECEIVER
 
 
 async def test_two_gateways_send_it_once(run_gateway, client, receiver, secret, end_task, database) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,24 @@ async def test_tls_is_checked_against_the_name(open_receiver, tmp_path: Path) ->
             assert answer.error.startswith("TLS: ")
             assert not answer.final
         assert len(receiver.hits) == 1
+
+
+async def test_an_address_that_is_silent_leaves_time_for_the_next(receiver) -> None:
+    """A full queue of connections is as silent as a firewall."""
+    rules = CallbackRules.of(False, ["127.0.0.0/8"], ANY_PORT)
+    with contextlib.ExitStack() as sockets:
+        silent = sockets.enter_context(socket.socket())
+        silent.bind(("127.0.0.2", receiver.port))
+        silent.listen(0)
+        for _ in range(4):
+            filling = sockets.enter_context(socket.socket())
+            filling.setblocking(False)
+            filling.connect_ex(silent.getsockname())
+        url = receiver.url(host="hooks.example.test")
+        answer = await send(url, rules, Names(["127.0.0.2", "127.0.0.1"]), timeout=4.0)
+        assert (answer.error, answer.status) == (None, 204)
+        alone = await send(url, rules, Names(["127.0.0.2"]), timeout=0.2)
+        assert alone.error == "no answer within 0.2 s"
 
 
 async def test_all_of_an_attempt_has_one_limit(receiver) -> None:

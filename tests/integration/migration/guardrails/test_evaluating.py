@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -303,6 +303,25 @@ async def test_an_old_queue_notifies(rails: Rails, new_task: Any) -> None:
     await leader.tick()
     [concern] = (await rails.guard()).concerns.values()
     assert re.fullmatch(r"the oldest task that nobody has begun waits \d+ s \(limit 60 s\)", concern.why)
+
+
+async def test_a_repetition_is_not_old_before_it_is_due(
+    rails: Rails, new_task: Any, new_worker: Any, transitions: Any
+) -> None:
+    await rails.set("tier:standard", queue_age_seconds=60)
+    await rails.put(Stage.LIVE)
+    leader = await rails.begin_term()
+    await leader.tick()
+    await new_worker("w1", backend="temporal")
+    handed_over = datetime.now(UTC) - timedelta(minutes=10)
+    task = await new_task(tenant_id="acme", backend="temporal", queued_at=handed_over)
+    claim = await transitions.claim(task, "temporal", 1, "w1", with_payload=False)
+    await transitions.fail(task, claim.attempt, "boom", final=False, engine_retries=True, delay=timedelta(minutes=10))
+    await leader.tick()
+    assert (await rails.guard()).concerns == {}
+    await rails.database.execute("UPDATE taskgate.dispatch SET queued_at = now() - interval '90 s'")
+    await leader.tick()
+    assert len((await rails.guard()).concerns) == 1
 
 
 async def test_it_never_touches_a_task_that_was_started(rails: Rails, new_task: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -31,6 +32,8 @@ from gateway.settings import Settings
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
+
+log = logging.getLogger(__name__)
 
 #: One module per part of the API. Those that are asked most come first: routes are tried in this order.
 PARTS = (
@@ -90,11 +93,16 @@ def create_app(gateway: Gateway) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         try:
-            await gateway.start()
-            yield
-        finally:
-            await passthrough.close()
-            await gateway.close()
+            try:
+                await gateway.start()
+                yield
+            finally:
+                await passthrough.close()
+                await gateway.close()
+        except Exception:
+            # The server is told this as a text with all that the error quotes, which is not logged.
+            log.exception("the gateway does not start, or not end, in order")
+            raise
 
     make_app = FastAPIOffline if settings.api_docs else partial(FastAPI, openapi_url=None)
     app = make_app(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import os
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -15,9 +14,6 @@ from gateway.observability.logs import set_up_logs
 
 if TYPE_CHECKING:
     from gateway.settings import Settings
-
-#: These libraries log every request, some with its address and arguments.
-NOISY = ("httpx", "httpcore", "neo4j", "ldclient", "graphiti_core", "uvicorn.access")
 
 
 @contextmanager
@@ -42,8 +38,6 @@ def run(start: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
 
     settings = read_settings()
     set_up_logs(settings.log_level, settings.log_format)
-    for noisy in NOISY:
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(start(settings))
 

@@ -12,7 +12,7 @@ import re
 import sys
 from difflib import get_close_matches
 from functools import partial
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, get_args
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -559,9 +559,12 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, values: list[str]) -> list[str]:
-        for value in values:
-            if value != "*":
-                ip_network(value, strict=False)
+        if "*" in values and len(values) > 1:
+            raise ValueError("'*' is everybody: write it alone")
+        for value in values if values != ["*"] else ():
+            network, address = ip_network(value, strict=False), value.partition("/")[0]
+            if network.network_address != ip_address(address):  # which of both is meant?
+                raise ValueError(f"{value!r} is neither a network nor an address: write '{network}' or '{address}'")
         return values
 
     @field_validator("log_level")

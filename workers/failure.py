@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from gateway.observability.error_text import message_of
+
 #: How much of a stack is kept (characters), the innermost frames first of all.
 LONGEST_STACK = 32 * 1024
 #: Causes, and members of groups, that are included.
@@ -23,9 +25,11 @@ ErrorNames = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One failed run. `delay` is the pause that the error itself asks for, None: the policy's."""
+    """One failed run. `told` is the part of its text that a log may show. `delay` is the pause that the error itself
+    asks for, None: the policy's."""
 
     text: str
+    told: str
     error_type: str
     stack: str
     final: bool
@@ -36,6 +40,7 @@ def failure_of(error: BaseException, task_type: str, non_retryable: ErrorNames) 
     """The report of a run that ended with this error."""
     return Failure(
         text=_encodable(text_of(error)),
+        told=_encodable(text_of(error) if isinstance(error, asyncio.CancelledError) else message_of(error)),
         error_type=_encodable(type(error).__name__),
         stack=_encodable(stack_of(error)),
         final=_is_final(error, task_type, non_retryable),

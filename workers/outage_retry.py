@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from gateway.errors import DatabaseUnavailable
-from gateway.storage.driver_errors import DRIVER_ERRORS, message_of
+from gateway.observability.error_text import message_of
+from gateway.storage.driver_errors import DRIVER_ERRORS
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -112,15 +112,11 @@ class Worker:
 
     async def run(self) -> None:
         """Poll, run, drain. Waits for PostgreSQL and the engine if they are away."""
-        await self._lease.start()
-        self._listener.start()
-        log.info("worker %s runs tasks of %s in %d slots", self._lease.process_id, self._backend, self._slots.limit)
-        side = [
-            asyncio.create_task(forever("the check of what runs", self._check)),
-            asyncio.create_task(self._warm_up()),
-        ]
+        self._lease.begin()
+        side: list[asyncio.Task[None]] = []
         try:
             while (name := await self._next_name()) is not None:
+                side = side or self._begin(name)
                 self._runner.resume()
                 await self._poll(name)
         finally:
@@ -132,6 +128,15 @@ class Worker:
             await self._lease.close()
             with contextlib.suppress(DatabaseUnavailable):
                 await self._dependencies.close()
+
+    def _begin(self, name: str) -> list[asyncio.Task[None]]:
+        """What runs beside the work, once there is a lease for the first time."""
+        self._listener.start()
+        log.info("worker %s runs tasks of %s in %d slots", name, self._backend, self._slots.limit)
+        return [
+            asyncio.create_task(forever("the check of what runs", self._check)),
+            asyncio.create_task(self._warm_up()),
+        ]
 
     async def _next_name(self) -> str | None:
         """The name under which the lease is held, once it is; None if the worker is to end.

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from gateway.observability.error_text import message_of
 from gateway.storage.driver_errors import DRIVER_ERRORS, UNSTORABLE
 from gateway.tasks.lifecycle.claim import Claim, FailureVerdict
 from gateway.tasks.lifecycle.transitions import Transitions
@@ -63,12 +64,13 @@ class Reports:
         try:
             verdict = await self._accepted(claim, self._fail(claim, failure))
         except UNSTORABLE as refused:
-            failure = replace(failure, text=f"{failure.error_type}; its message cannot be stored: {refused}", stack="")
+            text = f"{failure.error_type}; its message cannot be stored: {refused}"
+            failure = replace(failure, text=text, told=f"it cannot be stored: {message_of(refused)}", stack="")
             verdict = await self._accepted(claim, self._fail(claim, failure))
         if verdict is None:
             return await self._after_fence(claim)
         level = logging.ERROR if verdict.retry_in is None else logging.WARNING
-        said = f"{failure.error_type}: {failure.text[:LONGEST_LOGGED]}"
+        said = f"{failure.error_type}: {failure.told[:LONGEST_LOGGED]}"
         log.log(level, "task %s, attempt %d failed: %s\n%s", claim.task_id, claim.attempt, said, failure.stack)
         return Failed(failure.text, failure.error_type, verdict.retry_in)
 

@@ -106,6 +106,8 @@ class Place:
     def __init__(self) -> None:
         self.child: Child | None = None
         self.next: Child | None = None
+        self.starting = asyncio.Lock()
+        """Held while a process is started for it: whoever comes second finds that one, and starts none."""
         self.wanted = asyncio.Event()
         """Whether it is to have a process; not, once that was drained."""
         self.wanted.set()
@@ -152,8 +154,9 @@ class Supervisor:
             if not place.wanted.is_set() and place.next is None:
                 await self._until_wanted(place)
                 continue
-            child, place.next = place.next, None
-            place.child = child = child or await self._try_start()
+            async with place.starting:
+                child, place.next = place.next, None
+                place.child = child = child or await self._try_start()
             if child is None:
                 pause = await self._longer(pause)
                 continue
@@ -212,12 +215,15 @@ class Supervisor:
     async def _renew(self, place: Place) -> bool:
         """Replace this place's process without a gap. Returns False if a new one cannot start; the old one goes on."""
         old = place.child
-        if old is None or old.leaving or place.next is not None:
-            return old is not None
-        if (new := await self._try_start()) is None:
-            log.error("worker process %d goes on", old.pid)
+        if old is None:
             return False
-        place.next = new
+        async with place.starting:
+            if old.leaving or place.next is not None or place.child is not old:
+                return True
+            if (new := await self._try_start()) is None:
+                log.error("worker process %d goes on", old.pid)
+                return False
+            place.next = new
         waits = [asyncio.create_task(new.ready.wait()), asyncio.create_task(new.process.wait())]
         done, left = await asyncio.wait(waits, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         for wait in left:

@@ -112,6 +112,9 @@ DEFAULT_TIMEOUT = timedelta(seconds=600)
 """The time limit of a type that the contract does not name."""
 
 _MAX_NAME = 1000
+_DEEPEST = 500
+"""Levels of what a producer pushes. To compare it, or to write it again, takes as many of the interpreter's as to read
+it, and fewer of them are left then."""
 #: Keys of a message (contract §5) that are not the handler's.
 WIRE_KEYS = ("task_type", "task_id", "timestamp", EPOCH, TRACE)
 
@@ -190,7 +193,24 @@ def decode(raw: bytes) -> TaskMessage:
     epoch, trace = message.pop(EPOCH, None), message.pop(TRACE, None)
     if epoch is not None and (type(epoch) is not int or not 0 < epoch < 2**31):
         raise NotATask(f"{EPOCH} is not a positive number")
+    if epoch is None and raw.count(b"[") + raw.count(b"{") > _DEEPEST and _is_deeper(message, _DEEPEST):
+        raise NotATask("nested too deeply")
     return TaskMessage(task_id, task_type, epoch, message, _context(trace))
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether arrays and objects are nested in more levels than these."""
+    level: list[Any] = [value]
+    for _ in range(levels):
+        below = []
+        for one in level:
+            for item in one.values() if type(one) is dict else one:
+                if type(item) is list or type(item) is dict:
+                    below.append(item)
+        if not below:
+            return False
+        level = below
+    return True
 
 
 def _context(trace: object) -> Mapping[str, str]:

@@ -11,6 +11,7 @@ import asyncpg
 
 from gateway.audit.chain import GENESIS_HASH, Entry, hash_of
 from gateway.audit.errors import LedgerUnwritable
+from gateway.observability.error_text import message_of
 from gateway.storage.database import type_Connection
 from gateway.storage.driver_errors import translated
 from gateway.storage.queries import Queries
@@ -27,7 +28,7 @@ def refusing() -> Iterator[None]:
         with translated():
             yield
     except asyncpg.PostgresError as error:
-        raise LedgerUnwritable(f"The ledger cannot be written ({error}); the change is refused.") from error
+        raise LedgerUnwritable(f"The ledger cannot be written ({message_of(error)}); the change is refused.") from error
 
 
 async def lock(connection: AnyConnection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Annotated
 
@@ -56,29 +57,43 @@ def _refused_settings() -> object:
     return None
 
 
+class _Warnings(logging.Formatter):
+    """Of a command that keeps no log: what is logged all the same, in the same words."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        from gateway.observability.logs import TextFormatter
+
+        return TextFormatter("%(message)s").format(record)
+
+
 def main() -> None:
     """Entry point: errors that a person can act on are one line."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_Warnings())
     code: object = 0
     try:
         app()
     except SystemExit as exit_:
         code = exit_.code
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, its text is not for a log
         # Here, because help should not wait for what only errors need.
         from pydantic import ValidationError
         from pydantic_settings import SettingsError
 
         from gateway.errors import DatabaseUnavailable
+        from gateway.observability.error_text import message_of
+        from gateway.observability.logs import say_uncaught
         from gateway.storage.preflight import DatabaseUnfit
 
         if isinstance(error, DatabaseUnfit):
             print(f"taskgate: {error.message}", file=sys.stderr)
         elif isinstance(error, DatabaseUnavailable):
-            print(f"taskgate: {error.message} ({type(error.__cause__).__name__}: {error.__cause__})", file=sys.stderr)
+            cause = error.__cause__ or error
+            print(f"taskgate: {error.message} ({type(cause).__name__}: {message_of(cause)})", file=sys.stderr)
         elif isinstance(error, ValidationError | SettingsError) and (refused := _refused_settings()):
             code = refused
         else:
-            raise
+            say_uncaught(error)
         code = code or 1
     from gateway.running import leave
 

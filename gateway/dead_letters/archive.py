@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,6 +43,8 @@ LARGEST_SHOWN: Final = 256 * 1024
 LARGEST_READ: Final = 32 * 1024 * 1024
 #: Processor time for that (seconds).
 _READ_SECONDS: Final = 5.0
+#: A payload that is larger is read in a thread, in which others have their turns (characters).
+AT_ONCE: Final = 32 * 1024
 
 
 #: Nobody groups more than the newest so many.
@@ -103,27 +105,45 @@ class DeadLetters:
         return int(await self._db.fetchval(SQL.count.replace("/*where*/", str(condition)), *condition.arguments))
 
     async def get(self, caller: Caller, letter_id: str) -> dict[str, Any]:
-        """One dead letter with its attempts, its payload and the previous versions of it, redacted.
+        """One dead letter with its attempts, its payload and the previous versions of it, redacted; of large ones only
+        the beginning, as text.
 
         Stacks, which name files of the servers, are for administrators; others get None.
-        Raises `DeadLetterNotFound`, also for one that the caller may not see.
+        Raises `DeadLetterNotFound`, also for one that the caller may not see, and `TooMuchHeld`.
         """
         row = await self.find(caller, letter_id)
         letter = _letter(row)
         if row["kind"] == "payload":
             found = bytes(row["found"] or b"")
-            letter["payload"] = shown(found.decode("utf-8", "backslashreplace"), self._redaction)
-            letter["payload_is_cut"] = (row["bytes"] or 0) > len(found)
+            is_large = len(found) > LARGEST_SHOWN
+            if is_large:
+                async with self._large:
+                    letter["payload"] = await self._beginning(found)
+            else:
+                letter["payload"] = await self._shown(found.decode("utf-8", "backslashreplace"))
+            letter["payload_is_cut"] = is_large or (row["bytes"] or 0) > len(found)
             return {**letter, "history": [], "edits": []}
+        try:
+            payload, _, is_cut = await self.payload_of_task(letter_id)
+        except TaskNotFound:  # the row of the task is gone
+            payload, is_cut = None, False
         attempts = await self._db.fetch(SQL.attempts, letter_id)
-        edits = await self._db.fetch(SQL.edits, letter_id)
         return {
             **letter,
-            "payload": shown(row["stored"], self._redaction),
-            "payload_is_cut": False,
+            "payload": payload,
+            "payload_is_cut": is_cut,
             "history": [{**attempt, "stack": attempt["stack"] if caller.is_admin else None} for attempt in attempts],
-            "edits": [{**edit, "payload": shown(edit["payload"], self._redaction)} for edit in edits],
+            "edits": [edit async for edit in self._edits(letter_id)],
         }
+
+    async def _edits(self, task_id: str) -> AsyncIterator[dict[str, Any]]:
+        for edit in await self._db.fetch(SQL.edits, task_id, LARGEST_SHOWN):
+            if edit["is_large"]:
+                payload: Any = await self._read_beginning(SQL.large_payload_before_edit, edit["id"])
+            else:
+                payload = await self._shown(edit["payload"])
+                await asyncio.sleep(0)  # others have their turn between two
+            yield {"edited_at": edit["edited_at"], "edited_by": edit["edited_by"], "payload": payload}
 
     async def find(self, caller: Caller, letter_id: str) -> Any:
         """The row. Raises `DeadLetterNotFound`."""
@@ -143,22 +163,30 @@ class DeadLetters:
             raise TaskNotFound
         size = row["bytes"] or 0
         if size <= LARGEST_SHOWN:
-            return shown(row["payload"], self._redaction), size, False
-        return await self._beginning(task_id), size, True
+            return await self._shown(row["payload"]), size, False
+        return await self._read_beginning(SQL.large_payload_of_task, task_id), size, True
 
-    async def _beginning(self, task_id: str) -> str:
+    async def _shown(self, text: str | None) -> Any:
+        if text is None or len(text) <= AT_ONCE:
+            return shown(text, self._redaction)
+        return await asyncio.to_thread(shown, text, self._redaction)
+
+    async def _read_beginning(self, query: str, row_id: object) -> str:
         """Of a large payload. One is read at a time: each takes memory."""
         async with self._large:
-            raw = await self._db.fetchval(SQL.large_payload_of_task, task_id, LARGEST_READ)
-            if raw is None:
-                return MARK
-            whole: Any = Piecewise(raw)  # bytes in the child
-            try:
-                return await self._sandbox.run(_READ_SECONDS, beginning, whole, self._redaction)
-            except SandboxLost:
-                raise TooMuchHeld(SandboxLost.TOLD, retry_after=1) from None
-            except SandboxExceeded:
-                return MARK
+            raw = await self._db.fetchval(query, row_id, LARGEST_READ)
+            return MARK if raw is None else await self._beginning(raw)
+
+    async def _beginning(self, raw: bytes) -> str:
+        if len(raw) > LARGEST_READ:
+            return MARK
+        whole: Any = Piecewise(raw)  # bytes in the child
+        try:
+            return await self._sandbox.run(_READ_SECONDS, beginning, whole, self._redaction)
+        except SandboxLost:
+            raise TooMuchHeld(SandboxLost.TOLD, retry_after=1) from None
+        except SandboxExceeded:
+            return MARK
 
     async def dismiss(self, caller: Caller, letter_id: str, *, actor: str, why: str | None = None) -> None:
         """Mark it as handled. A second call changes nothing. Raises `DeadLetterNotFound`."""

@@ -29,10 +29,7 @@ FROM grouped g LEFT JOIN taskgate.dead_letter l ON l.id = g.newest_id
 ORDER BY g.newest_at DESC, g.kind, g.reason, g.error_type
 
 -- name: get
-SELECT /*columns*/, l.payload AS found, t.payload::text AS stored
-FROM taskgate.dead_letter l
-LEFT JOIN task_logs t ON l.kind = 'task' AND t.id = l.id
-WHERE l.id = $1
+SELECT /*columns*/, l.payload AS found FROM taskgate.dead_letter l WHERE l.id = $1
 
 -- name: attempts
 SELECT attempt, epoch, backend, worker_id, started_at, ended_at, outcome, error, error_type, stack
@@ -49,7 +46,12 @@ WHERE t.id = $1
 SELECT convert_to(t.payload::text, 'UTF8') FROM task_logs t WHERE t.id = $1 AND octet_length(t.payload::text) <= $2
 
 -- name: edits
-SELECT edited_at, edited_by, payload FROM taskgate.payload_edit WHERE task_id = $1 ORDER BY id
+SELECT id, edited_at, edited_by, CASE WHEN octet_length(payload) <= $2 THEN payload END AS payload,
+       octet_length(payload) > $2 AS is_large
+FROM taskgate.payload_edit WHERE task_id = $1 ORDER BY id
+
+-- name: large_payload_before_edit
+SELECT convert_to(payload, 'UTF8') FROM taskgate.payload_edit WHERE id = $1 AND octet_length(payload) <= $2
 
 -- name: where_state
 l.state = :value

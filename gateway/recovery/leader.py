@@ -14,10 +14,11 @@ from typing import Final
 import asyncpg
 
 from gateway.errors import DatabaseUnavailable
+from gateway.observability.error_text import message_of
 from gateway.recovery.fenced_database import SQL, TERM_KEY, FencedDatabase, LeadershipLost
 from gateway.recovery.lease import LOCK_CLASS
 from gateway.storage.database import Database
-from gateway.storage.driver_errors import message_of, translated, was_cut_short
+from gateway.storage.driver_errors import translated, was_cut_short
 
 log = logging.getLogger(__name__)
 

@@ -149,11 +149,15 @@ class Lease:
         """Return the name under which the lease is held, once it is; waits for PostgreSQL."""
         return await asyncio.shield(asyncio.wrap_future(self._held))
 
-    async def start(self) -> None:
-        """Return once the lease is held; waits for PostgreSQL."""
+    def begin(self) -> None:
+        """Take the lease, as soon as PostgreSQL gives it."""
         self._owner = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._main, name="lease", daemon=True)
         self._thread.start()
+
+    async def start(self) -> None:
+        """Return once the lease is held; waits for PostgreSQL."""
+        self.begin()
         await self.held()
 
     def cleared(self) -> None:

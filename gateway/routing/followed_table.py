@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from backends.errors import TaskgateError
+from gateway.observability.error_text import message_of
 from gateway.storage.driver_errors import DRIVER_ERRORS
 from gateway.storage.listener import Listener
 
@@ -68,7 +69,7 @@ class FollowedTable:
                 async with asyncio.timeout(self._poll):
                     await self._look()
             except (TaskgateError, OSError, *DRIVER_ERRORS, ValueError) as error:
-                self._failed(str(error) or type(error).__name__)
+                self._failed(message_of(error))
             self._looked.set()
             await self._pause()
 

@@ -18,6 +18,7 @@ class Proxies:
 
     def __init__(self, trusted: Sequence[str]) -> None:
         self._all = "*" in trusted
+        # What is neither, such as 192.0.2.1/24, is none; settings do not have it.
         self._networks: list[IPv4Network | IPv6Network] = [
             network for text in trusted if (network := _network(text)) is not None
         ]
@@ -70,6 +71,6 @@ def _host(hop: str) -> str:
 
 def _network(text: str) -> IPv4Network | IPv6Network | None:
     try:
-        return ip_network(text, strict=False)
+        return ip_network(text)
     except ValueError:
         return None

@@ -12,6 +12,7 @@ import traceback
 import asyncpg
 
 from gateway.errors import DatabaseReadOnly, DatabaseUnavailable, OutcomeUnknown
+from gateway.observability.error_text import message_of
 
 log = logging.getLogger(__name__)
 
@@ -106,11 +107,6 @@ def _of_driver(error: BaseException | None) -> BaseException | None:
 def is_outage(error: BaseException) -> bool:
     """Whether nothing else would fare better. Who repeats one thing until PostgreSQL is back keeps others waiting."""
     return (isinstance(error, DatabaseUnavailable) or is_away(error)) and not was_cut_short(error)
-
-
-def message_of(error: BaseException) -> str:
-    """Of a driver's error, for the log: without its details, in which PostgreSQL shows rows, and payloads with them."""
-    return str(error.args[0]) if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
 
 
 def _say(error: BaseException) -> None:

@@ -30,6 +30,17 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TEMPORAL_ADDRESS", "http://localhost:7233", "not host:port"),
         ("TRUSTED_PROXIES", "10.0.0.1", 'this is not JSON, such as ["127.0.0.1", "::1"]'),
         ("TRUSTED_PROXIES", '["10.0.0"]', "'10.0.0' does not appear to be an IPv4 or IPv6 network"),
+        (
+            "TRUSTED_PROXIES",
+            '["10.0.0.5/8"]',
+            "'10.0.0.5/8' is neither a network nor an address: write '10.0.0.0/8' or '10.0.0.5'",
+        ),
+        (
+            "TRUSTED_PROXIES",
+            '["2001:db8::7/32"]',
+            "'2001:db8::7/32' is neither a network nor an address: write '2001:db8::/32' or '2001:db8::7'",
+        ),
+        ("TRUSTED_PROXIES", '["*", "10.0.0.0/8"]', "'*' is everybody: write it alone"),
         ("RETENTION_TENANTS", '{"acme": {"task_dayz": 1}}', "acme: task_dayz: Extra inputs are not permitted"),
         ("LOG_LEVEL", "loud", "not one of CRITICAL, FATAL, ERROR, WARN, WARNING, INFO, DEBUG, NOTSET"),
         ("CALLBACK_PORTS", '["0-70000"]', "'0-70000' is neither a port nor a range of ports"),
@@ -53,7 +64,7 @@ def test_what_cannot_be_meant(
         ("redis_url", "unix:///run/redis.sock"),
         ("temporal_address", "[::1]:7233"),
         ("trusted_proxies", ["*"]),
-        ("trusted_proxies", ["10.0.0.1/8", "::1"]),
+        ("trusted_proxies", ["10.0.0.0/8", "192.0.2.1/32", "::1"]),
         ("log_level", "debug"),
     ],
 )

@@ -11,8 +11,9 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+from gateway.observability.logs import set_up_logs
 from gateway.recovery.guard import die_with
-from gateway.settings import Settings
+from gateway.settings import Settings, read_settings
 from gateway.tasks.lifecycle.claim import Claim
 from workers.dependencies import Dependencies
 from workers.execution.inline import InlineExecution
@@ -100,7 +101,9 @@ def main() -> None:
     answers, worker = int(sys.argv[1]), int(sys.argv[2])
     die_with(worker)
     os.set_inheritable(answers, False)
-    asyncio.run(Child(Settings(), answers).serve())
+    settings = read_settings()
+    set_up_logs(settings.log_level, settings.log_format)
+    asyncio.run(Child(settings, answers).serve())
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from gateway.migration.ledger.entries import EntriesInForce, InForce
 from gateway.migration.ledger.flag_settings import ALL, Setting, settings_in
 from gateway.migration.ledger.flips import SEVERAL, flips_between
 from gateway.migration.ledger.writer import OVERRIDE, SQL, Flip, append_locked
+from gateway.observability.error_text import message_of
 from gateway.routing.flags import FlagSource
 from gateway.routing.followed_table import POLL_SECONDS, FollowedTable
 from gateway.routing.held_store import Snapshot
@@ -80,7 +81,7 @@ class RoutingObserver:
                     rows = await load_overrides(db)
                     await self._record_overrides(db, rows, await _known(db, OVERRIDE))
             except asyncpg.PostgresError as error:
-                raise LedgerUnwritable(f"The ledger cannot be written ({error})") from error
+                raise LedgerUnwritable(f"The ledger cannot be written ({message_of(error)})") from error
             known = await _known(database, OVERRIDE)
         self._entries.put(OVERRIDE, known)
         return rows
@@ -142,7 +143,7 @@ class RoutingObserver:
                         )
                     logger.info("Ledger entry %d: %s, %s", entry, flip.scope, flip.setting or "not set")
         except asyncpg.PostgresError as error:
-            raise LedgerUnwritable(f"The ledger cannot be written ({error})") from error
+            raise LedgerUnwritable(f"The ledger cannot be written ({message_of(error)})") from error
         return True
 
     def _flips(self, known: Known, wanted: Mapping[str, Setting], version: str, author: Author) -> list[Flip]:

@@ -19,10 +19,11 @@ from gateway.migration.plans.document import Plan
 from gateway.migration.plans.progress import ACTIVE, SQL, PlanChanged, PlanState, Progress, progress_of, put, write
 from gateway.migration.plans.trouble import Gates, Trouble
 from gateway.migration.plans.wave_mover import WaveMover
+from gateway.observability.error_text import message_of
 from gateway.recovery.fenced_database import LeadershipLost
 from gateway.routing.overrides import PLAN_AUTHOR as AUTHOR
 from gateway.storage.database import Database
-from gateway.storage.driver_errors import is_outage, message_of
+from gateway.storage.driver_errors import is_outage
 from gateway.tasks import fault_points
 
 log = logging.getLogger(__name__)

@@ -62,6 +62,7 @@ async def migrate(database_url: str, revision: str = "head") -> str | None:
         "postgresql+asyncpg://",
         async_creator=lambda: connect(database_url, name="taskgate migrate"),
         poolclass=NullPool,
+        hide_parameters=True,
     )
     try:
         with translated():

@@ -133,3 +133,49 @@ async def test_a_large_body_says_what_is_wrong_with_it(client: Any) -> None:
         ["body", "delay"],
         "There is no such field; perhaps `delay_seconds` is meant",
     )
+
+
+ROW = """
+INSERT INTO task_logs (id, group_id, task_type, status, payload, progress, retry_count)
+VALUES ('one', 'p-ann', 'probe', 'FAILED', $1::json, 0, 0)
+"""
+EDIT = "INSERT INTO taskgate.payload_edit (task_id, edited_by, payload) VALUES ('one', 'ann', $1)"
+LETTER = """
+INSERT INTO taskgate.dead_letter (id, kind, tenant_id, group_id, reason, payload, bytes)
+VALUES ('one', $1, 't-ann', 'p-ann', 'failed', $2, length($2::bytea))
+"""
+
+
+def get(port: int, path: str, key: str) -> bytes:
+    """The answer; in a thread, as `send`."""
+    head = f"GET {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
+        connection.sendall(head.encode())
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@pytest.mark.parametrize("kind", ["a task", "a task that was edited", "no task"])
+async def test_a_large_dead_letter_holds_nobody(port: int, key: str, database: Database, kind: str) -> None:
+    large = '{"a": [' + "[1,2]," * (2 * MEGABYTE // 6) + "1]}"
+    if kind == "no task":
+        await database.execute(LETTER, "payload", large.encode())
+    else:
+        await database.execute(LETTER, "task", None)
+        await database.execute(ROW, large if kind == "a task" else "{}")
+        await database.execute(EDIT, "{}" if kind == "a task" else large)
+
+    shown: dict[str, Any] = {}
+
+    async def hold() -> float:
+        gc.collect()
+        asking = asyncio.ensure_future(asyncio.to_thread(get, port, "/gateway/v1/dead-letters/one", key))
+        held = await largest_hold(asking)
+        head, _, body = (await asking).partition(b"\r\n\r\n")
+        assert head.split()[1] == b"200"
+        shown.update(json.loads(body))
+        return held
+
+    assert await least(hold, LONGEST_HOLD, TRIES) < LONGEST_HOLD
+    text = shown["edits"][0]["payload"] if kind == "a task that was edited" else shown["payload"]
+    assert text.startswith('{"a":[[1,2],[1,2],')
+    assert shown["payload_is_cut"] is (kind != "a task that was edited")

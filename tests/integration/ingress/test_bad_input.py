@@ -59,6 +59,21 @@ async def test_what_is_no_task(producer, bridge, tasks, raw, reason):
     assert base64.b64decode(entry["payload"]) == raw
 
 
+async def test_what_the_interpreter_can_just_read(producer, bridge, tasks):
+    """To write it takes more of the stack than to read it, or less, wherever it is done."""
+    for levels in (300, *range(700, 1000, 5)):
+        names = f'"task_id": "deep-{levels}", "task_type": "t", "tenant_id": "moved"'
+        await producer.push_raw(f"g-{levels}", f'{{{names}, "x": {"[" * levels}{"]" * levels}}}'.encode())
+    behind = await producer.push()
+    for _ in range(2):
+        await bridge.tick()
+    adopted, dead = await tasks.adopted(), await producer.dead()
+    assert {"deep-300", behind["task_id"]} <= set(adopted)
+    assert set(dead) == {"nested too deeply"}
+    assert len(adopted) + len(dead) == 62
+    assert await producer.kept() == 0
+
+
 async def test_fifty_megabytes(producer, bridge, tasks):
     raw = json.dumps({**TASK, "content": "x" * 50_000_000}).encode()
     await producer.push_raw("p-moved", raw)

@@ -23,9 +23,8 @@ from contracts.world import PATIENCE, Servers, World
 from deploy.local.jaeger import JaegerPart
 from deploy.local.ports import free_port
 from gateway.observability.instrumentation import restore_libraries
-from gateway.observability.logs import JsonFormatter
+from gateway.observability.logs import NOISY, JsonFormatter
 from gateway.rpc.server import GrpcServer
-from gateway.running import NOISY
 from gateway.settings import Settings
 from workers.testing.waiting import eventually
 

@@ -115,6 +115,20 @@ def test_what_is_no_task_is_named(raw: bytes, reason: str) -> None:
         wire.decode(raw)
 
 
+@pytest.mark.parametrize(("opens", "closes"), [(b"[", b"]"), (b'{"a": ', b"}")])
+def test_depth(opens: bytes, closes: bytes) -> None:
+    """What the gateway pushes itself was read and written by it already."""
+
+    def deep(levels: int, more: bytes = b"") -> bytes:
+        inner = opens * levels + b"7" + closes * levels
+        return b'{"task_id": "i", "task_type": "t", "wide": [' + b"[]," * 1000 + b'[]], "x": ' + inner + more + b"}"
+
+    assert wire.decode(deep(450)).task_id == "i"
+    with pytest.raises(wire.NotATask, match="nested too deeply"):
+        wire.decode(deep(550))
+    assert wire.decode(deep(550, b', "dispatch_epoch": 1')).epoch == 1
+
+
 @given(st.binary() | _json.map(lambda value: json.dumps(value).encode()))
 def test_nothing_else_ever_comes_out_of_foreign_bytes(raw: bytes) -> None:
     try:

@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from workers.failure import LONGEST_DELAY, LONGEST_STACK, Failure, failure_of
@@ -21,6 +22,15 @@ def fail_with(error: BaseException, non_retryable: Any = None) -> Failure:
         raise error
     except BaseException as raised:  # noqa: BLE001
         return failure_of(raised, "add_episode", non_retryable or {})
+
+
+def test_of_what_postgresql_quotes_a_log_shows_nothing() -> None:
+    refused: Any = asyncpg.CheckViolationError("new row violates it")
+    refused.__dict__["detail"] = f"Failing row contains ({SECRET})."
+    failure = fail_with(refused)
+    assert failure.text == f"new row violates it\nDETAIL:  Failing row contains ({SECRET})."
+    assert failure.told == "new row violates it"
+    assert fail_with(ValueError(SECRET)).told == SECRET, "of a handler's own words it shows all"
 
 
 class Limited(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.recovery.host_process import is_alive, resident_bytes
+from workers.supervisor import Child, Supervisor
 from workers.testing.waiting import until
 
 #: Says who it is in a file, is ready, and then does what the first argument says until SIGTERM.
@@ -274,3 +276,65 @@ async def test_what_cannot_be_started_is_tried_again(start: Start, tmp_path: Pat
     assert is_alive(second)
     supervised.process.send_signal(signal.SIGHUP)
     await until(lambda: len(supervised.children) == 5 and not is_alive(second))
+
+
+class Held(Supervisor):
+    """Starts a process once `gate` is open; `asked` counts who wants one, `started` what they got."""
+
+    def __init__(self, directory: Path) -> None:
+        command = [sys.executable, "-c", CHILD, str(directory / "journal"), "waits"]
+        super().__init__(command, processes=1, drain=0.1)
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.asked = 0
+        self.started: list[Child] = []
+
+    async def _start(self) -> Child:
+        self.asked += 1
+        await self.gate.wait()
+        child = await super()._start()
+        self.started.append(child)
+        return child
+
+
+@pytest_asyncio.fixture
+async def held(tmp_path: Path) -> AsyncIterator[Held]:
+    supervisor = Held(tmp_path)
+    running = asyncio.create_task(supervisor.run())
+    await until(lambda: supervisor.started and supervisor.started[0].ready.is_set())
+    yield supervisor
+    supervisor.gate.set()
+    supervisor._ending.set()
+    async with asyncio.timeout(20):
+        await running
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().remove_signal_handler(number)
+    await until(lambda: not any(is_alive(child.pid) for child in supervisor.started))
+
+
+async def test_what_dies_while_its_successor_is_started_has_one_successor(held: Held) -> None:
+    [first] = held.started
+    held.gate.clear()
+    held._restart_wanted.set()
+    await until(lambda: held.asked == 2)
+    first.send(signal.SIGKILL)
+    await until(lambda: first not in held._children)
+    with contextlib.suppress(TimeoutError):
+        await until(lambda: held.asked > 2, within=1.0)
+    held.gate.set()
+    await until(lambda: held._places[0].next is None and held._places[0].child is held.started[-1])
+    assert held.asked == 2
+    assert held._children == {held.started[1]}
+
+
+async def test_two_replacements_at_once_are_one(held: Held) -> None:
+    """A rolling restart, and one because of its memory."""
+    [place], [first] = held._places, held.started
+    held.gate.clear()
+    both = [asyncio.create_task(held._renew(place)) for _ in range(2)]
+    await until(lambda: held.asked >= 1)
+    held.gate.set()
+    async with asyncio.timeout(20):
+        assert await asyncio.gather(*both) == [True, True]
+    await until(lambda: first not in held._children)
+    assert held._children == {held.started[1]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -163,6 +164,26 @@ async def test_the_detail_has_every_attempt_and_a_redacted_payload(client, fail_
         "stack": None,
     }
     assert (letter["task_id"], letter["state"], letter["edits"]) == (task, "open", [])
+
+
+async def test_of_large_payloads_the_beginning_is_shown(client, fail_task, database) -> None:
+    large = {"a": 1, "api_key": "hunter2", "zz": "x" * 300_000}
+    task = await fail_task(tenant_id="t-ann", payload=large)
+    before = "INSERT INTO taskgate.payload_edit (task_id, edited_by, payload) VALUES ($1, 'ann', $2)"
+    await database.execute(before, task, json.dumps(large))
+    await database.execute(before, task, '{"api_key": "hunter2"}')
+    answer = await client.get(f"{API}/{task}")
+    letter = answer.json()
+    assert letter["payload"].startswith(f'{{"a":1,"api_key":"{MARK}","zz":"xxx')
+    assert letter["payload_is_cut"]
+    first, second = (edit["payload"] for edit in letter["edits"])
+    assert first == letter["payload"][: len(first)]
+    assert second == {"api_key": MARK}
+    assert len(answer.content) < 20_000
+    assert "hunter2" not in answer.text
+    await database.execute("DELETE FROM task_logs WHERE id = $1", task)
+    gone = (await client.get(f"{API}/{task}")).json()
+    assert (gone["payload"], gone["payload_is_cut"]) == (None, False)
 
 
 async def test_stacks_are_for_administrators(client, admin, fail_task) -> None:

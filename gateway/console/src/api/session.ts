@@ -138,6 +138,14 @@ export type Verb =
   | "observe"
   | "operate";
 
-export function may(session: SessionView, verb: Verb): boolean {
-  return session.permitted.includes(verb);
+/** What belongs to a tenant and perhaps to a project of it. */
+export interface Belonging {
+  tenant_id: string | null;
+  project_id?: string | null;
+}
+
+/** Whether it may be done to something (`of`), or anywhere at all. */
+export function may(session: SessionView, verb: Verb, of?: Belonging): boolean {
+  const there = of && (session.permitted_by_project[of.project_id ?? ""] ?? session.permitted_by_tenant[of.tenant_id ?? ""]);
+  return (there ?? session.permitted).includes(verb);
 }

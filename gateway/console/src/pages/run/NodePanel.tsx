@@ -85,7 +85,7 @@ function NodeActions({ run, state }: { run: RunSummary; state: NodeState }) {
   const [comment, setComment] = useState("");
   const [reason, setReason] = useState("");
   const [error, setError] = useState<unknown>(null);
-  if (!may(session, "steer")) return null;
+  if (!may(session, "steer", run)) return null;
   const path = { params: { path: { run_id: run.run_id, path: state.path } } };
   // What comes of it is told by the stream.
   const act = (request: () => Promise<unknown>) => {

@@ -16,7 +16,7 @@ export function RunActions({ run }: { run: RunSummary }) {
   const session = useSession();
   const { act, error } = useAct();
   const [reached, setReached] = useState<readonly string[] | null>(null);
-  if (!may(session, "steer")) return null;
+  if (!may(session, "steer", run)) return null;
   const path = { params: { path: { run_id: run.run_id } } };
   return (
     <>

@@ -19,7 +19,7 @@ export function ScheduleActions({ schedule, done }: { schedule: ScheduleView; do
   const t = useTexts(scheduleTexts);
   const session = useSession();
   const { act, error } = useAct(done);
-  if (!may(session, "schedule")) return null;
+  if (!may(session, "schedule", schedule)) return null;
   const path = { params: { path: { schedule_id: schedule.schedule_id } } };
   return (
     <>

@@ -22,7 +22,7 @@ type Priority = (typeof PRIORITIES)[number];
 export function Actions({ task }: { task: TaskFacts }) {
   const t = useTexts(taskTexts);
   const session = useSession();
-  const { act, error } = useAct();
+  const { act, isActing, error } = useAct();
   const path = { params: { path: { task_id: task.task_id } } };
   const steers = may(session, "steer", task);
   return (
@@ -36,10 +36,12 @@ export function Actions({ task }: { task: TaskFacts }) {
         </Confirm>
       )}
       {steers && (task.state === "failed" || task.state === "stopped") && (
-        <Button onPress={() => act(() => api.POST("/api/v1/tasks/{task_id}/retry", path))}>{t.retry}</Button>
+        <Button isPending={isActing} onPress={() => act(() => api.POST("/api/v1/tasks/{task_id}/retry", path))}>
+          {t.retry}
+        </Button>
       )}
       {task.state === "failed" && may(session, "redrive", task) && (
-        <Button onPress={() => act(() => api.POST("/gateway/v1/dead-letters/{id}/redrive", { params: { path: { id: task.task_id } } }))}>
+        <Button isPending={isActing} onPress={() => act(() => api.POST("/gateway/v1/dead-letters/{id}/redrive", { params: { path: { id: task.task_id } } }))}>
           {t.redrive}
         </Button>
       )}

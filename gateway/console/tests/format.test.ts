@@ -36,6 +36,11 @@ test("what rounds up to the next unit is said in that one", () => {
 });
 
 test("one is one", () => {
+test("a moment names its zone", () => {
+  expect(formatOf("en").moment(new Date("2026-11-30T12:00:00Z"))).toMatch(/^30 Nov 2026, \d\d:00:00 \S+$/);
+  expect(formatOf("zh").moment(new Date("2026-11-30T12:00:00Z"))).toMatch(/[A-Z]{3}/);
+});
+
   expect(["0", "1", "2", "1,000"].map((count) => counted(count, "task"))).toEqual(["0 tasks", "1 task", "2 tasks", "1,000 tasks"]);
   const one = [
     auditTexts.en.sound("1"),

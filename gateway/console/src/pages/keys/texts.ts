@@ -45,7 +45,7 @@ export const keysTexts = catalogue({
     limitHelp: "At each gateway. Empty: no limit.",
     limitWrong: "A whole number from 1 to 10,000,000, or nothing.",
     why: "Why",
-    leave: "Leave it",
+    leave: "Cancel",
     made: (name: string) => `Key ${name}`,
     rotate: "Rotate",
     rotateAsk: (name: string) => `Rotate ${name}?`,

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from gateway.access.keys import read_key
 from gateway.access.placement import Caller
 from gateway.access.sessions import csrf_token
-from gateway.access.verbs import Verb
+from gateway.access.verbs import Level, Verb
 from gateway.errors import ApiError, InvalidRequest
 from gateway.http.acceptance import json_answer
 from gateway.http.openapi_errors import problem_errors
@@ -41,6 +41,14 @@ class SessionView(BaseModel):
     permitted: list[str] = Field(
         description="Verbs that the caller may use for at least one of its tenants or projects. docs/access.md "
         "explains them."
+    )
+    permitted_by_tenant: dict[str, list[str]] = Field(
+        description="The same for each of the caller's tenants, by its ID. Empty for an administrator, whose verbs are "
+        "the same everywhere."
+    )
+    permitted_by_project: dict[str, list[str]] = Field(
+        description="The same by the ID of the project, for projects in which the caller has a role of its own: that "
+        "role decides there, unless the caller manages the tenant."
     )
     expires_at: datetime | None = Field(description="Latest end of the session. Null: the caller used a key.")
     csrf_token: str | None = Field(
@@ -93,14 +101,29 @@ async def sign_out(
 def _view(
     caller: Caller, permitted: frozenset[Verb], expires_at: datetime | None, token: str | None, *, status: int = 200
 ) -> Response:
+    assert caller.rights is not None  # only legacy endpoints go without
+    roles = caller.rights.roles
+    tenants = () if caller.is_admin else sorted(caller.belongs_to)
+    projects = {} if caller.is_admin else roles.projects
     view = {
         "user_id": caller.user_id,
         "is_admin": caller.is_admin,
         "tenant_ids": sorted(caller.belongs_to),
         "only_project": None if caller.only is None else caller.only.project_id,
-        "permitted": sorted(verb.name.lower() for verb in permitted),
+        "permitted": _names(permitted),
+        "permitted_by_tenant": {one: _names(permitted, roles.level(one, None)) for one in tenants},
+        "permitted_by_project": {
+            one: _names(permitted, roles.level(role.tenant_id, one))
+            for one, role in projects.items()
+            if role.tenant_id in caller.belongs_to
+        },
         "expires_at": expires_at,
         "csrf_token": None if token is None else csrf_token(token),
         "now": datetime.now(UTC),
     }
     return json_answer(view, status, _UNCACHED)
+
+
+def _names(verbs: frozenset[Verb], level: Level = Level.ADMINISTRATOR) -> list[str]:
+    """Of those verbs that this level may use."""
+    return sorted(verb.name.lower() for verb in verbs if level >= verb.level)

@@ -69,7 +69,7 @@ async def test_what_was_given_up_is_opened_and_sent_again(
     receiver.status = "200 OK"
     await row.get_by_role("button", name="Send again: ").press("Enter")
     ask = page.get_by_role("alertdialog")
-    await expect(ask.get_by_role("button", name="Leave it")).to_be_focused()
+    await expect(ask.get_by_role("button", name="Cancel")).to_be_focused()
     await visitor.look("callbacks-resend")
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")

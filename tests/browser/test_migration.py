@@ -36,7 +36,7 @@ async def test_a_tenant_is_moved_and_brought_back(visit: Any, world: World, home
     await expect(dialog.get_by_text("would have run on Temporal")).to_be_visible()
     await page.keyboard.press("Enter")
     await dialog.get_by_role("button", name="Move to live").press("Enter")
-    await expect(dialog.get_by_text("Say why.")).to_be_visible()
+    await expect(dialog.get_by_text("Enter a reason.")).to_be_visible()
     await visitor.look("migration-move")
     await dialog.get_by_label("Why").press_sequentially("the first one")
     await page.keyboard.press("Enter")
@@ -48,7 +48,7 @@ async def test_a_tenant_is_moved_and_brought_back(visit: Any, world: World, home
     undo = page.get_by_role("button", name="Undo")
     await visitor.look("migration-moved")
     await undo.press("Enter")
-    await expect(page.get_by_text(f"{home.tenant_id} is where it was.")).to_be_visible()
+    await expect(page.get_by_text(f"{home.tenant_id} is back at its previous stage.")).to_be_visible()
     await expect(card(page, "off", home.tenant_id)).to_be_visible()
     assert world.flag.stage(home.tenant_id) is Stage.OFF
     await expect(page.get_by_role("cell", name="Undone: the first one")).to_be_visible()

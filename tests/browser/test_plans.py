@@ -29,7 +29,7 @@ async def test_a_plan_is_started_paused_approved_and_done(visit: Any, world: Wor
     plan = page.get_by_role("article", name=name)
     await expect(plan.get_by_text("draft", exact=True)).to_be_visible()
     await expect(plan.get_by_text("a draft of 1 wave; ")).to_be_visible()
-    await expect(plan.get_by_text("What for: the <b>move</b>")).to_be_visible()
+    await expect(plan.get_by_text("Reason: the <b>move</b>")).to_be_visible()
 
     async def do(what: str, why: str) -> None:
         await plan.get_by_role("button", name=what, exact=True).press("Enter")
@@ -86,7 +86,7 @@ async def test_a_plan_is_held_by_a_guardrail_and_aborted(visit: Any, world: Worl
         assert answer.is_success, answer.text
     await plan.get_by_role("button", name="Abort", exact=True).press("Enter")
     dialog = page.get_by_role("dialog")
-    await expect(dialog.get_by_text("The plan ends here and cannot be resumed.")).to_be_visible()
+    await expect(dialog.get_by_text("The plan ends and cannot be resumed.")).to_be_visible()
     await expect(dialog.get_by_role("button", name="Abort")).to_be_disabled()
     await page.keyboard.type("not this year")
     await visitor.look("plans-abort")
@@ -123,7 +123,7 @@ async def test_a_wave_in_the_middle_is_seen_as_it_goes(visit: Any, world: World,
         await expect(plan.get_by_text("baking", exact=True)).to_be_visible()
         pilot, half, rest = (plan.get_by_role("row", name=wave) for wave in ("pilot", "half", "rest"))
         await expect(half).to_have_attribute("aria-current", "step")
-        await expect(half).to_contain_text("now")
+        await expect(half).to_contain_text("current")
         await expect(pilot.get_by_role("progressbar")).to_have_attribute("value", "1")
         of_half = (await world.client(world.admin).get(f"{PATH}/{name}")).json()["waves"][1]
         await expect(half.get_by_role("progressbar", name="Moved of wave 2")).to_have_attribute(

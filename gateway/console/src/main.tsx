@@ -4,7 +4,7 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { I18nProvider } from "react-aria-components";
 import { queries } from "./api/queries";
-import { resume } from "./api/session";
+import { followPages, resume } from "./api/session";
 import { followLanguage, useLanguage } from "./i18n/language";
 import { router } from "./router";
 import { followTheme } from "./theme/theme";
@@ -23,6 +23,7 @@ function Console() {
 
 followTheme();
 followLanguage();
+followPages();
 void resume();
 const place = document.getElementById("root");
 if (place === null) throw new Error("index.html has no #root");

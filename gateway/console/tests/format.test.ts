@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { counted } from "../src/i18n/catalogue";
 import { formatOf } from "../src/i18n/format";
 import { auditTexts } from "../src/pages/audit/texts";
+import { deadLettersTexts } from "../src/pages/deadLetters/texts";
 import { editorTexts } from "../src/pages/editor/texts";
 import { scheduleTexts } from "../src/pages/schedule/texts";
 import { schedulesTexts } from "../src/pages/schedules/texts";
@@ -35,6 +36,11 @@ test("what rounds up to the next unit is said in that one", () => {
   expect([59.4, 59.6, 3569, 3571, 84_500, 84_700, -59.6].map(ago)).toEqual(["59 sec ago", "1 min ago", "59 min ago", "1 hr ago", "23 hr ago", "yesterday", "in 1 min"]);
 });
 
+test("a moment names its zone", () => {
+  expect(formatOf("en").moment(new Date("2026-11-30T12:00:00Z"))).toMatch(/^30 Nov 2026, \d\d:00:00 \S+$/);
+  expect(formatOf("zh").moment(new Date("2026-11-30T12:00:00Z"))).toMatch(/[A-Z]{3}/);
+});
+
 test("one is one", () => {
   expect(["0", "1", "2", "1,000"].map((count) => counted(count, "task"))).toEqual(["0 tasks", "1 task", "2 tasks", "1,000 tasks"]);
   const one = [
@@ -44,6 +50,7 @@ test("one is one", () => {
     auditTexts.en.exporting("1"),
     auditTexts.en.exported("1"),
     bulkTexts.en.preview("1"),
+    deadLettersTexts.en.purgeHelp("1"),
     editorTexts.en.faults("1"),
     editorTexts.en.previewed("1"),
     scheduleTexts.en.filled("1", "1"),
@@ -52,5 +59,5 @@ test("one is one", () => {
     tenantMigrationTexts.en.left("1"),
     tenantTexts.en.pastGateway("1"),
   ];
-  expect(one.filter((text) => /1 (entries|months|events|tasks|faults|nodes|times|moments|more were|of them are)/.test(text))).toEqual([]);
+  expect(one.filter((text) => /1 (entries|months|events|tasks|faults|nodes|letters|times|moments|more tasks|of them are)/.test(text))).toEqual([]);
 });

@@ -63,7 +63,7 @@ test("what somebody else has set since the dialog was opened is not overwritten"
   enter(await field("Why"), "because");
   becomes("shadow");
   await press("Move to live");
-  await find("[role=alert]", "acme was moved by somebody else");
+  await find("[role=alert]", "Somebody else has moved acme");
   expect(sent()).toEqual([]);
   expect(all("button", "nevertheless")).toEqual([]);
 });
@@ -71,7 +71,7 @@ test("what somebody else has set since the dialog was opened is not overwritten"
 test("a move is undone with the version that was looked at, and without force", async () => {
   await ask("live");
   await press("Undo");
-  await find("[role=status]", "acme is where it was.");
+  await find("[role=status]", "acme is back at its previous stage.");
   expect(askedFor(UNSET).map((one) => [one.query.get("based_on"), one.query.get("force")])).toEqual([["2", "false"]]);
 });
 
@@ -80,7 +80,7 @@ test("what somebody else has set after a move is not undone", async () => {
   await find("button", "Undo");
   becomes("complete");
   await press("Undo");
-  await find("[role=alert]", "acme was moved by somebody else");
+  await find("[role=alert]", "Somebody else has moved acme");
   expect(sent()).toHaveLength(1);
 });
 
@@ -90,14 +90,14 @@ test("an undo that is refused can be insisted on", async () => {
   answers.set(UNSET, (request) => (request.url.includes("force=true") ? undone?.(request) : undefined) ?? problem(409, "stage_change_refused", "Held."));
   await press("Undo");
   await find("[role=alert]", "Held.");
-  await press("Move it nevertheless");
-  await find("[role=status]", "acme is where it was.");
+  await press("Move anyway");
+  await find("[role=status]", "acme is back at its previous stage.");
 });
 
 test("only the stage that was refused can be insisted on", async () => {
   answers.set(SET, () => problem(409, "stage_change_refused", "Held."));
   await ask("live");
-  await find("button", "Move it nevertheless");
+  await find("button", "Move anyway");
   enter(await field("To stage"), "complete");
   await until(() => expect(all("button", "nevertheless")).toEqual([]));
   expect(all("[role=alert]", "Held.")).toEqual([]);
@@ -113,5 +113,5 @@ test.each(["move_locked", "flag_store_refuses", "flag_unsound"])("what force doe
 test("what a guardrail holds can be insisted on", async () => {
   answers.set(SET, () => problem(409, "move_held", "Held."));
   await ask("live");
-  await find("button", "Move it nevertheless");
+  await find("button", "Move anyway");
 });

@@ -59,7 +59,7 @@ test("what a stream tells keeps its digits", async () => {
     headers: () => ({}),
     onEvent: (event) => told.push(event.data),
     onState: () => undefined,
-    onSessionEnded: () => undefined,
+    onSessionEnded: () => Promise.resolve(false),
     fetch: () => Promise.resolve(new Response(`data: {"result":${LARGE}}\n\n`, { status: 200 })),
   });
   await until(() => expect(told.map((one) => jsonText(one))).toEqual([`{"result":${LARGE}}`]));

@@ -42,13 +42,13 @@ async function opened(next: string[]) {
 
 test("what is chosen and then gone does not become the whole group, neither in the open dialog nor in what is sent", async () => {
   const { change } = await opened(["b", "c"]);
-  (await find("input", "Choose a")).click();
-  await press("Purge 1 chosen");
-  await find("[role=alertdialog]", "This deletes 1 for good");
+  (await find("input", "Select a")).click();
+  await press("Purge 1 selected");
+  await find("[role=alertdialog]", "1 dead letter is deleted");
   await change();
   const dialog = await find("[role=alertdialog]");
-  expect(dialog.textContent).toContain("This deletes 1 for good");
-  await press("Purge 1 chosen", "[role=alertdialog]");
+  expect(dialog.textContent).toContain("1 dead letter is deleted");
+  await press("Purge 1 selected", "[role=alertdialog]");
   await find("[role=status]", "Deleted: 1");
   expect(askedFor("POST /gateway/v1/dead-letters/purge").map((one) => (one.body as { filter: unknown }).filter)).toEqual([
     { ids: ["a"], untyped: false, state: "open" },
@@ -58,7 +58,7 @@ test("what is chosen and then gone does not become the whole group, neither in t
 test("the dialog is about what there was when it was opened", async () => {
   const { change } = await opened(["a", "b", "c", "2027"]);
   await press("Purge all 3");
-  await find("[role=alertdialog]", "This deletes 3 for good");
+  await find("[role=alertdialog]", "3 dead letters are deleted");
   await change();
   expect((await find("[role=alertdialog]")).textContent).toContain("Purge all 3");
   await press("Purge all 3", "[role=alertdialog]");

@@ -1,13 +1,14 @@
 import { answers, asked, askedFor, json, problem, session, silence } from "./support/gateway";
-import { find, open } from "./support/page";
+import { find, open, press } from "./support/page";
 import { until } from "./support/until";
 import { useQuery } from "@tanstack/react-query";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { api, dataOf } from "../src/api/client";
 import { resume, signIn } from "../src/api/session";
 import { useCheck } from "../src/pages/editor/useCheck";
 import TasksPage from "../src/pages/tasks/TasksPage";
-import { cutSince } from "../src/streams/connection";
+import { Connection } from "../src/shell/Connection";
+import { interruption } from "../src/streams/connection";
 import { useStream } from "../src/streams/useStream";
 
 const STREAM = "GET /gateway/v1/tasks/stream";
@@ -58,16 +59,52 @@ test("why a filter is refused is said", async () => {
   answers.set("GET /gateway/v1/tasks", refuse);
   ({ close } = open(TasksPage, "/tasks?q=state:bogus"));
   await find("[role=alert]", "There is no state bogus.");
-  expect(cutSince.get()).toBeNull();
+  expect(interruption.get()).toBeNull();
 });
 
-test("a stream that is refused after it was open counts as cut", async () => {
-  const streams = [over, () => problem(403, "forbidden")];
+/** What the notice says. */
+const notice = () => find("[role=status] p");
+
+test.each([403, 404])("of a stream that is refused after it was open, nobody is told that it comes back (%i)", async (status) => {
+  const streams = [over, () => problem(status, "refused")];
   answers.set(STREAM, () => streams.shift()?.() ?? problem(500, "more"));
-  ({ close } = open(Page));
+  ({ close } = open(PageAndNotice));
   await find("p", "refused");
-  expect(cutSince.get()).not.toBeNull();
+  expect((await notice()).textContent).toContain("No live updates since");
+  const reload = vi.spyOn(location, "reload").mockReturnValue();
+  await press("Reload the page");
+  expect(reload).toHaveBeenCalledOnce();
+  reload.mockRestore();
 });
+
+test("who may read something and not follow it is told so", async () => {
+  answers.set(STREAM, () => problem(403, "forbidden"));
+  answers.set("GET /gateway/v1/dags", () => json({ dags: "read" }));
+  ({ close } = open(PageAndNotice));
+  await find("p", "read");
+  expect((await notice()).textContent).toContain("No live updates since");
+});
+
+test.each([429, 503])("a stream that is refused for now comes back, and the notice says so (%i)", async (status) => {
+  const streams = [over, () => problem(status, "later")];
+  let isBack = false;
+  answers.set(STREAM, () => streams.shift()?.() ?? (isBack ? silence() : problem(status, "later")));
+  ({ close } = open(PageAndNotice));
+  await until(() => expect(askedFor(STREAM).length).toBeGreaterThan(2));
+  expect((await notice()).textContent).toContain("The console is reconnecting");
+  isBack = true;
+  await find("p", "open");
+  expect(interruption.get()).toBeNull();
+});
+
+function PageAndNotice() {
+  return (
+    <>
+      <Page />
+      <Connection />
+    </>
+  );
+}
 
 test("a text is checked again when the session was renewed", async () => {
   const checks = [() => problem(401, "unauthenticated"), () => json({ valid: true })];
@@ -87,11 +124,12 @@ function Check() {
   return <p>{checked?.check?.valid === true ? "valid" : JSON.stringify(checked?.error)}</p>;
 }
 
-test("a stream that says that the session has ended, while it has not, counts as cut", async () => {
-  const streams = [over, () => problem(401, "unauthenticated")];
+test("a stream that says that the session has ended, while it has not, comes back", async () => {
+  const streams = [over, () => problem(401, "unauthenticated"), silence];
   answers.set(STREAM, () => streams.shift()?.() ?? problem(500, "more"));
   ({ close } = open(Page));
-  await find("p", "ended");
-  await until(() => expect(askedFor("GET /gateway/v1/session")).toHaveLength(1));
-  expect(cutSince.get()).not.toBeNull();
+  await until(() => expect(askedFor(STREAM)).toHaveLength(3));
+  await find("p", "open");
+  expect(askedFor("GET /gateway/v1/session")).toHaveLength(1);
+  expect(interruption.get()).toBeNull();
 });

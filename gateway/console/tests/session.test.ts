@@ -1,16 +1,21 @@
 import { answers, asked, askedFor, json, problem, session } from "./support/gateway";
 import { until } from "./support/until";
-import { beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 const reload = vi.spyOn(location, "reload").mockReturnValue();
 const HOLD = { params: { path: { name: "d" } } };
 const hold = async () => (await import("../src/api/client")).api.POST("/gateway/v1/dags/{name}/rollback", { ...HOLD, body: { version: 7 } });
 const ROLLBACK = "POST /gateway/v1/dags/d/rollback";
 
+/** Another page of the browser. */
+let other: BroadcastChannel;
+let ends: (() => void)[];
+
 /** A page that is open as Ann. */
 async function opened() {
   answers.set("GET /gateway/v1/session", () => json(session("first")));
-  const { resume, signIn, signOut, sessionState } = await import("../src/api/session");
+  const { followPages, resume, signIn, signOut, sessionState } = await import("../src/api/session");
+  ends.push(followPages());
   await resume();
   return { signIn, signOut, state: () => sessionState.get() };
 }
@@ -20,6 +25,11 @@ beforeEach(() => {
   answers.clear();
   asked.length = 0;
   reload.mockClear();
+  other = new BroadcastChannel("taskgate.session");
+  ends = [() => other.close()];
+});
+afterEach(() => {
+  for (const end of ends) end();
 });
 
 /** Another page of the browser has signed in: what changes something needs another token from now on. */
@@ -120,4 +130,41 @@ test("who signs in again as the same user goes on, and what is shown is read aga
   expect(reload).not.toHaveBeenCalled();
   expect(state()).toMatchObject({ session: { csrf_token: "second" } });
   expect(queries.getQueryState(["shown"])?.isInvalidated).toBe(true);
+});
+
+test("what somebody else has signed in to in another page is not shown in this one's name: it begins anew", async () => {
+  await opened();
+  signedInElsewhere(session("second", { user_id: "bob" }));
+  other.postMessage(null);
+  await until(() => expect(reload).toHaveBeenCalledOnce());
+});
+
+test("a session that another page has renewed is gone on with before anything is refused", async () => {
+  const { state } = await opened();
+  signedInElsewhere(session("second"));
+  other.postMessage(null);
+  await until(() => expect(state()).toMatchObject({ is: "signed in", session: { csrf_token: "second" } }));
+  expect(reload).not.toHaveBeenCalled();
+});
+
+test("after a sign-out in another page, this one asks for a key; after a sign-in there, it goes on", async () => {
+  const { state } = await opened();
+  answers.set("GET /gateway/v1/session", () => problem(401, "unauthenticated"));
+  other.postMessage(null);
+  await until(() => expect(state()).toEqual({ is: "signed out", ended: true }));
+  answers.set("GET /gateway/v1/session", () => json(session("second")));
+  other.postMessage(null);
+  await until(() => expect(state()).toMatchObject({ is: "signed in", session: { csrf_token: "second" } }));
+});
+
+test("other pages are told of a sign-in and of a sign-out", async () => {
+  const heard = vi.fn();
+  other.onmessage = heard;
+  const { signIn, signOut } = await opened();
+  answers.set("POST /gateway/v1/session", () => json(session("second"), 201));
+  answers.set("DELETE /gateway/v1/session", () => new Response(null, { status: 204 }));
+  await signIn("key");
+  await until(() => expect(heard).toHaveBeenCalledOnce());
+  await signOut(false);
+  await until(() => expect(heard).toHaveBeenCalledTimes(2));
 });

@@ -107,6 +107,27 @@ async def test_it_says_who_one_is_and_what_one_may_do(
     assert {"observe", "operate"} <= set(root["permitted"])
 
 
+async def test_it_says_where_one_may_do_less(client: httpx.AsyncClient, people: Any, key: str, admin: Any) -> None:
+    await people.add_member("ann", "t-bob", "viewer")
+    await people.add_project("q-bob", "t-bob", "bob")
+    await people.add_project_member("ann", "p-bob", "member")
+    await people.add_project_member("ann", "q-bob", "viewer")
+    ann = (await client.get(SESSION, headers=with_key(key))).json()
+    assert {"purge", "keys", "secrets"} <= set(ann["permitted"])
+    assert ann["permitted_by_tenant"] == {"t-ann": ann["permitted"], "t-bob": ["read"]}
+    member = sorted(set(ann["permitted"]) - {"purge", "keys", "secrets"})
+    assert ann["permitted_by_project"] == {"p-ann": ann["permitted"], "p-bob": member, "q-bob": ["read"]}
+
+    only = {"name": "x", "scope": "submit", "tenant_id": "t-ann"}
+    made = (await client.post("/gateway/v1/keys", json=only, headers=with_key(key))).json()
+    here = (await client.get(SESSION, headers=with_key(made["key"]))).json()
+    assert here["permitted_by_tenant"] == {"t-ann": ["read", "submit"]}
+    assert here["permitted_by_project"] == {"p-ann": ["read", "submit"]}
+
+    root = (await client.get(SESSION, headers=admin)).json()
+    assert (root["permitted_by_tenant"], root["permitted_by_project"]) == ({}, {})
+
+
 async def test_a_key_that_reads_makes_a_session_that_reads(client: httpx.AsyncClient, key: str) -> None:
     asked = {"name": "x", "scope": "read", "tenant_id": "t-ann"}
     made = (await client.post("/gateway/v1/keys", json=asked, headers=with_key(key))).json()

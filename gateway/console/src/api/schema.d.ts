@@ -7787,6 +7787,20 @@ export interface components {
              */
             permitted: string[];
             /**
+             * Permitted By Tenant
+             * @description The same for each of the caller's tenants, by its ID. Empty for an administrator, whose verbs are the same everywhere.
+             */
+            permitted_by_tenant: {
+                [key: string]: string[];
+            };
+            /**
+             * Permitted By Project
+             * @description The same by the ID of the project, for projects in which the caller has a role of its own: that role decides there, unless the caller manages the tenant.
+             */
+            permitted_by_project: {
+                [key: string]: string[];
+            };
+            /**
              * Expires At
              * @description Latest end of the session. Null: the caller used a key.
              */

@@ -48,27 +48,47 @@ async function lookAgain(): Promise<void> {
     if (!(error instanceof Problem)) throw error;
     return error.status === 401 || isOver ? null : undefined;
   });
-  if (found === undefined || sessionState.get().is !== "signed in") return;
-  // What is open stays: who signs in again as the same user finds drafts as they were.
-  if (found === null) leave(true);
-  else if (found.csrf_token !== token.get()) enter(found);
+  if (found === undefined) return;
+  if (found !== null) {
+    if (found.csrf_token !== token.get()) enter(found);
+  } else if (sessionState.get().is === "signed in") {
+    // What is open stays: who signs in again as the same user finds drafts as they were.
+    leave(true);
+  }
 }
 
 let looking: Promise<void> | null = null;
 /** Whether an answer has said so since the look began; otherwise it is over only if the look says it. */
 let isOver = false;
 
+/** After the look that is under way: that may have begun too early. */
+function look(): void {
+  const now = (looking ?? Promise.resolve()).then(lookAgain).finally(() => {
+    if (looking === now) looking = null;
+    isOver = false;
+  });
+  looking = now;
+}
+
 whenSessionEnds((isSure) => {
   const { is } = sessionState.get();
   if (is === "signed in") {
     isOver ||= isSure;
-    looking ??= lookAgain().finally(() => {
-      looking = null;
-      isOver = false;
-    });
+    if (looking === null) look();
   } else if (is !== "signed out") leave(false);
   return looking ?? Promise.resolve();
 });
+
+/** On it, pages of the browser tell each other that the cookie is another one. */
+let pages: BroadcastChannel | null = null;
+
+/** Hear of sessions that other pages of the browser begin and end, and tell them of this page's. Returns what ends that. */
+export function followPages(): () => void {
+  const channel = new BroadcastChannel("taskgate.session");
+  channel.onmessage = look;
+  pages = channel;
+  return () => channel.close();
+}
 
 /** Find out whether there is a session. */
 export async function resume(): Promise<void> {
@@ -83,11 +103,13 @@ export async function resume(): Promise<void> {
 /** Exchange a key for a session. Throws a `Problem`. */
 export async function signIn(key: string): Promise<void> {
   enter(await dataOf(api.POST("/gateway/v1/session", { headers: { Authorization: `Bearer ${key}` } })));
+  pages?.postMessage(null);
 }
 
 export async function signOut(everywhere: boolean): Promise<void> {
   await api.DELETE("/gateway/v1/session", { params: { query: { everywhere } } });
   leave(false);
+  pages?.postMessage(null);
 }
 
 export function useSessionState(): SessionState {
@@ -116,6 +138,14 @@ export type Verb =
   | "observe"
   | "operate";
 
-export function may(session: SessionView, verb: Verb): boolean {
-  return session.permitted.includes(verb);
+/** What belongs to a tenant and perhaps to a project of it. */
+export interface Belonging {
+  tenant_id: string | null;
+  project_id?: string | null;
+}
+
+/** Whether it may be done to something (`of`), or anywhere at all. */
+export function may(session: SessionView, verb: Verb, of?: Belonging): boolean {
+  const there = of && (session.permitted_by_project[of.project_id ?? ""] ?? session.permitted_by_tenant[of.tenant_id ?? ""]);
+  return (there ?? session.permitted).includes(verb);
 }

@@ -16,10 +16,10 @@ export interface LivePages {
   readAgain: () => void;
 }
 
-/** For a query that is read page by page: it is read again when something of the topics changes, while its first page is all
+/** For a query that is read page by page: when something has changed (`told`), it is read again while its first page is all
  * that is shown; else the reader is told, and asks for it.
  */
-export function useLivePages(found: Pages, queryKey: QueryKey, topics: readonly Topic[], tenantId?: string): LivePages {
+export function useToldPages(found: Pages, queryKey: QueryKey): LivePages & { told: () => void } {
   const [behind, setBehind] = useState<string | null>(null);
   const again = useReadAgain(queryKey);
   const shown = JSON.stringify(queryKey);
@@ -27,14 +27,17 @@ export function useLivePages(found: Pages, queryKey: QueryKey, topics: readonly 
     setBehind(null);
     again();
   };
-  useNews(
-    topics,
-    () => {
-      // To read again would cancel the reading of the next page.
-      if (found.isFetchingNextPage || (found.data?.pages.length ?? 0) > 1) setBehind(shown);
-      else readAgain();
-    },
-    tenantId,
-  );
-  return { isBehind: behind === shown, readAgain };
+  const told = () => {
+    // To read again would cancel the reading of the next page.
+    if (found.isFetchingNextPage || (found.data?.pages.length ?? 0) > 1) setBehind(shown);
+    else readAgain();
+  };
+  return { isBehind: behind === shown, readAgain, told };
+}
+
+/** The same, where something of these topics may change. */
+export function useLivePages(found: Pages, queryKey: QueryKey, topics: readonly Topic[], tenantId?: string): LivePages {
+  const { told, ...live } = useToldPages(found, queryKey);
+  useNews(topics, told, tenantId);
+  return live;
 }

@@ -6,7 +6,7 @@ export interface Format {
   number(value: number): string;
   /** A short length of time; `seconds` may be a fraction. */
   duration(seconds: number): string;
-  /** Date and time in the reader's zone. */
+  /** Date and time in the reader's zone, which is named. */
   moment(at: Date): string;
   /** Time of day in the reader's zone, to the second. */
   clock(at: Date): string;
@@ -27,7 +27,7 @@ const UNITS = [
 function create(language: Language): Format {
   const locale = LOCALES[language];
   const numbers = new Intl.NumberFormat(locale);
-  const moments = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" });
+  const moments = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "long" });
   const clocks = new Intl.DateTimeFormat(locale, { timeStyle: "medium" });
   const relatives = new Intl.RelativeTimeFormat(locale, { numeric: "auto", style: "short" });
   const unit = (value: number, name: string, digits = 0) =>

@@ -2,7 +2,9 @@ import { Link } from "@tanstack/react-router";
 import { type Key, type Selection, Header, Menu, MenuItem, MenuSection, MenuTrigger, Popover, Separator } from "react-aria-components";
 import { signOut, useSessionState } from "../api/session";
 import { Button } from "../components/Button";
+import { Failure } from "../components/Failure";
 import { useStore } from "../components/store";
+import { useAct } from "../components/useAct";
 import { type Catalogue, useTexts } from "../i18n/catalogue";
 import { LANGUAGES, type Language, chooseLanguage, useLanguage } from "../i18n/language";
 import { openPalette } from "../keys/CommandPalette";
@@ -60,53 +62,57 @@ function Account({ user }: { user: string }) {
   const t = useTexts(shellTexts);
   const chosenTheme = useStore(themeChoice);
   const chosenLanguage = useLanguage();
+  const { act, error } = useAct();
   const themes: Record<ThemeChoice, string> = { light: t.light, dark: t.dark, system: t.system };
   return (
-    <MenuTrigger>
-      <Button weight="bare" aria-label={t.account(user)}>
-        <span className="navigation-user">{user}</span>
-      </Button>
-      <Popover className="popover" placement="top start">
-        <Menu className="menu" aria-label={t.account(user)}>
-          <MenuSection
-            selectionMode="single"
-            disallowEmptySelection
-            selectedKeys={[chosenTheme]}
-            onSelectionChange={(keys) => chooseTheme(onlyOf(keys) as ThemeChoice)}
-          >
-            <Header>{t.theme}</Header>
-            {Object.entries(themes).map(([choice, name]) => (
-              <MenuItem key={choice} id={choice} className="menu-item">
-                {name}
-              </MenuItem>
-            ))}
-          </MenuSection>
-          <MenuSection
-            selectionMode="single"
-            disallowEmptySelection
-            selectedKeys={[chosenLanguage]}
-            onSelectionChange={(keys) => chooseLanguage(onlyOf(keys) as Language)}
-          >
-            <Header>{t.language}</Header>
-            {Object.entries(LANGUAGES).map(([code, name]) => (
-              <MenuItem key={code} id={code} className="menu-item">
-                {name}
-              </MenuItem>
-            ))}
-          </MenuSection>
-          <Separator />
-          <MenuItem className="menu-item" onAction={openKeyList}>
-            {t.keys}
-          </MenuItem>
-          <MenuItem className="menu-item" onAction={() => void signOut(false)}>
-            {t.signOut}
-          </MenuItem>
-          <MenuItem className="menu-item" onAction={() => void signOut(true)}>
-            {t.signOutEverywhere}
-          </MenuItem>
-        </Menu>
-      </Popover>
-    </MenuTrigger>
+    <>
+      {error !== null && <Failure error={error} />}
+      <MenuTrigger>
+        <Button weight="bare" aria-label={t.account(user)}>
+          <span className="navigation-user">{user}</span>
+        </Button>
+        <Popover className="popover" placement="top start">
+          <Menu className="menu" aria-label={t.account(user)}>
+            <MenuSection
+              selectionMode="single"
+              disallowEmptySelection
+              selectedKeys={[chosenTheme]}
+              onSelectionChange={(keys) => chooseTheme(onlyOf(keys) as ThemeChoice)}
+            >
+              <Header>{t.theme}</Header>
+              {Object.entries(themes).map(([choice, name]) => (
+                <MenuItem key={choice} id={choice} className="menu-item">
+                  {name}
+                </MenuItem>
+              ))}
+            </MenuSection>
+            <MenuSection
+              selectionMode="single"
+              disallowEmptySelection
+              selectedKeys={[chosenLanguage]}
+              onSelectionChange={(keys) => chooseLanguage(onlyOf(keys) as Language)}
+            >
+              <Header>{t.language}</Header>
+              {Object.entries(LANGUAGES).map(([code, name]) => (
+                <MenuItem key={code} id={code} className="menu-item">
+                  {name}
+                </MenuItem>
+              ))}
+            </MenuSection>
+            <Separator />
+            <MenuItem className="menu-item" onAction={openKeyList}>
+              {t.keys}
+            </MenuItem>
+            <MenuItem className="menu-item" onAction={() => act(() => signOut(false))}>
+              {t.signOut}
+            </MenuItem>
+            <MenuItem className="menu-item" onAction={() => act(() => signOut(true))}>
+              {t.signOutEverywhere}
+            </MenuItem>
+          </Menu>
+        </Popover>
+      </MenuTrigger>
+    </>
   );
 }
 

@@ -1,20 +1,29 @@
 import { createStore, useStore } from "../components/store";
 
-/** Since when something that is shown is not live any more; null: all of it is. */
-export const cutSince = createStore<Date | null>(null);
-
-const cut = new Map<object, Date>();
-
-/** Note whether a stream is cut; one that is closed is not. */
-export function noteStream(stream: object, isCut: boolean): void {
-  if (isCut) {
-    if (!cut.has(stream)) cut.set(stream, new Date());
-  } else cut.delete(stream);
-  const times = [...cut.values()].map((at) => at.getTime());
-  const first = times.length === 0 ? null : Math.min(...times);
-  if (first !== (cutSince.get()?.getTime() ?? null)) cutSince.set(first === null ? null : new Date(first));
+/** Something that is shown is not live any more. */
+export interface Interruption {
+  since: Date;
+  /** A stream of it was refused: it does not come back by itself. */
+  isRefused: boolean;
 }
 
-export function useCutSince(): Date | null {
-  return useStore(cutSince);
+/** Null: all that is shown is live. */
+export const interruption = createStore<Interruption | null>(null);
+
+const cut = new Map<object, Interruption>();
+
+/** Note whether a stream is live; one that is closed is, too. */
+export function noteStream(stream: object, is: "live" | "cut" | "refused"): void {
+  if (is === "live") cut.delete(stream);
+  else cut.set(stream, { since: cut.get(stream)?.since ?? new Date(), isRefused: is === "refused" });
+  const all = [...cut.values()];
+  const now = interruption.get();
+  const since = Math.min(...all.map((one) => one.since.getTime()));
+  const isRefused = all.some((one) => one.isRefused);
+  if (all.length === 0) interruption.set(null);
+  else if (since !== now?.since.getTime() || isRefused !== now.isRefused) interruption.set({ since: new Date(since), isRefused });
+}
+
+export function useInterruption(): Interruption | null {
+  return useStore(interruption);
 }

@@ -45,18 +45,25 @@ export function useStream(path: string | null, onEvent: (event: StreamEvent) => 
       url: new URL(path, API_ADDRESS),
       headers: () => ({ [CSRF_HEADER]: csrfToken() }),
       onEvent: (event) => handle(event),
-      onState(next) {
+      onState(next, status) {
         setState(next);
-        // What is shown is of a stream that was open; if none was, the reading that follows says what is wrong.
-        if (next !== "connecting") noteStream(name, next === "cut" || (next !== "open" && wasOpen));
+        if (next === "open") noteStream(name, "live");
+        if (next === "cut") noteStream(name, "cut");
+        // Of what is not there, or was asked for wrongly, the reading that follows says what is wrong; who may not follow
+        // something may still read it.
+        if (next === "refused" && (wasOpen || status === 403)) noteStream(name, "refused");
         wasOpen ||= next === "open";
         if (next === "open" || next === "refused") opened();
       },
-      onSessionEnded: () => void sessionEnded(),
+      async onSessionEnded() {
+        await sessionEnded();
+        // With another session this stream is closed, and another one is begun.
+        return token.get() === session;
+      },
     });
     return () => {
       stream.close();
-      noteStream(name, false);
+      noteStream(name, "live");
     };
   }, [path, isSeen, session]);
 

@@ -74,6 +74,8 @@ export function session(token: string, more: object = {}) {
     tenant_ids: ["acme"],
     only_project: null,
     permitted: ["read", "submit", "steer", "redrive", "purge", "operate"],
+    permitted_by_tenant: {},
+    permitted_by_project: {},
     expires_at: null,
     csrf_token: token,
     now: new Date().toISOString(),

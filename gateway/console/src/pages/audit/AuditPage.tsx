@@ -77,8 +77,8 @@ export default function AuditPage() {
           <Field {...field("action")} help={t.actionHelp} maxLength={100} />
           <Field {...field("subject")} help={t.subjectHelp} maxLength={500} />
           <Field {...field("who")} maxLength={500} />
-          <Field {...field("since")} type="datetime-local" />
-          <Field {...field("before")} type="datetime-local" />
+          <Field {...field("since")} help={t.timeHelp} type="datetime-local" />
+          <Field {...field("before")} help={t.timeHelp} type="datetime-local" />
         </div>
         <div>
           <Button type="submit">{t.search}</Button>

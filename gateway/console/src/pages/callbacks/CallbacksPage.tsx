@@ -96,11 +96,11 @@ export default function CallbacksPage() {
   };
   const callbacks = found.data?.pages.flatMap((page) => page.callbacks) ?? [];
   const searched = ([[t.tenant, kept.tenant], [t.task, kept.task], [t.event, event === undefined ? "" : t[event]]] as const).filter(([, text]) => text !== "");
-  const resends = may(session, "redrive");
+  const resends = may(session, "redrive", { tenant_id: kept.tenant });
   return (
     <>
       <PageHead title={t.title}>
-        {resends && (
+        {resends && session.only_project === null && (
           <Confirm label={t.resendAll} ask={t.resendAllAsk} leave={t.leave} weight="plain" confirm={resendAll}>
             <p>{t.resendAllHelp}</p>
             {searched.length > 0 && <p>{visible(searched.map(([label, text]) => `${label}: ${text}`).join(", "))}</p>}
@@ -170,7 +170,7 @@ export default function CallbacksPage() {
             <td>{one.due_at === null ? "–" : <Moment at={one.due_at} />}</td>
             {resends && (
               <td>
-                {one.state !== "pending" && (
+                {one.state !== "pending" && may(session, "redrive", one) && (
                   <Confirm
                     label={t.resend}
                     about={one.id}

@@ -33,7 +33,7 @@ export const callbacksTexts = catalogue({
     resendAll: "Send all again that were given up",
     resendAllAsk: "Send these again?",
     resendAllHelp: "All that were given up and that the search above finds are sent again, each under its own webhook-id.",
-    leave: "Leave it",
+    leave: "Cancel",
     resending: (count: string) => `Sent again so far: ${count}`,
     resent: (count: string) => `Sent again: ${count}`,
     more: "Older callbacks",

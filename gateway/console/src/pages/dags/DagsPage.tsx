@@ -36,7 +36,7 @@ export default function DagsPage() {
   const dags = found.data?.dags ?? [];
   return (
     <>
-      <PageHead title={t.title}>{found.data !== undefined && may(session, "define") && <NewDag tenant={tenant} taken={dags.map((dag) => dag.name)} />}</PageHead>
+      <PageHead title={t.title}>{found.data !== undefined && may(session, "define", { tenant_id: tenant }) && <NewDag tenant={tenant} taken={dags.map((dag) => dag.name)} />}</PageHead>
       {session.tenant_ids.length !== 1 && (
         <Field label={t.tenant} help={t.tenantHelp} value={tenant ?? ""} onChange={(typed) => void navigate({ to: ".", search: typed === "" ? {} : { tenant: typed }, replace: true })} />
       )}

@@ -54,7 +54,7 @@ export function Editor({ place, around, initial }: EditorProps) {
   const dag = useDag(draft?.text ?? initial);
   const { text, definition, latest, isOld, view } = dag;
   const isBuiltIn = around.current?.isBuiltIn === true;
-  const canEdit = may(session, "define") && !isBuiltIn;
+  const canEdit = may(session, "define", { tenant_id: place.tenant }) && !isBuiltIn;
   const known = useMemo(() => ({ types: around.types, dags: around.dags }), [around]);
   const savedText = current?.text ?? null;
   const isChanged = text !== savedText;

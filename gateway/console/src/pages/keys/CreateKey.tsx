@@ -57,8 +57,8 @@ export function CreateKey({ made }: { made: (key: MadeKey) => void }) {
       hasFields
       opened={() => {
         setScope("submit");
-        // Whoever is no administrator makes keys of one tenant.
-        setFields({ ...EMPTY, tenant: session.is_admin ? "" : (session.tenant_ids[0] ?? "") });
+        // Whoever is no administrator makes keys of one tenant, and with a key for one project keys of that project.
+        setFields({ ...EMPTY, tenant: session.is_admin ? "" : (session.tenant_ids[0] ?? ""), project: session.only_project ?? "" });
       }}
       confirm={send}
     >

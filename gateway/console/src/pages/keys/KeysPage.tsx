@@ -3,6 +3,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { type SyntheticEvent, useState } from "react";
 import { api, dataOf } from "../../api/client";
 import type { components } from "../../api/schema";
+import { useSession } from "../../api/session";
 import { AsOf } from "../../components/AsOf";
 import { Button } from "../../components/Button";
 import { Confirm } from "../../components/Confirm";
@@ -87,6 +88,9 @@ export default function KeysPage() {
 function Key({ shown, made, changed }: { shown: KeyView; made: (key: MadeKey) => void; changed: () => void }) {
   const t = useTexts(keysTexts);
   const format = useFormat();
+  const session = useSession();
+  // With the new key one would act as its user.
+  const rotates = shown.user_id === session.user_id || session.is_admin;
   return (
     <tr>
       <td className="key-name">
@@ -111,7 +115,7 @@ function Key({ shown, made, changed }: { shown: KeyView; made: (key: MadeKey) =>
       <td>
         {shown.state === "active" && (
           <div className="part-actions">
-            {shown.replaced_by === null && <RotateKey shown={shown} made={made} />}
+            {rotates && shown.replaced_by === null && <RotateKey shown={shown} made={made} />}
             <Confirm
               label={t.revoke}
               about={visible(shown.name)}

@@ -8,6 +8,7 @@ import { Detail } from "../../components/Detail";
 import { Failure } from "../../components/Failure";
 import { Field } from "../../components/Field";
 import { Status } from "../../components/Status";
+import { useAct } from "../../components/useAct";
 import { visible } from "../../components/visible";
 import { shortId } from "../../components/shortId";
 import { useTexts } from "../../i18n/catalogue";
@@ -84,14 +85,10 @@ function NodeActions({ run, state }: { run: RunSummary; state: NodeState }) {
   const session = useSession();
   const [comment, setComment] = useState("");
   const [reason, setReason] = useState("");
-  const [error, setError] = useState<unknown>(null);
-  if (!may(session, "steer")) return null;
-  const path = { params: { path: { run_id: run.run_id, path: state.path } } };
   // What comes of it is told by the stream.
-  const act = (request: () => Promise<unknown>) => {
-    setError(null);
-    request().catch(setError);
-  };
+  const { act, isActing, error } = useAct();
+  if (!may(session, "steer", run)) return null;
+  const path = { params: { path: { run_id: run.run_id, path: state.path } } };
   const answer = (approved: boolean) =>
     act(() => api.POST("/gateway/v1/dag-runs/{run_id}/nodes/{path}/approve", { ...path, body: { approved, comment: comment.trim() || null } }));
   const canSkip = run.status !== "completed" && state.status !== "completed" && state.status !== "skipped";
@@ -101,10 +98,10 @@ function NodeActions({ run, state }: { run: RunSummary; state: NodeState }) {
         <>
           <Field label={t.comment} value={comment} onChange={setComment} maxLength={4000} />
           <div className="run-buttons">
-            <Button weight="primary" onPress={() => answer(true)}>
+            <Button weight="primary" isPending={isActing} onPress={() => answer(true)}>
               {t.approve}
             </Button>
-            <Button weight="danger" onPress={() => answer(false)}>
+            <Button weight="danger" isPending={isActing} onPress={() => answer(false)}>
               {t.reject}
             </Button>
           </div>
@@ -116,6 +113,7 @@ function NodeActions({ run, state }: { run: RunSummary; state: NodeState }) {
           <div className="run-buttons">
             <Button
               isDisabled={reason.trim() === ""}
+              isPending={isActing}
               onPress={() => act(() => api.POST("/gateway/v1/dag-runs/{run_id}/nodes/{path}/skip", { ...path, body: { reason: reason.trim() } }))}
             >
               {t.skip}

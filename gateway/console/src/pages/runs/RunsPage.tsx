@@ -3,16 +3,19 @@ import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { api, dataOf } from "../../api/client";
 import type { components } from "../../api/schema";
+import { AsOf } from "../../components/AsOf";
 import { Moment } from "../../components/Moment";
 import { PagedTable } from "../../components/PagedTable";
 import { PageHead } from "../../components/PageHead";
 import { Status } from "../../components/Status";
 import { shortId } from "../../components/shortId";
+import { useToldPages } from "../../components/useLivePages";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { isNews } from "../../streams/isNews";
 import { queryText } from "../../streams/queryText";
-import { useReadAgain } from "../../streams/useReadAgain";
+import { useAtMost } from "../../streams/useAtMost";
+import { SOONEST } from "../../streams/useNews";
 import { useStream } from "../../streams/useStream";
 import { runsTexts } from "./texts";
 import { TONES } from "./tones";
@@ -36,15 +39,16 @@ export default function RunsPage() {
       dataOf(api.GET("/gateway/v1/dag-runs", { params: { query: { limit: 50, ...(pageParam === null ? {} : { cursor: pageParam }) } }, signal })),
     getNextPageParam: (page) => page.next_cursor,
   });
-  const readAgain = useReadAgain(KEY);
+  const live = useToldPages(found, KEY);
+  const told = useAtMost(SOONEST, live.told);
   useStream(
     `gateway/v1/tasks/stream?${queryText({ type: RUN_TYPE })}`,
     (event) => {
-      if (isNews(event)) readAgain();
+      if (isNews(event)) told();
     },
     () => {
       setOpen(true);
-      readAgain();
+      told();
     },
   );
   const runs = found.data?.pages.flatMap((page) => page.runs) ?? [];
@@ -56,6 +60,7 @@ export default function RunsPage() {
           <Row key={run.run_id} run={run} />
         ))}
       </PagedTable>
+      <AsOf found={found} live={live} />
     </>
   );
 }

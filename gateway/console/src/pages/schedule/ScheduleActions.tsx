@@ -18,15 +18,17 @@ type ScheduleView = components["schemas"]["ScheduleView"];
 export function ScheduleActions({ schedule, done }: { schedule: ScheduleView; done: () => void }) {
   const t = useTexts(scheduleTexts);
   const session = useSession();
-  const { act, error } = useAct(done);
-  if (!may(session, "schedule")) return null;
+  const { act, isActing, error } = useAct(done);
+  if (!may(session, "schedule", schedule)) return null;
   const path = { params: { path: { schedule_id: schedule.schedule_id } } };
   return (
     <>
-      <Button onPress={() => act(() => api.POST("/gateway/v1/schedules/{schedule_id}/run", path))}>{t.run}</Button>
+      <Button isPending={isActing} onPress={() => act(() => api.POST("/gateway/v1/schedules/{schedule_id}/run", path))}>
+        {t.run}
+      </Button>
       <Backfill schedule={schedule} done={done} />
       {schedule.paused ? (
-        <Button weight="primary" onPress={() => act(() => api.POST("/gateway/v1/schedules/{schedule_id}/resume", path))}>
+        <Button weight="primary" isPending={isActing} onPress={() => act(() => api.POST("/gateway/v1/schedules/{schedule_id}/resume", path))}>
           {t.resume}
         </Button>
       ) : (

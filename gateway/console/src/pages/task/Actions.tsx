@@ -22,12 +22,13 @@ type Priority = (typeof PRIORITIES)[number];
 export function Actions({ task }: { task: TaskFacts }) {
   const t = useTexts(taskTexts);
   const session = useSession();
-  const { act, error } = useAct();
+  const { act, isActing, error } = useAct();
   const path = { params: { path: { task_id: task.task_id } } };
-  const steers = may(session, "steer");
+  const steers = may(session, "steer", task);
   return (
     <>
-      {steers && NOT_STARTED.includes(task.state) && <Reprioritise task={task} />}
+      {/* It is an operation, which is not for keys of one project. */}
+      {steers && session.only_project === null && NOT_STARTED.includes(task.state) && <Reprioritise task={task} />}
       {steers && task.state === "waiting" && task.not_before !== null && <Retime task={task} />}
       {steers && !ENDED.includes(task.state) && (
         <Confirm label={t.stop} ask={t.stopAsk} leave={t.cancel} confirm={() => act(() => api.POST("/api/v1/tasks/{task_id}/stop", path))}>
@@ -35,10 +36,12 @@ export function Actions({ task }: { task: TaskFacts }) {
         </Confirm>
       )}
       {steers && (task.state === "failed" || task.state === "stopped") && (
-        <Button onPress={() => act(() => api.POST("/api/v1/tasks/{task_id}/retry", path))}>{t.retry}</Button>
+        <Button isPending={isActing} onPress={() => act(() => api.POST("/api/v1/tasks/{task_id}/retry", path))}>
+          {t.retry}
+        </Button>
       )}
-      {task.state === "failed" && may(session, "redrive") && (
-        <Button onPress={() => act(() => api.POST("/gateway/v1/dead-letters/{id}/redrive", { params: { path: { id: task.task_id } } }))}>
+      {task.state === "failed" && may(session, "redrive", task) && (
+        <Button isPending={isActing} onPress={() => act(() => api.POST("/gateway/v1/dead-letters/{id}/redrive", { params: { path: { id: task.task_id } } }))}>
           {t.redrive}
         </Button>
       )}
@@ -62,7 +65,7 @@ function Reprioritise({ task }: { task: TaskFacts }) {
       opened={() => setPriority("")}
       confirm={(why) =>
         api.POST("/gateway/v1/operations", {
-          body: { action: "reprioritise", filter: { ids: [task.task_id] }, priority: Number(priority), dry_run: false, why: why || null },
+          body: { action: "reprioritise", filter: { ids: [task.task_id], tenant_id: task.tenant_id, project_id: task.project_id }, priority: Number(priority), dry_run: false, why: why || null },
         })
       }
     >

@@ -41,7 +41,7 @@ export function BulkAction({ selection, filter, begun }: { selection: TaskSelect
     queryFn: ({ signal }) => dataOf(api.POST("/gateway/v1/operations", { body: { ...body, dry_run: true }, signal })),
   });
   const total = preview.data?.total;
-  if (!may(session, "steer")) return null;
+  if (!may(session, "steer", { tenant_id: selection.tenant_id ?? null, project_id: selection.project_id ?? null })) return null;
   return (
     <Confirm
       label={t.act}

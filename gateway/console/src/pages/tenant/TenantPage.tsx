@@ -64,7 +64,7 @@ export default function TenantPage() {
           <Tasks tenant={tenant} />
           <Quotas tenantId={tenantId} quotas={tenant.quotas} isChanging={isChanging} done={again} />
           <Pauses tenantId={tenantId} pauses={tenant.pauses} isChanging={isChanging} done={again} />
-          {may(session, "secrets") && <Secrets tenantId={tenantId} />}
+          {may(session, "secrets", { tenant_id: tenantId }) && <Secrets tenantId={tenantId} />}
           <p className="part-help">{t.figures(format.clock(new Date(found.dataUpdatedAt)))}</p>
         </>
       )}

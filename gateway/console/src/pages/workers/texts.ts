@@ -43,7 +43,7 @@ export const workersTexts = catalogue({
     drainAsk: (worker: string) => `Drain ${worker}?`,
     drainHelp: "It takes no more tasks, lets what it runs end as after SIGTERM, and leaves. Its supervisor does not replace it before SIGHUP or a restart. This cannot be taken back.",
     why: "Why",
-    leave: "Leave it",
+    leave: "Cancel",
     none: "There is no worker",
     noneHelp: "Start one with taskgate worker --pool A, B, C or redis.",
     more: "More workers",

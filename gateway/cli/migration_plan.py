@@ -189,6 +189,17 @@ def approve(
     _act(name, as_json=as_json, act="approve", why=why, wave=wave)
 
 
+@plan_app.command("recount")
+def recount(
+    name: Name,
+    why: Why,
+    tenant: Annotated[str, typer.Option("--tenant", help="Tenant to count anew")],
+    as_json: AsJson = False,
+) -> None:
+    """Count a tenant anew at the parity gate, once what made it worse is mended: earlier tasks no longer count."""
+    _act(name, as_json=as_json, act="recount", why=why, tenant_id=tenant)
+
+
 @plan_app.command("abort")
 def abort(name: Name, why: Why, as_json: AsJson = False) -> None:
     """End a plan. Tenants that it moved stay where they are."""
@@ -240,4 +251,9 @@ def _text(plan: dict[str, Any]) -> str:
     ]
     header = ("wave", "name", "stage", "moves", "waiting", "moved", "left", "back", "skipped")
     faults = [f"it cannot be started: {one['message']} ({one['place']})" for one in plan["faults"]]
-    return "\n".join([f"plan {plan['name']} is {plan['state']}: {plan['says']}", *faults, table(header, rows)])
+    anew = [
+        f"{one['tenant_id']} is counted from {utc(one['counts_from'])} on, by {one['who']}: {one['why']}"
+        for one in plan.get("recounts", ())
+    ]
+    says = f"plan {plan['name']} is {plan['state']}: {plan['says']}"
+    return "\n".join([says, *faults, table(header, rows), *anew])

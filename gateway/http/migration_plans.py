@@ -92,11 +92,23 @@ class PlanStep(BaseModel):
     evidence: dict[str, Any]
 
 
+class PlanRecount(BaseModel):
+    """A tenant whose tasks the parity gate counts anew."""
+
+    tenant_id: str
+    wave: int = Field(description="Number of the tenant's wave, from 1.")
+    counts_from: datetime = Field(description="Tasks that ended from the next full minute on are compared.")
+    who: str
+    why: str
+    times: int = Field(description="Recounts of this tenant so far, in all plans. Each needs more tasks than the last.")
+
+
 class Plan(PlanSummary):
     """A plan with its text and its newest steps."""
 
     document: str = Field(description="The plan as it was written.")
     faults: list[PlanFault] = Field(description="Why a draft cannot be started now.")
+    recounts: list[PlanRecount] = Field(description="Tenants with a recount, the last one first.")
     steps: list[PlanStep] = Field(description="The newest 50 steps.")
 
 
@@ -186,5 +198,5 @@ async def get_plan(request: Request, name: Name) -> Response:
 
 @router.post("/{name}/acts", response_model=Plan, responses=problem_errors(403, 404, 409))
 async def act_on_plan(request: Request, name: Name, asked: ActOnPlan) -> Response:
-    """Start, pause, resume, approve, skip, abort or roll back a plan."""
+    """Start, pause, resume, approve, skip, abort or roll back a plan, or count a tenant anew."""
     return json_answer(await gateway_of(request).plans.act(await _who(request), name, asked))

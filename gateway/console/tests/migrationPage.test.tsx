@@ -115,3 +115,17 @@ test("what a guardrail holds can be insisted on", async () => {
   await ask("live");
   await find("button", "Move anyway");
 });
+
+test("who counted a tenant of a plan anew, from when on and why, stands above the steps", async () => {
+  const wave = { name: "pilot", stage: "live", bake_seconds: 0, tasks_percent: null, gates: ["guardrails", "parity"], tenants: 1, waiting: 0, moved: 1, left: 0, back: 0, skipped: 0, by_override: 0 };
+  const plan = { name: "spring", state: "held", says: "acme (counted from 2026-11-28 09:00 UTC): no_data", why: "the move", wave: 1, moved_at: "2026-11-28T08:00:00Z", version: 9, waves: [wave] };
+  const recounts = [{ tenant_id: "acme", wave: 1, counts_from: "2026-11-28T09:00:00Z", who: "ada", why: "the handler is mended", times: 1 }];
+  answers.set("GET /gateway/v1/migration/plans", () => json({ plans: [plan] }));
+  answers.set("GET /gateway/v1/migration/plans/spring", () => json({ ...plan, document: "", faults: [], recounts, steps: [] }));
+  close();
+  ({ close } = open(MigrationPage));
+  await press("Steps of spring");
+  const row = await find("table[aria-label='Tenants of spring that are counted anew'] tbody tr", "acme");
+  expect(row.textContent).toContain("the handler is mended");
+  expect(row.querySelector("time")?.dateTime).toBe("2026-11-28T09:00:00Z");
+});

@@ -20,6 +20,11 @@ from typing import Final
 
 #: How often a move may be called a regression that is none, over all streams of a tenant and however long it lasts.
 ALPHA: Final = 1e-5
+#: How often `upper_bound` may lie below the true rate, over a whole move.
+DOUBT: Final = 0.05
+#: A move is counted since it was made, and anew from each recount on. Each count may err by itself, so it has only a
+#: part of `ALPHA` and of `DOUBT`: the first one has this, the recounts share the rest.
+FIRST_COUNT: Final = 0.9
 #: Baselines with fewer outcomes judge nothing.
 SMALLEST_BASELINE: Final = 30
 
@@ -52,6 +57,12 @@ class Stream(StrEnum):
 SHARES: Final[Mapping[Stream, float]] = MappingProxyType(
     {Stream.FAILED: 0.7, Stream.RETRIED: 0.1, Stream.DEAD: 0.1, Stream.SLOWER: 0.1}
 )
+
+
+def share_of_count(recounts: int) -> float:
+    """The part of `ALPHA` and `DOUBT` that a count has, after so many recounts (0: it began with the move); all of them
+    together have all of it."""
+    return FIRST_COUNT if recounts == 0 else (1 - FIRST_COUNT) / (recounts * (recounts + 1))
 
 
 def threshold(stream: Stream, task_types: int = 1, *, alpha: float = ALPHA) -> float:
@@ -108,7 +119,7 @@ class EProcess:
         return likelihood - (_log_beta(self._yes + seen.yes, self._no + no) - self._known)
 
 
-def upper_bound(seen: Rate, *, doubt: float = 0.05) -> float:
+def upper_bound(seen: Rate, *, doubt: float = DOUBT) -> float:
     """The highest rate that what was seen does not contradict. It too may be asked after each outcome: the true rate is
     ever above it in at most this part of the cases."""
     yes, no, limit = seen.yes, seen.asked - seen.yes, -math.log(doubt)
@@ -121,12 +132,12 @@ def upper_bound(seen: Rate, *, doubt: float = 0.05) -> float:
     return high
 
 
-def still_needed(seen: Rate, tolerated: float) -> int | None:
+def still_needed(seen: Rate, tolerated: float, *, doubt: float = DOUBT) -> int | None:
     """About how many outcomes more, at the rate seen, until `upper_bound` is within what is tolerated; None: never."""
     if seen.part >= tolerated:
         return None
     asked = max(seen.asked, 8)
-    while upper_bound(Rate(asked, round(seen.part * asked))) > tolerated:
+    while upper_bound(Rate(asked, round(seen.part * asked)), doubt=doubt) > tolerated:
         asked = math.ceil(asked * 1.1)
         if asked > _MOST_NEEDED:
             return None

@@ -11,10 +11,13 @@ from typing import Final
 
 from gateway.migration.command import command
 from gateway.migration.parity.eprocess import (
+    ALPHA,
+    DOUBT,
     SMALLEST_BASELINE,
     EProcess,
     Rate,
     Stream,
+    share_of_count,
     still_needed,
     threshold,
     upper_bound,
@@ -115,9 +118,11 @@ class Judgement:
     findings: list[Finding] = field(default_factory=list)
 
 
-def judge(sides: Sides, *, tenant_id: str, old: str, new: str, task_types: int) -> Judgement:
-    """`task_types`: in how many the tenant is watched, which share alpha."""
-    findings = _findings(sides, task_types)
+def judge(sides: Sides, *, tenant_id: str, old: str, new: str, task_types: int, recounts: int = 0) -> Judgement:
+    """`task_types`: in how many the tenant is watched, which share alpha; `recounts`: how often the count was begun
+    anew."""
+    share = share_of_count(recounts)
+    findings = _findings(sides, task_types, share)
     before, since, what = sides.before, sides.since, sides.task_type
     if not since.ended and not since.over:
         return Judgement(
@@ -141,7 +146,7 @@ def judge(sides: Sides, *, tenant_id: str, old: str, new: str, task_types: int) 
         return Judgement(ParityVerdict.INCONCLUSIVE, [why], findings)
     open_ = [finding for finding in findings if not finding.is_as_good]
     if open_:
-        return Judgement(ParityVerdict.INCONCLUSIVE, _not_yet(open_, what, new), findings)
+        return Judgement(ParityVerdict.INCONCLUSIVE, _not_yet(open_, what, new, DOUBT * share), findings)
     failed, failed_before = _said(Rate(since.first, since.failed)), _said(Rate(before.first, before.failed))
     why = f"{what}: as good on {new} as on {old}: {failed} failed at their first run, {failed_before} before"
     return Judgement(ParityVerdict.PASS, [why], findings)
@@ -153,7 +158,7 @@ def worst(verdicts: Sequence[ParityVerdict]) -> ParityVerdict:
     return next((verdict for verdict in order if verdict in verdicts), ParityVerdict.NO_DATA)
 
 
-def _findings(sides: Sides, task_types: int) -> list[Finding]:
+def _findings(sides: Sides, task_types: int, share: float) -> list[Finding]:
     bucket = sides.before.slow_bucket(TOLERANCE, NOTICEABLE)
     found = []
     for stream in Stream:
@@ -165,8 +170,8 @@ def _findings(sides: Sides, task_types: int) -> list[Finding]:
                 before,
                 since,
                 EProcess(before).log_e(since),
-                threshold(stream, task_types),
-                upper_bound(since),
+                threshold(stream, task_types, alpha=ALPHA * share),
+                upper_bound(since, doubt=DOUBT * share),
                 min(before.part + TOLERATED[stream], 1.0),
                 (even, odd),
                 rate_of(sides.others_before, stream, bucket),
@@ -196,11 +201,11 @@ def _worse(
     return Judgement(verdict, certain or doubtful, findings)
 
 
-def _not_yet(findings: Sequence[Finding], what: str, new: str) -> list[str]:
+def _not_yet(findings: Sequence[Finding], what: str, new: str, doubt: float) -> list[str]:
     """Streams that more tasks do not settle, else how many tasks settle all of them."""
     stuck, most = [], 1
     for finding in findings:
-        more = still_needed(finding.since, finding.tolerated)
+        more = still_needed(finding.since, finding.tolerated, doubt=doubt)
         if more is None:
             limit = f"more than the {finding.tolerated:.0%} that pass, and too few to call it worse"
             stuck.append(

@@ -32,6 +32,7 @@ MOST_SLICES: Final = 1440
 #: So far behind, and nothing is said.
 MOST_BEHIND: Final = timedelta(seconds=5)
 
+_TIME: Final = "%Y-%m-%d %H:%M:%SZ"
 _SLICE: Final = timedelta(seconds=SLICE_SECONDS)
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _BEFORE: Final = [stage.value for stage in Stage if backend_of(stage) == REDIS]
@@ -75,6 +76,17 @@ class Move:
     entry_id: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Recount:
+    """From `at` on a tenant's tasks are counted anew, compared with what its move left behind; a later move ends that.
+
+    `number`: of this recount, from 1; each may err by itself (`eprocess.share_of_count`).
+    """
+
+    at: datetime
+    number: int
+
+
 class Parity:
     """Reads sums of slices; what it reads depends on the windows only. Methods raise `DatabaseUnavailable`."""
 
@@ -84,17 +96,19 @@ class Parity:
         self._evidence = Evidence(database)
         self._kept = timedelta(days=days)
 
-    async def report(self, caller: Caller, tenant_id: str, *, since: datetime | None = None) -> Report:
-        """Since the last move, or since the time given. Raises `TenantNotFound`, also for a foreign one, and
-        `InvalidRequest`."""
+    async def report(
+        self, caller: Caller, tenant_id: str, *, since: datetime | None = None, recount: Recount | None = None
+    ) -> Report:
+        """Since the last move, or a recount after it, or since the time given, which is then the move's. Raises
+        `TenantNotFound`, also for a foreign one, and `InvalidRequest`."""
         await self.check(caller, tenant_id)
-        return await self._report(tenant_id, since)
+        return await self._report(tenant_id, since, recount)
 
     async def since_last_move(self, tenant_id: str) -> Report:
         """The same for whoever was checked before. Raises `TenantNotFound`."""
-        return await self._report(tenant_id, None)
+        return await self._report(tenant_id, None, None)
 
-    async def _report(self, tenant_id: str, since: datetime | None) -> Report:
+    async def _report(self, tenant_id: str, since: datetime | None, recount: Recount | None) -> Report:
         query = await self._query(tenant_id)
         state = await self._db.fetchrow(SQL.state)
         assert state is not None
@@ -111,8 +125,10 @@ class Parity:
             return Report(
                 at, tenant_id, stage, ParityVerdict.NO_DATA, reasons, None, None, None, behind.total_seconds(), []
             )
-        types = await self._types(tenant_id, move.at, at)
-        verdict, reasons = _together(types, tenant_id, move.at, behind)
+        if recount is not None and recount.at <= move.at:
+            recount = None
+        types = await self._types(tenant_id, move.at, at, recount)
+        verdict, reasons = _together(types, tenant_id, move.at, recount, behind)
         if backend_of(stage) == REDIS and not any(one.sides.since.ended for one in types):
             verdict, reasons = ParityVerdict.NO_DATA, [_not_there(tenant_id, stage)]
         elif move.at <= at - self._kept:
@@ -160,10 +176,13 @@ class Parity:
         first = next((one.at for one in slices if one.backend == TEMPORAL), None)
         return None if first is None else Move(first, None)
 
-    async def _types(self, tenant_id: str, moved_at: datetime, at: datetime) -> list[TypeParity]:
-        """The minute of the move belongs to neither side, but for what ended on the new engine."""
-        start = moved_at - _SLICE
-        before = moved_at - WINDOW, start
+    async def _types(
+        self, tenant_id: str, moved_at: datetime, at: datetime, recount: Recount | None
+    ) -> list[TypeParity]:
+        """The minute of the move belongs to neither side, but for what ended on the new engine; that of a recount to
+        none."""
+        before = moved_at - WINDOW, moved_at - _SLICE
+        start = before[1] if recount is None else recount.at
         mine_before, mine_since, all_before = await asyncio.gather(
             self._evidence.slices(tenant_id, *before),
             self._evidence.newest_slices(tenant_id, start, at, each=MOST_SLICES),
@@ -189,22 +208,30 @@ class Parity:
                 _less(others[0].get(name, NOTHING), mine),
                 _less(others[1].get(name, NOTHING), both),
             )
-            judgement = judge(sides, tenant_id=tenant_id, old=REDIS, new=TEMPORAL, task_types=len(names))
+            judgement = judge(
+                sides,
+                tenant_id=tenant_id,
+                old=REDIS,
+                new=TEMPORAL,
+                task_types=len(names),
+                recounts=0 if recount is None else recount.number,
+            )
             found.append(TypeParity(sides, both, judgement))
         return found
 
 
 def _together(
-    types: list[TypeParity], tenant_id: str, moved_at: datetime, behind: timedelta
+    types: list[TypeParity], tenant_id: str, moved_at: datetime, recount: Recount | None, behind: timedelta
 ) -> tuple[ParityVerdict, list[str]]:
     if behind > MOST_BEHIND:
         why = f"the count is {behind.total_seconds():.0f} s behind: no gateway leads, or PostgreSQL is slow; ask again"
         return ParityVerdict.INCONCLUSIVE, [why]
     if not types:
-        moved = f"its move at {moved_at:%Y-%m-%d %H:%M:%SZ}"
-        return ParityVerdict.NO_DATA, [
-            f"{tenant_id}: nothing ended since {moved}, nor in the 24 hours before; send a task"
-        ]
+        since, before = f"its move at {moved_at:{_TIME}}", ""
+        if recount is not None:
+            since, before = f"it is counted anew, {recount.at:{_TIME}}", " its move"
+        why = f"{tenant_id}: nothing ended since {since}, nor in the 24 hours before{before}; send a task"
+        return ParityVerdict.NO_DATA, [why]
     verdict = worst([one.judgement.verdict for one in types])
     return verdict, [line for one in types if one.judgement.verdict is verdict for line in one.judgement.reasons]
 

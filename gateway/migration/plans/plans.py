@@ -16,11 +16,12 @@ from gateway.migration.command import command
 from gateway.migration.drain.verdict import counted
 from gateway.migration.guardrails.store import SQL as GUARD_SQL
 from gateway.migration.plans.checking import PlanChecker, Written
+from gateway.migration.plans.document import Plan
 from gateway.migration.plans.errors import PlanInvalid, PlanNotFound, PlanRefused, PlanStale
 from gateway.migration.plans.progress import ACTIVE, OVER, SQL, PlanState, Progress, progress_of, write
 from gateway.migration.plans.requests import Act, ActOnPlan
 from gateway.migration.plans.validation import Checked, World
-from gateway.migration.plans.view import checked_view, plan_view, summary_of
+from gateway.migration.plans.view import checked_view, plan_view, recount_view, summary_of
 from gateway.routing.overrides import Executor
 from gateway.storage.database import Database, type_Connection
 
@@ -63,11 +64,13 @@ class Plans:
                 checked = await self._check(self._db, progress.document, name)
             except PlanInvalid as error:
                 faults = [fault.as_dict() for fault in error.faults]
+        recounted = await self._db.fetch(SQL.recounted, name)
         steps = await self._db.fetch(SQL.history, name, MOST_STEPS)
         return {
             **plan_view(progress, await self._summary(progress), await self._db.fetch(SQL.counts, name), checked),
             "document": progress.document,
             "faults": faults,
+            "recounts": [recount_view(row) for row in recounted],
             "steps": [{**dict(row), "evidence": json.loads(row["evidence"])} for row in steps],
         }
 
@@ -137,6 +140,9 @@ class Plans:
                     facts["tenant_id"] = asked.tenant_id
                 case Act.APPROVE:
                     after = await self._approve(db, progress, who, asked)
+                case Act.RECOUNT:
+                    after = progress
+                    facts |= await self._recount(db, progress, who, asked)
                 case Act.ABORT:
                     _allow(progress, (*_BEGUN, PlanState.DRAFT, PlanState.ROLLING_BACK), "aborted")
                     says = f"{who} aborted it, and who was moved stays: {asked.why}"
@@ -176,6 +182,22 @@ class Plans:
                 " once is enough"
             )
         return replace(progress, approved_by=who, approved_at=await self._time(db))
+
+    async def _recount(self, db: type_Connection, progress: Progress, who: str, asked: ActOnPlan) -> Json:
+        """What ended before now counts no more at the gate. Returns what the ledger is told."""
+        _allow(progress, _BEGUN, "counted anew")
+        tenant = asked.tenant_id
+        row = await db.fetchrow(SQL.tenant, progress.name, tenant)
+        if row is None:
+            raise PlanRefused(f"{tenant} is not in plan {progress.name}")
+        if row["state"] in ("waiting", "moving"):
+            raise PlanRefused(f"{tenant} has not been moved yet: nothing of it is counted")
+        plan = await self._checker.stored(progress.document)
+        if (why := _no_gate_waits(row, progress, plan)) is not None:
+            raise PlanRefused(f"no gate waits for {tenant}: {why}")
+        now = await db.fetchrow(SQL.recount, progress.name, tenant, who, asked.why)
+        assert now is not None
+        return {"tenant_id": tenant, "counts_from": now["counts_from"].isoformat(), "recounts": now["recounts"]}
 
     async def _skip(self, db: type_Connection, progress: Progress, who: str, asked: ActOnPlan) -> Progress:
         _allow(progress, _BEGUN, "changed")
@@ -241,6 +263,20 @@ def _allow(progress: Progress, states: tuple[PlanState, ...], what: str) -> None
 def _check_wave(progress: Progress, wave: int | None) -> None:
     if wave is not None and wave != progress.wave + 1:
         raise PlanRefused(f"plan {progress.name} is in wave {progress.wave + 1}, not {wave}; look again")
+
+
+def _no_gate_waits(row: asyncpg.Record, progress: Progress, plan: Plan) -> str | None:
+    """Why a count of this tenant decides nothing; None: the parity gate of its wave asks for it."""
+    title = plan.title_of(row["wave"])
+    if row["state"] != "moved":
+        return "the plan left it where it stood" if row["state"] == "left" else "it was taken back"
+    if row["is_skipped"]:
+        return "it was skipped"
+    if row["wave"] != progress.wave:
+        return f"{title} is over"
+    if plan.gates_of(row["wave"]).parity is None:
+        return f"{title} asks for no parity"
+    return "it has passed" if row["has_passed"] else None
 
 
 def _not_edited(progress: Progress) -> str:

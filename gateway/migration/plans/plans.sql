@@ -98,6 +98,21 @@ UPDATE taskgate.plan_tenant SET is_skipped = true WHERE plan = $1 AND tenant_id 
 -- name: skip_wave
 UPDATE taskgate.plan_tenant SET is_skipped = true WHERE plan = $1 AND wave = $2 AND state IN ('waiting', 'moving')
 
+-- name: tenant
+SELECT wave, state, is_skipped, has_passed FROM taskgate.plan_tenant WHERE plan = $1 AND tenant_id = $2
+
+-- name: recount
+-- The wave's parity gate counts what ends from now on. The number goes on over all plans of the tenant: a move of one plan may be counted
+-- anew in another, and each time may err.
+UPDATE taskgate.plan_tenant SET counts_from = clock_timestamp(), recounted_by = $3, recount_why = $4,
+       recounts = (SELECT max(recounts) + 1 FROM taskgate.plan_tenant WHERE tenant_id = $2)
+WHERE plan = $1 AND tenant_id = $2
+RETURNING counts_from, recounts
+
+-- name: recounted
+SELECT tenant_id, wave, counts_from, recounted_by, recount_why, recounts FROM taskgate.plan_tenant
+WHERE plan = $1 AND counts_from IS NOT NULL ORDER BY counts_from DESC, tenant_id
+
 -- name: counts
 SELECT wave, count(*) AS tenants,
        count(*) FILTER (WHERE state IN ('waiting', 'moving') AND NOT is_skipped) AS waiting,
@@ -117,7 +132,7 @@ FROM taskgate.plan_tenant WHERE plan = ANY ($1) GROUP BY plan, wave
 
 -- name: asked_of
 -- Tenants of a wave that gates ask about.
-SELECT tenant_id, has_passed FROM taskgate.plan_tenant
+SELECT tenant_id, has_passed, counts_from, recounts FROM taskgate.plan_tenant
 WHERE plan = $1 AND wave = $2 AND state = 'moved' AND NOT is_skipped ORDER BY turn
 
 -- name: moved

@@ -18,6 +18,7 @@ class Act(StrEnum):
     RESUME = "resume"
     SKIP = "skip"
     APPROVE = "approve"
+    RECOUNT = "recount"
     ABORT = "abort"
     ROLLBACK = "rollback"
 
@@ -29,7 +30,8 @@ class ActOnPlan(BaseModel):
     act: Act
     why: Why
     tenant_id: Name | None = Field(
-        None, description="Only for `skip`: the tenant to skip. Default: the rest of the present wave."
+        None,
+        description="The tenant, for `skip` (default: the rest of the present wave) and `recount` (required).",
     )
     wave: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         None,
@@ -39,8 +41,10 @@ class ActOnPlan(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.tenant_id is not None and self.act is not Act.SKIP:
-            raise ValueError("only skip takes a tenant_id")
+        if self.tenant_id is not None and self.act not in (Act.SKIP, Act.RECOUNT):
+            raise ValueError("only skip and recount take a tenant_id")
+        if self.tenant_id is None and self.act is Act.RECOUNT:
+            raise ValueError("recount needs the tenant_id")
         if self.wave is not None and self.act not in (Act.SKIP, Act.APPROVE):
             raise ValueError("only skip and approve take a wave")
         if self.wave is None and self.act is Act.APPROVE:

@@ -17,7 +17,7 @@ from gateway.migration.guardrails.places import AUTHOR as GUARDRAIL
 from gateway.migration.guardrails.policy import Response
 from gateway.migration.guardrails.store import SQL as GUARD_SQL
 from gateway.migration.parity.judgement import ParityVerdict
-from gateway.migration.parity.parity import Parity, Report
+from gateway.migration.parity.parity import Parity, Recount, Report
 from gateway.migration.plans.document import ParityGate, Plan
 from gateway.migration.plans.progress import SQL, Progress
 from gateway.migration.plans.shares import is_further, off_stage, share_taken_back, standing
@@ -190,13 +190,16 @@ class Gates:
         passed = sum(row["has_passed"] for row in rows)
         news, worse, open_ = [], [], []
         for row in self._next([row for row in rows if not row["has_passed"]]):
-            report = await self._parity.report(_LEADER, row["tenant_id"])
+            tenant, recount = row["tenant_id"], _recount(row)
+            report = await self._parity.report(_LEADER, tenant, recount=recount)
             if report.verdict is ParityVerdict.REGRESS:
-                worse.append(f"{row['tenant_id']} does worse on temporal: {'; '.join(report.reasons)}")
+                why = f"{tenant} does worse on temporal{_counted(recount)}: {'; '.join(report.reasons)}"
+                anew = command("migration plan recount", progress.name, tenant=tenant)
+                worse.append(f"{why}; or mend the cause, then {anew}")
             elif report.verdict is ParityVerdict.PASS and _samples(report) >= gate.samples:
-                news.append(row["tenant_id"])
+                news.append(tenant)
             else:
-                open_.append(_not_yet(report, gate.samples))
+                open_.append(_not_yet(report, gate.samples, _counted(recount)))
         if news:
             await self._db.execute(SQL.passed, progress.name, news)
         share = 100 * (passed + len(news)) / len(rows)
@@ -215,11 +218,19 @@ class Gates:
 
 
 def _samples(report: Report) -> int:
-    """Tasks that ended on the new engine since the move."""
+    """Tasks that ended on the new engine since the move, or its recount."""
     return sum(one.sides.since.over for one in report.types)
 
 
-def _not_yet(report: Report, samples: int) -> str:
+def _not_yet(report: Report, samples: int, counted: str) -> str:
     if report.verdict is ParityVerdict.PASS:
-        return f"{report.tenant_id}: {_samples(report)} tasks of {samples} have ended"
-    return f"{report.tenant_id}: {report.verdict}, {'; '.join(report.reasons)}"
+        return f"{report.tenant_id}{counted}: {_samples(report)} tasks of {samples} have ended"
+    return f"{report.tenant_id}{counted}: {report.verdict}, {'; '.join(report.reasons)}"
+
+
+def _recount(row: asyncpg.Record) -> Recount | None:
+    return None if row["counts_from"] is None else Recount(row["counts_from"], row["recounts"])
+
+
+def _counted(recount: Recount | None) -> str:
+    return "" if recount is None else f" (counted from {recount.at:%Y-%m-%d %H:%M} UTC)"

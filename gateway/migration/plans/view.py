@@ -54,6 +54,18 @@ def plan_view(
     }
 
 
+def recount_view(row: asyncpg.Record) -> Json:
+    """From when on the gate counts a tenant's tasks, who said so, and why."""
+    return {
+        "tenant_id": row["tenant_id"],
+        "wave": row["wave"] + 1,
+        "counts_from": row["counts_from"],
+        "who": row["recounted_by"],
+        "why": row["recount_why"],
+        "times": row["recounts"],
+    }
+
+
 def checked_view(checked: Checked) -> Json:
     """A valid plan: whom its waves move, and what may surprise."""
     waves = [

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
+from gateway.storage.database import Database
 from workers.testing.waiting import eventually
 
 PATH = "/gateway/v1/migration/plans"
@@ -97,6 +98,60 @@ async def test_a_plan_from_its_text_to_its_end_and_back(admin: httpx.AsyncClient
     assert [one["name"] for one in (await admin.get(PATH)).json()["plans"]] == ["spring"]
     verified = (await admin.get("/gateway/v1/migration/ledger/verification")).json()
     assert verified["breaks"] == []
+
+
+GATED = PLAN.replace("{approval: true}", "{parity: {}}")
+
+
+async def test_a_tenant_is_counted_anew(admin: httpx.AsyncClient) -> None:
+    await admin.put(f"{PATH}/spring", content=GATED, headers=YAML)
+    acts = f"{PATH}/spring/acts"
+    asked = {"act": "recount", "why": "the handler is mended", "tenant_id": "t-ann"}
+    assert error(await admin.post(acts, json=asked)) == (409, "plan_refused")
+    await admin.post(acts, json={"act": "start", "why": "go"})
+    assert (await until(admin, "held"))["recounts"] == []
+    for wrong in ({**asked, "why": " "}, {**asked, "tenant_id": None}, {**asked, "wave": 1}):
+        assert error(await admin.post(acts, json=wrong)) == (422, "invalid_request")
+    refused = await admin.post(acts, json={**asked, "tenant_id": "t-bob"})
+    assert (error(refused), refused.json()["detail"]) == ((409, "plan_refused"), "t-bob is not in plan spring")
+    answer = await admin.post(acts, json=asked)
+    [one] = answer.json()["recounts"]
+    assert (answer.status_code, one) == (
+        200,
+        {
+            "tenant_id": "t-ann",
+            "wave": 1,
+            "counts_from": one["counts_from"],
+            "who": "root",
+            "why": "the handler is mended",
+            "times": 1,
+        },
+    )
+    recorded = (await admin.get("/gateway/v1/audit", params={"action": "plan", "limit": 200})).json()["entries"]
+    assert [one["why"] for one in recorded if one["why"].startswith("recount")] == ["recount: the handler is mended"]
+    assert (await admin.get("/gateway/v1/migration/ledger/verification")).json()["breaks"] == []
+
+
+async def test_the_command_counts_a_tenant_anew(
+    run: Any, key: str, people: Any, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKGATE_API_KEY", await people.add_user("root", admin=True))
+    (file := tmp_path / "spring.yaml").write_text(GATED)
+    plan = ("migration", "plan")
+    assert (await run(*plan, "put", str(file)))[0] == 0
+    assert (await run(*plan, "start", "spring", "--why", "go"))[0] == 0
+    recount = (*plan, "recount", "spring", "--tenant", "t-ann", "--why")
+    refused = await run(*recount, "mended")
+    assert refused == (2, "error: t-ann has not been moved yet: nothing of it is counted\n")
+    await database.execute("UPDATE taskgate.plan_tenant SET state = 'moved'")
+    code, text = await run(*recount, "the handler is mended")
+    assert code == 0, text
+    last = text.splitlines()[-1]
+    assert last.startswith("t-ann is counted from 20")
+    assert last.endswith("Z on, by root: the handler is mended")
+    assert last in (await run(*plan, "show", "spring"))[1]
+    monkeypatch.setenv("TASKGATE_API_KEY", key)
+    assert (await run(*recount, "I am ann"))[0] != 0
 
 
 async def test_plans_are_for_administrators(admin: httpx.AsyncClient, key: str) -> None:

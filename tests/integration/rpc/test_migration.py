@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
 import grpc
@@ -171,6 +172,22 @@ async def test_a_plan_is_checked_written_and_steered(face: Any, migration: Any, 
     refused = await refusal(migration.GetPlan(GetPlanRequest(name="autumn"), metadata=face.root))
     assert (refused.code, refused.reason) == (Code.NOT_FOUND, "PLAN_NOT_FOUND")
     refused = await refusal(migration.ListPlans(ListPlansRequest(), metadata=face.ann))
+    assert refused.code is Code.PERMISSION_DENIED
+
+
+async def test_a_tenant_of_a_plan_is_counted_anew(face: Any, migration: Any, refusal: Any) -> None:
+    text = "name: spring\nwhy: w\ngates: {parity: {}}\nwaves: [{tenants: [t-ann]}]\n"
+    await migration.PutPlan(PutPlanRequest(name="spring", document=text), metadata=face.root)
+    await migration.ActOnPlan(ActOnPlanRequest(name="spring", act="start", why="go"), metadata=face.root)
+    asked = ActOnPlanRequest(name="spring", act="recount", why="mended", tenant_id="t-ann")
+    refused = await refusal(migration.ActOnPlan(asked, metadata=face.root))
+    assert (refused.code, refused.reason) == (Code.FAILED_PRECONDITION, "PLAN_REFUSED")
+    await face.gateway.database.execute("UPDATE taskgate.plan_tenant SET state = 'moved'")
+    [one] = (await migration.ActOnPlan(asked, metadata=face.root)).plan.recounts
+    assert (one.tenant_id, one.wave, one.who, one.why, one.times) == ("t-ann", 1, "root", "mended", 1)
+    at = await face.gateway.database.fetchval("SELECT counts_from FROM taskgate.plan_tenant")
+    assert one.counts_from.ToDatetime(UTC) == at
+    refused = await refusal(migration.ActOnPlan(asked, metadata=face.ann))
     assert refused.code is Code.PERMISSION_DENIED
 
 

@@ -2338,7 +2338,7 @@ export interface paths {
         put?: never;
         /**
          * Act On Plan
-         * @description Start, pause, resume, approve, skip, abort or roll back a plan.
+         * @description Start, pause, resume, approve, skip, abort or roll back a plan, or count a tenant anew.
          */
         post: operations["act_on_plan"];
         delete?: never;
@@ -2476,7 +2476,7 @@ export interface components {
          * @description What to do with the plan.
          * @enum {string}
          */
-        Act: "start" | "pause" | "resume" | "skip" | "approve" | "abort" | "rollback";
+        Act: "start" | "pause" | "resume" | "skip" | "approve" | "recount" | "abort" | "rollback";
         /**
          * ActOnPlan
          * @description An action on a plan.
@@ -2490,7 +2490,7 @@ export interface components {
             why: string;
             /**
              * Tenant Id
-             * @description Only for `skip`: the tenant to skip. Default: the rest of the present wave.
+             * @description The tenant, for `skip` (default: the rest of the present wave) and `recount` (required).
              */
             tenant_id?: string | null;
             /**
@@ -5997,6 +5997,11 @@ export interface components {
              */
             faults: components["schemas"]["PlanFault"][];
             /**
+             * Recounts
+             * @description Tenants with a recount, the last one first.
+             */
+            recounts: components["schemas"]["PlanRecount"][];
+            /**
              * Steps
              * @description The newest 50 steps.
              */
@@ -6040,6 +6045,34 @@ export interface components {
             line: number | null;
             /** Column */
             column: number | null;
+        };
+        /**
+         * PlanRecount
+         * @description A tenant whose tasks the parity gate counts anew.
+         */
+        PlanRecount: {
+            /** Tenant Id */
+            tenant_id: string;
+            /**
+             * Wave
+             * @description Number of the tenant's wave, from 1.
+             */
+            wave: number;
+            /**
+             * Counts From
+             * Format: date-time
+             * @description Tasks that ended from the next full minute on are compared.
+             */
+            counts_from: string;
+            /** Who */
+            who: string;
+            /** Why */
+            why: string;
+            /**
+             * Times
+             * @description Recounts of this tenant so far, in all plans. Each needs more tasks than the last.
+             */
+            times: number;
         };
         /**
          * PlanState

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from gateway.access.placement import Caller
 from gateway.errors import InvalidRequest, TenantNotFound
 from gateway.migration.parity.documents import document
 from gateway.migration.parity.judgement import ParityVerdict
-from gateway.migration.parity.parity import Parity, Report
+from gateway.migration.parity.parity import Parity, Recount, Report
 from gateway.routing.query import Scope
 from gateway.routing.router import Router
 from gateway.routing.stages import REDIS, TEMPORAL, Stage
@@ -29,8 +30,8 @@ def read(database: Database) -> ReadReport:
     flags.put(Scope("acme"), Stage.LIVE)
     parity = Parity(database, Router(flags, None, frozenset({REDIS, TEMPORAL})), days=14)
 
-    async def report(tenant_id: str = "acme", *, caller: Caller = ROOT, since: datetime | None = None) -> Report:
-        return await parity.report(caller, tenant_id, since=since)
+    async def report(tenant_id: str = "acme", *, caller: Caller = ROOT, **more: Any) -> Report:
+        return await parity.report(caller, tenant_id, **more)
 
     return report
 
@@ -303,6 +304,59 @@ async def test_a_time_may_be_given(history: Any, read: ReadReport) -> None:
     for wrong in (at + timedelta(hours=1), at - timedelta(days=15), datetime(1, 1, 1, tzinfo=UTC)):
         with pytest.raises(InvalidRequest, match="within the last 14 days"):
             await read(since=wrong)
+
+
+async def test_a_recount_leaves_the_baseline_and_counts_from_its_next_minute(history: Any, read: ReadReport) -> None:
+    await history.ended(1000, failed=10, hours_ago=26)
+    await history.flip("off", "live", hours_ago=25)
+    await history.ended(1000, failed=500, backend="temporal", hours_ago=20)
+    worse = await read()
+    assert worse.verdict is ParityVerdict.REGRESS
+    await history.ended(1000, failed=10, backend="temporal", hours_ago=0.5)
+    assert (await read()).verdict is ParityVerdict.REGRESS
+    # In the middle of a minute in which tasks ended.
+    at = (worse.at - timedelta(minutes=36)).replace(second=30, microsecond=0)
+    report = await read(recount=Recount(at, 1))
+    (one,) = report.types
+    assert (report.verdict, report.since, report.moved_by) == (ParityVerdict.PASS, worse.since, worse.moved_by)
+    assert (one.sides.before.first, one.sides.before.failed) == (1000, 10)
+    assert 0 < one.sides.since.first < 1000
+    assert (await read(recount=Recount(at - timedelta(hours=1), 1))).types[0].sides.since.first == 1000
+
+
+async def test_each_recount_asks_for_more(history: Any, read: ReadReport) -> None:
+    """So that whoever recounts again and again is not told sooner or later what they want to hear."""
+    await history.ended(1000, failed=10, hours_ago=6)
+    await history.flip("off", "live", hours_ago=5)
+    await history.ended(160, backend="temporal", hours_ago=1)
+    first = await read()
+    at = first.at - timedelta(hours=2)
+    recounted = [await read(recount=Recount(at, number)) for number in (1, 2, 3)]
+    assert first.verdict is ParityVerdict.PASS
+    assert {one.verdict for one in recounted} == {ParityVerdict.INCONCLUSIVE}
+    findings = [one.types[0].judgement.findings[0] for one in (first, *recounted)]
+    assert len({finding.since for finding in findings}) == 1
+    for less, more in pairwise(findings):
+        assert less.needed < more.needed
+        assert less.upper < more.upper
+
+
+async def test_a_move_ends_the_recounts_before_it(history: Any, read: ReadReport) -> None:
+    await history.ended(1000, failed=10, hours_ago=6)
+    await history.flip("off", "live", hours_ago=5)
+    await history.ended(130, backend="temporal", hours_ago=4)
+    at = (await read()).at
+    assert (await read(recount=Recount(at - timedelta(hours=6), 3))).verdict is ParityVerdict.PASS
+    assert (await read(recount=Recount(at - timedelta(hours=4.5), 3))).verdict is ParityVerdict.INCONCLUSIVE
+
+
+async def test_a_recount_after_which_nothing_ended_has_no_data(history: Any, read: ReadReport) -> None:
+    await history.flip("off", "live", hours_ago=5)
+    await history.ended(130, backend="temporal", hours_ago=4)
+    at = (await read()).at
+    report = await read(recount=Recount(at - timedelta(hours=1), 1))
+    assert report.verdict is ParityVerdict.NO_DATA
+    assert report.reasons[0].startswith("acme: nothing ended since it is counted anew, ")
 
 
 async def test_a_past_that_is_forgotten_is_no_baseline(history: Any, read: ReadReport) -> None:

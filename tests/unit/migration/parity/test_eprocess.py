@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import count, islice
 from statistics import quantiles
 
 import pytest
@@ -13,13 +16,18 @@ from hypothesis import strategies as st
 
 from gateway.migration.parity.eprocess import (
     ALPHA,
+    DOUBT,
     SHARES,
     SMALLEST_BASELINE,
     EProcess,
     Rate,
     Stream,
+    share_of_count,
     threshold,
+    upper_bound,
 )
+
+IsEnough = Callable[[Rate, float], bool]
 
 
 @dataclass(slots=True)
@@ -136,6 +144,67 @@ def test_a_thousand_outcomes_like_the_baseline_seldom_alarm(baseline: int, rate:
             watch.add(generator.random() < rate)
         alarms += watch.highest >= -math.log(alpha)
     assert alarms <= alpha * moves
+
+
+def test_the_counts_of_a_move_share_one_alpha() -> None:
+    shares = list(islice(map(share_of_count, count()), 100_000))
+    assert 0.99999 < sum(shares) <= 1
+    assert shares == sorted(shares, reverse=True)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.1, 0.3, 0.7])
+@pytest.mark.parametrize("counts", [(80,), (20, 20, 20, 20)], ids=["once", "four times"])
+def test_a_move_that_is_counted_anew_seldom_alarms(rate: float, counts: tuple[int, ...]) -> None:
+    """Exact, for the promised `ALPHA`: a stream like its baseline, which stays the same for every count."""
+    asked, chance = SMALLEST_BASELINE, 0.0
+    for yes in range(asked + 1):
+        baseline, quiet = Rate(asked, yes), 1.0
+        for recounts, outcomes in enumerate(counts):
+            quiet *= 1 - _chance_of_alarm(baseline, rate, ALPHA * share_of_count(recounts), outcomes)
+        chance += math.comb(asked, yes) * rate**yes * (1 - rate) ** (asked - yes) * (1 - quiet)
+    assert chance <= ALPHA
+
+
+_known_bound = cache(upper_bound)
+_known_log_e = cache(EProcess.log_e)
+RATE = 0.2
+
+
+def _errs(random_: random.Random, tests: list[EProcess], is_enough: IsEnough, *, is_shared: bool) -> tuple[bool, bool]:
+    """A move to an engine that does the same, which somebody counts anew as soon as a count does not go their way.
+
+    Whether it is ever called worse, and whether the true rate ever lies above the bound. `tests`: by how many of the
+    baseline are yes.
+    """
+    test = tests[sum(random_.random() < RATE for _ in range(tests[0].baseline.asked))]
+    seen, recounts, is_worse, is_above = Rate(), 0, False, False
+    for _ in range(300):
+        share = share_of_count(recounts) if is_shared else 1.0
+        seen += Rate(1, random_.random() < RATE)
+        log_e = _known_log_e(test, seen)
+        is_worse |= log_e >= -math.log(DOUBT * share)
+        is_above |= _known_bound(seen, doubt=DOUBT * share) < RATE
+        if is_enough(seen, log_e):
+            seen, recounts = Rate(), recounts + 1
+    return is_worse, is_above
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_enough"),
+    [(0, lambda seen, log_e: log_e < -0.5), (1, lambda seen, log_e: seen.yes > 0)],
+    ids=["that it is worse", "that it is as good"],
+)
+def test_who_counts_anew_again_and_again_is_not_told_what_they_want_to_hear(wanted: int, is_enough: IsEnough) -> None:
+    """Simulated, with a seed: both promises hold for all counts of a move together, here at 5 %.
+
+    They would not, if each count had all of the 5 %.
+    """
+    generator, tests, moves = random.Random(36), [EProcess(Rate(200, yes)) for yes in range(201)], 1000
+    told = {
+        is_shared: sum(_errs(generator, tests, is_enough, is_shared=is_shared)[wanted] for _ in range(moves))
+        for is_shared in (True, False)
+    }
+    assert told[True] <= DOUBT * moves < told[False]
 
 
 @pytest.mark.parametrize(("rate", "median", "percentile_95"), [(0.5, 10, 20), (0.2, 35, 70)])

@@ -22,9 +22,9 @@ def counts(tasks: int, failed: int = 0, *, dead: int = 0, seconds: float = 1.0, 
     )
 
 
-def verdict(before: Counts, since: Counts, **more: Any) -> Judgement:
+def verdict(before: Counts, since: Counts, *, recounts: int = 0, **more: Any) -> Judgement:
     sides = Sides("add_episode", before, since, **more)
-    return judge(sides, tenant_id="acme", old="redis", new="temporal", task_types=1)
+    return judge(sides, tenant_id="acme", old="redis", new="temporal", task_types=1, recounts=recounts)
 
 
 GOOD = counts(1000, 10)
@@ -74,6 +74,20 @@ def test_too_few_hold_and_say_how_many_more() -> None:
     assert judgement.reasons == [
         f"add_episode: nothing is worse on temporal so far; about {more} more tasks are needed to say so"
     ]
+
+
+def test_a_recount_asks_for_more_to_pass_and_to_call_it_worse() -> None:
+    few, bad = counts(130), counts(11, 5)
+    assert verdict(GOOD, few).verdict is ParityVerdict.PASS
+    assert verdict(GOOD, bad).verdict is ParityVerdict.REGRESS
+    judgement = verdict(GOOD, few, recounts=1)
+    assert judgement.verdict is ParityVerdict.INCONCLUSIVE
+    more = still_needed(Rate(130, 0), 0.05, doubt=0.0025)
+    assert more is not None
+    assert judgement.reasons[0].endswith(f"about {more} more tasks are needed to say so")
+    assert verdict(GOOD, counts(130 + more), recounts=1).verdict is ParityVerdict.PASS
+    assert verdict(GOOD, bad, recounts=2).verdict is not ParityVerdict.REGRESS
+    assert verdict(GOOD, counts(24, 12), recounts=2).verdict is ParityVerdict.REGRESS
 
 
 def test_more_than_pass_but_too_few_to_be_sure_hold() -> None:

@@ -198,6 +198,20 @@ function Steps({ plan }: { plan: PlanSummary }) {
               {fault.place}: {visible(fault.message)}
             </p>
           ))}
+          {found.data.recounts.length > 0 && (
+            <Table columns={[t.tenant, t.countedFrom, t.who, t.why]} label={t.recounts(plan.name)}>
+              {found.data.recounts.map((one) => (
+                <tr key={one.tenant_id}>
+                  <th scope="row">{visible(one.tenant_id)}</th>
+                  <td>
+                    <Moment at={one.counts_from} />
+                  </td>
+                  <td>{one.who}</td>
+                  <td dir="auto">{visible(one.why)}</td>
+                </tr>
+              ))}
+            </Table>
+          )}
           {found.data.steps.length === 0 ? (
             <p>{t.noSteps}</p>
           ) : (

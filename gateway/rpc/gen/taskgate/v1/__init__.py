@@ -250,6 +250,7 @@ from taskgate.v1.migration_plans_pb2 import ListPlansRequest as ListPlansRequest
 from taskgate.v1.migration_plans_pb2 import ListPlansResponse as ListPlansResponse
 from taskgate.v1.migration_plans_pb2 import Plan as Plan
 from taskgate.v1.migration_plans_pb2 import PlanFault as PlanFault
+from taskgate.v1.migration_plans_pb2 import PlanRecount as PlanRecount
 from taskgate.v1.migration_plans_pb2 import PlanStep as PlanStep
 from taskgate.v1.migration_plans_pb2 import PlanWave as PlanWave
 from taskgate.v1.migration_plans_pb2 import PutPlanRequest as PutPlanRequest
@@ -863,6 +864,7 @@ __all__ = [
     "PauseScheduleResponse",
     "Plan",
     "PlanFault",
+    "PlanRecount",
     "PlanStep",
     "PlanWave",
     "PoolFigures",

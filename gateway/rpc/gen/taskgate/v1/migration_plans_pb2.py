@@ -27,7 +27,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!taskgate/v1/migration_plans.proto\x12\x0btaskgate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"u\n\tPlanFault\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05place\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x11\n\x04line\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06\x63olumn\x18\x05 \x01(\x05H\x01\x88\x01\x01\x42\x07\n\x05_lineB\t\n\x07_column\"\x8e\x02\n\x08PlanWave\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05stage\x18\x02 \x01(\t\x12\'\n\x04\x62\x61ke\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\rtasks_percent\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\r\n\x05gates\x18\x05 \x03(\t\x12\x0f\n\x07tenants\x18\x06 \x01(\x03\x12\x0f\n\x07waiting\x18\x07 \x01(\x03\x12\r\n\x05moved\x18\x08 \x01(\x03\x12\x0c\n\x04left\x18\t \x01(\x03\x12\x0c\n\x04\x62\x61\x63k\x18\n \x01(\x03\x12\x0f\n\x07skipped\x18\x0b \x01(\x03\x12\x13\n\x0b\x62y_override\x18\x0c \x01(\x03\x42\x07\n\x05_nameB\x10\n\x0e_tasks_percent\"\x83\x01\n\x08PlanStep\x12\n\n\x02id\x18\x01 \x01(\x03\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03who\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\x12)\n\x08\x65vidence\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x93\x04\n\x04Plan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0c\n\x04says\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\x12\x11\n\x04wave\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12,\n\x08moved_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x0b\x61pproved_by\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\x12\n\ncreated_by\x18\x08 \x01(\t\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\nstarted_by\x18\n \x01(\tH\x02\x88\x01\x01\x12.\n\nstarted_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\r \x01(\x03\x12$\n\x05waves\x18\x0e \x03(\x0b\x32\x15.taskgate.v1.PlanWave\x12\x10\n\x08\x64ocument\x18\x0f \x01(\t\x12&\n\x06\x66\x61ults\x18\x10 \x03(\x0b\x32\x16.taskgate.v1.PlanFault\x12$\n\x05steps\x18\x11 \x03(\x0b\x32\x15.taskgate.v1.PlanStepB\x07\n\x05_waveB\x0e\n\x0c_approved_byB\r\n\x0b_started_by\"\x12\n\x10ListPlansRequest\"5\n\x11ListPlansResponse\x12 \n\x05plans\x18\x01 \x03(\x0b\x32\x11.taskgate.v1.Plan\"\x1e\n\x0eGetPlanRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x0fGetPlanResponse\x12\x1f\n\x04plan\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Plan\"\x16\n\x14GetPlanSchemaRequest\"@\n\x15GetPlanSchemaResponse\x12\'\n\x06schema\x18\x01 \x01(\x0b\x32\x17.google.protobuf.Struct\"\'\n\x13ValidatePlanRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\"\xbe\x01\n\x0b\x43heckedWave\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05stage\x18\x02 \x01(\t\x12\'\n\x04\x62\x61ke\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\rtasks_percent\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\r\n\x05gates\x18\x05 \x03(\t\x12\x0f\n\x07tenants\x18\x06 \x01(\x03\x12\r\n\x05\x66irst\x18\x07 \x03(\tB\x07\n\x05_nameB\x10\n\x0e_tasks_percent\"\x85\x01\n\x14ValidatePlanResponse\x12\r\n\x05valid\x18\x01 \x01(\x08\x12&\n\x06\x66\x61ults\x18\x02 \x03(\x0b\x32\x16.taskgate.v1.PlanFault\x12\r\n\x05notes\x18\x03 \x03(\t\x12\'\n\x05waves\x18\x04 \x03(\x0b\x32\x18.taskgate.v1.CheckedWave\"T\n\x0ePutPlanRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x15\n\x08\x62\x61sed_on\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_based_on\"2\n\x0fPutPlanResponse\x12\x1f\n\x04plan\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Plan\"|\n\x10\x41\x63tOnPlanRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x61\x63t\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\x12\x16\n\ttenant_id\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04wave\x18\x05 \x01(\x05H\x01\x88\x01\x01\x42\x0c\n\n_tenant_idB\x07\n\x05_wave\"4\n\x11\x41\x63tOnPlanResponse\x12\x1f\n\x04plan\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.PlanB\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!taskgate/v1/migration_plans.proto\x12\x0btaskgate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"u\n\tPlanFault\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05place\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x11\n\x04line\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06\x63olumn\x18\x05 \x01(\x05H\x01\x88\x01\x01\x42\x07\n\x05_lineB\t\n\x07_column\"\x8e\x02\n\x08PlanWave\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05stage\x18\x02 \x01(\t\x12\'\n\x04\x62\x61ke\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\rtasks_percent\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\r\n\x05gates\x18\x05 \x03(\t\x12\x0f\n\x07tenants\x18\x06 \x01(\x03\x12\x0f\n\x07waiting\x18\x07 \x01(\x03\x12\r\n\x05moved\x18\x08 \x01(\x03\x12\x0c\n\x04left\x18\t \x01(\x03\x12\x0c\n\x04\x62\x61\x63k\x18\n \x01(\x03\x12\x0f\n\x07skipped\x18\x0b \x01(\x03\x12\x13\n\x0b\x62y_override\x18\x0c \x01(\x03\x42\x07\n\x05_nameB\x10\n\x0e_tasks_percent\"\x83\x01\n\x08PlanStep\x12\n\n\x02id\x18\x01 \x01(\x03\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03who\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\x12)\n\x08\x65vidence\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x88\x01\n\x0bPlanRecount\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0c\n\x04wave\x18\x02 \x01(\x05\x12/\n\x0b\x63ounts_from\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03who\x18\x04 \x01(\t\x12\x0b\n\x03why\x18\x05 \x01(\t\x12\r\n\x05times\x18\x06 \x01(\x05\"\xbf\x04\n\x04Plan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0c\n\x04says\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\x12\x11\n\x04wave\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12,\n\x08moved_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x0b\x61pproved_by\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\x12\n\ncreated_by\x18\x08 \x01(\t\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\nstarted_by\x18\n \x01(\tH\x02\x88\x01\x01\x12.\n\nstarted_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\r \x01(\x03\x12$\n\x05waves\x18\x0e \x03(\x0b\x32\x15.taskgate.v1.PlanWave\x12\x10\n\x08\x64ocument\x18\x0f \x01(\t\x12&\n\x06\x66\x61ults\x18\x10 \x03(\x0b\x32\x16.taskgate.v1.PlanFault\x12$\n\x05steps\x18\x11 \x03(\x0b\x32\x15.taskgate.v1.PlanStep\x12*\n\x08recounts\x18\x12 \x03(\x0b\x32\x18.taskgate.v1.PlanRecountB\x07\n\x05_waveB\x0e\n\x0c_approved_byB\r\n\x0b_started_by\"\x12\n\x10ListPlansRequest\"5\n\x11ListPlansResponse\x12 \n\x05plans\x18\x01 \x03(\x0b\x32\x11.taskgate.v1.Plan\"\x1e\n\x0eGetPlanRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x0fGetPlanResponse\x12\x1f\n\x04plan\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Plan\"\x16\n\x14GetPlanSchemaRequest\"@\n\x15GetPlanSchemaResponse\x12\'\n\x06schema\x18\x01 \x01(\x0b\x32\x17.google.protobuf.Struct\"\'\n\x13ValidatePlanRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\"\xbe\x01\n\x0b\x43heckedWave\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05stage\x18\x02 \x01(\t\x12\'\n\x04\x62\x61ke\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\rtasks_percent\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\r\n\x05gates\x18\x05 \x03(\t\x12\x0f\n\x07tenants\x18\x06 \x01(\x03\x12\r\n\x05\x66irst\x18\x07 \x03(\tB\x07\n\x05_nameB\x10\n\x0e_tasks_percent\"\x85\x01\n\x14ValidatePlanResponse\x12\r\n\x05valid\x18\x01 \x01(\x08\x12&\n\x06\x66\x61ults\x18\x02 \x03(\x0b\x32\x16.taskgate.v1.PlanFault\x12\r\n\x05notes\x18\x03 \x03(\t\x12\'\n\x05waves\x18\x04 \x03(\x0b\x32\x18.taskgate.v1.CheckedWave\"T\n\x0ePutPlanRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x15\n\x08\x62\x61sed_on\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_based_on\"2\n\x0fPutPlanResponse\x12\x1f\n\x04plan\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.Plan\"|\n\x10\x41\x63tOnPlanRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x61\x63t\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\x12\x16\n\ttenant_id\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04wave\x18\x05 \x01(\x05H\x01\x88\x01\x01\x42\x0c\n\n_tenant_idB\x07\n\x05_wave\"4\n\x11\x41\x63tOnPlanResponse\x12\x1f\n\x04plan\x18\x01 \x01(\x0b\x32\x11.taskgate.v1.PlanB\x18Z\x16taskgate/v1;taskgatev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,32 +41,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLANWAVE']._serialized_end=535
   _globals['_PLANSTEP']._serialized_start=538
   _globals['_PLANSTEP']._serialized_end=669
-  _globals['_PLAN']._serialized_start=672
-  _globals['_PLAN']._serialized_end=1203
-  _globals['_LISTPLANSREQUEST']._serialized_start=1205
-  _globals['_LISTPLANSREQUEST']._serialized_end=1223
-  _globals['_LISTPLANSRESPONSE']._serialized_start=1225
-  _globals['_LISTPLANSRESPONSE']._serialized_end=1278
-  _globals['_GETPLANREQUEST']._serialized_start=1280
-  _globals['_GETPLANREQUEST']._serialized_end=1310
-  _globals['_GETPLANRESPONSE']._serialized_start=1312
-  _globals['_GETPLANRESPONSE']._serialized_end=1362
-  _globals['_GETPLANSCHEMAREQUEST']._serialized_start=1364
-  _globals['_GETPLANSCHEMAREQUEST']._serialized_end=1386
-  _globals['_GETPLANSCHEMARESPONSE']._serialized_start=1388
-  _globals['_GETPLANSCHEMARESPONSE']._serialized_end=1452
-  _globals['_VALIDATEPLANREQUEST']._serialized_start=1454
-  _globals['_VALIDATEPLANREQUEST']._serialized_end=1493
-  _globals['_CHECKEDWAVE']._serialized_start=1496
-  _globals['_CHECKEDWAVE']._serialized_end=1686
-  _globals['_VALIDATEPLANRESPONSE']._serialized_start=1689
-  _globals['_VALIDATEPLANRESPONSE']._serialized_end=1822
-  _globals['_PUTPLANREQUEST']._serialized_start=1824
-  _globals['_PUTPLANREQUEST']._serialized_end=1908
-  _globals['_PUTPLANRESPONSE']._serialized_start=1910
-  _globals['_PUTPLANRESPONSE']._serialized_end=1960
-  _globals['_ACTONPLANREQUEST']._serialized_start=1962
-  _globals['_ACTONPLANREQUEST']._serialized_end=2086
-  _globals['_ACTONPLANRESPONSE']._serialized_start=2088
-  _globals['_ACTONPLANRESPONSE']._serialized_end=2140
+  _globals['_PLANRECOUNT']._serialized_start=672
+  _globals['_PLANRECOUNT']._serialized_end=808
+  _globals['_PLAN']._serialized_start=811
+  _globals['_PLAN']._serialized_end=1386
+  _globals['_LISTPLANSREQUEST']._serialized_start=1388
+  _globals['_LISTPLANSREQUEST']._serialized_end=1406
+  _globals['_LISTPLANSRESPONSE']._serialized_start=1408
+  _globals['_LISTPLANSRESPONSE']._serialized_end=1461
+  _globals['_GETPLANREQUEST']._serialized_start=1463
+  _globals['_GETPLANREQUEST']._serialized_end=1493
+  _globals['_GETPLANRESPONSE']._serialized_start=1495
+  _globals['_GETPLANRESPONSE']._serialized_end=1545
+  _globals['_GETPLANSCHEMAREQUEST']._serialized_start=1547
+  _globals['_GETPLANSCHEMAREQUEST']._serialized_end=1569
+  _globals['_GETPLANSCHEMARESPONSE']._serialized_start=1571
+  _globals['_GETPLANSCHEMARESPONSE']._serialized_end=1635
+  _globals['_VALIDATEPLANREQUEST']._serialized_start=1637
+  _globals['_VALIDATEPLANREQUEST']._serialized_end=1676
+  _globals['_CHECKEDWAVE']._serialized_start=1679
+  _globals['_CHECKEDWAVE']._serialized_end=1869
+  _globals['_VALIDATEPLANRESPONSE']._serialized_start=1872
+  _globals['_VALIDATEPLANRESPONSE']._serialized_end=2005
+  _globals['_PUTPLANREQUEST']._serialized_start=2007
+  _globals['_PUTPLANREQUEST']._serialized_end=2091
+  _globals['_PUTPLANRESPONSE']._serialized_start=2093
+  _globals['_PUTPLANRESPONSE']._serialized_end=2143
+  _globals['_ACTONPLANREQUEST']._serialized_start=2145
+  _globals['_ACTONPLANREQUEST']._serialized_end=2269
+  _globals['_ACTONPLANRESPONSE']._serialized_start=2271
+  _globals['_ACTONPLANRESPONSE']._serialized_end=2323
 # @@protoc_insertion_point(module_scope)

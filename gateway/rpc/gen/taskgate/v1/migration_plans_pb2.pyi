@@ -186,6 +186,50 @@ class PlanStep(_message.Message):
 Global___PlanStep: _TypeAlias = PlanStep  # noqa: Y015
 
 @_typing.final
+class PlanRecount(_message.Message):
+    """A tenant whose tasks the parity gate counts anew."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    WAVE_FIELD_NUMBER: _builtins.int
+    COUNTS_FROM_FIELD_NUMBER: _builtins.int
+    WHO_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    TIMES_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    wave: _builtins.int
+    """Number of its wave, from 1."""
+    who: _builtins.str
+    """A person."""
+    why: _builtins.str
+    """In words, for people."""
+    times: _builtins.int
+    """Recounts of this tenant so far, in all plans. Each needs more tasks than the last."""
+    @_builtins.property
+    def counts_from(self) -> _timestamp_pb2.Timestamp:
+        """Tasks that ended from the next full minute on are compared."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        wave: _builtins.int = ...,
+        counts_from: _timestamp_pb2.Timestamp | None = ...,
+        who: _builtins.str = ...,
+        why: _builtins.str = ...,
+        times: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts_from", b"counts_from"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts_from", b"counts_from", "tenant_id", b"tenant_id", "times", b"times", "wave", b"wave", "who", b"who", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanRecount: _TypeAlias = PlanRecount  # noqa: Y015
+
+@_typing.final
 class Plan(_message.Message):
     """A plan and its progress."""
 
@@ -208,6 +252,7 @@ class Plan(_message.Message):
     DOCUMENT_FIELD_NUMBER: _builtins.int
     FAULTS_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
+    RECOUNTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the plan."""
     state: _builtins.str
@@ -256,6 +301,10 @@ class Plan(_message.Message):
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanStep]:
         """The newest 50 steps, newest first. Empty in a list."""
 
+    @_builtins.property
+    def recounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanRecount]:
+        """Tenants with a recount, the last one first. Empty in a list."""
+
     def __init__(
         self,
         *,
@@ -276,10 +325,11 @@ class Plan(_message.Message):
         document: _builtins.str = ...,
         faults: _abc.Iterable[Global___PlanFault] | None = ...,
         steps: _abc.Iterable[Global___PlanStep] | None = ...,
+        recounts: _abc.Iterable[Global___PlanRecount] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_approved_by", b"_approved_by", "_started_by", b"_started_by", "_wave", b"_wave", "approved_by", b"approved_by", "created_at", b"created_at", "ended_at", b"ended_at", "moved_at", b"moved_at", "started_at", b"started_at", "started_by", b"started_by", "wave", b"wave"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_approved_by", b"_approved_by", "_started_by", b"_started_by", "_wave", b"_wave", "approved_by", b"approved_by", "created_at", b"created_at", "created_by", b"created_by", "document", b"document", "ended_at", b"ended_at", "faults", b"faults", "moved_at", b"moved_at", "name", b"name", "says", b"says", "started_at", b"started_at", "started_by", b"started_by", "state", b"state", "steps", b"steps", "version", b"version", "wave", b"wave", "waves", b"waves", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_approved_by", b"_approved_by", "_started_by", b"_started_by", "_wave", b"_wave", "approved_by", b"approved_by", "created_at", b"created_at", "created_by", b"created_by", "document", b"document", "ended_at", b"ended_at", "faults", b"faults", "moved_at", b"moved_at", "name", b"name", "recounts", b"recounts", "says", b"says", "started_at", b"started_at", "started_by", b"started_by", "state", b"state", "steps", b"steps", "version", b"version", "wave", b"wave", "waves", b"waves", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__approved_by: _TypeAlias = _typing.Literal["approved_by"]  # noqa: Y015
     _WhichOneofArgType__approved_by: _TypeAlias = _typing.Literal["_approved_by", b"_approved_by"]  # noqa: Y015
@@ -617,11 +667,11 @@ class ActOnPlanRequest(_message.Message):
     name: _builtins.str
     """Name of the plan."""
     act: _builtins.str
-    """Action: `start`, `pause`, `resume`, `skip`, `approve`, `abort` or `rollback`."""
+    """Action: `start`, `pause`, `resume`, `skip`, `approve`, `recount`, `abort` or `rollback`."""
     why: _builtins.str
     """Reason, for the audit log. At most 1000 characters."""
     tenant_id: _builtins.str
-    """Only for `skip`: the tenant to skip. Default: the rest of the present wave."""
+    """The tenant, for `skip` (default: the rest of the present wave) and `recount` (required)."""
     wave: _builtins.int
     """Number of the wave that is meant; the request is refused if it is not the present one. Required for `approve`,
     optional for `skip`.

@@ -459,8 +459,8 @@ class MigrationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ActOnPlan(self, request, context):
-        """Starts, pauses, resumes, approves, skips, aborts or rolls back a plan. FAILED_PRECONDITION: its state does not
-        allow this.
+        """Starts, pauses, resumes, approves, skips, aborts or rolls back a plan, or counts a tenant anew. FAILED_PRECONDITION:
+        its state does not allow this.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -124,8 +124,8 @@ class MigrationServiceStub:
     PutPlan: _grpc.UnaryUnaryMultiCallable[_migration_plans_pb2.PutPlanRequest, _migration_plans_pb2.PutPlanResponse]
     """Creates or replaces a draft. FAILED_PRECONDITION: the plan was started."""
     ActOnPlan: _grpc.UnaryUnaryMultiCallable[_migration_plans_pb2.ActOnPlanRequest, _migration_plans_pb2.ActOnPlanResponse]
-    """Starts, pauses, resumes, approves, skips, aborts or rolls back a plan. FAILED_PRECONDITION: its state does not
-    allow this.
+    """Starts, pauses, resumes, approves, skips, aborts or rolls back a plan, or counts a tenant anew. FAILED_PRECONDITION:
+    its state does not allow this.
     """
     PreviewStages: _grpc.UnaryUnaryMultiCallable[_migration_preview_pb2.PreviewStagesRequest, _migration_preview_pb2.PreviewStagesResponse]
     """Returns what a change of stages would have done to the tasks of the last hours. Changes nothing. It may take
@@ -222,8 +222,8 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     PutPlan: _aio.UnaryUnaryMultiCallable[_migration_plans_pb2.PutPlanRequest, _migration_plans_pb2.PutPlanResponse]  # type: ignore[assignment]
     """Creates or replaces a draft. FAILED_PRECONDITION: the plan was started."""
     ActOnPlan: _aio.UnaryUnaryMultiCallable[_migration_plans_pb2.ActOnPlanRequest, _migration_plans_pb2.ActOnPlanResponse]  # type: ignore[assignment]
-    """Starts, pauses, resumes, approves, skips, aborts or rolls back a plan. FAILED_PRECONDITION: its state does not
-    allow this.
+    """Starts, pauses, resumes, approves, skips, aborts or rolls back a plan, or counts a tenant anew. FAILED_PRECONDITION:
+    its state does not allow this.
     """
     PreviewStages: _aio.UnaryUnaryMultiCallable[_migration_preview_pb2.PreviewStagesRequest, _migration_preview_pb2.PreviewStagesResponse]  # type: ignore[assignment]
     """Returns what a change of stages would have done to the tasks of the last hours. Changes nothing. It may take
@@ -515,8 +515,8 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_plans_pb2.ActOnPlanRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_plans_pb2.ActOnPlanResponse, _abc.Awaitable[_migration_plans_pb2.ActOnPlanResponse]]:
-        """Starts, pauses, resumes, approves, skips, aborts or rolls back a plan. FAILED_PRECONDITION: its state does not
-        allow this.
+        """Starts, pauses, resumes, approves, skips, aborts or rolls back a plan, or counts a tenant anew. FAILED_PRECONDITION:
+        its state does not allow this.
         """
 
     @_abc_1.abstractmethod

@@ -119,10 +119,17 @@ UPDATE taskgate.dispatch SET backend = $3, due_at = now() + make_interval(secs =
 WHERE task_id = ANY($1::text[]) AND state = 'waiting'
 
 -- name: due_now
--- The backend is back: tasks that wait for it are due now. Starts under way are not changed; their owners see to them.
-WITH later AS (
+-- The backend is back: tasks that wait for it are due now. `postpone` and `put_back` leave them due within $3 seconds, about; at most $2 of
+-- them, so that no statement is longer the more there are. Starts under way are not changed; their owners see to them.
+WITH page AS MATERIALIZED (
     SELECT task_id FROM taskgate.dispatch
-    WHERE backend = $1 AND phase = 'waiting' AND due_at > now() AND COALESCE(not_before, now()) <= now() AND failures = 0
+    WHERE phase = 'waiting' AND held IS NULL AND due_at > now() AND due_at <= now() + make_interval(secs => $3::float8 * 1.25)
+      AND backend = $1 AND COALESCE(not_before, now()) <= now() AND failures = 0
+    ORDER BY due_at LIMIT $2::int
+), later AS (
+    SELECT task_id FROM taskgate.dispatch
+    WHERE task_id = ANY (ARRAY(SELECT task_id FROM page)) AND backend = $1 AND state = 'waiting' AND due_at > now()
+      AND COALESCE(not_before, now()) <= now() AND failures = 0
     ORDER BY task_id FOR UPDATE
 )
 UPDATE taskgate.dispatch d SET due_at = now() FROM later WHERE d.task_id = later.task_id

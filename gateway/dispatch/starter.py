@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from backends.errors import EngineError, EngineUnavailable, StartRefused, StartUncertain
 from backends.port import Capability, WorkflowEnginePort
 from gateway.dispatch.lane import Lane
-from gateway.dispatch.open_starts import SQL, OpenStarts
+from gateway.dispatch.open_starts import DOWN_SECONDS, SQL, OpenStarts
 from gateway.errors import DatabaseUnavailable
 from gateway.storage.database import Database
 from gateway.submission.start_plan import StartPlan
@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 #: Longest wait for an engine (seconds): after it a start is uncertain, and a probe has failed.
 ENGINE_SECONDS = 10.0
-#: Tasks that one statement takes away from a backend that is down; so long that goes on between two probes (seconds).
+#: Tasks that one statement takes away from a backend that is down, or makes due when it is back; so long that goes on
+#: between two probes (seconds).
 PAGE = 1000
 LEAVE_SECONDS = 2.0
 
@@ -157,8 +158,16 @@ class Starter:
                     await self._leave(lane)
                 continue
             lane.health.probe_answered()
-            await self._record(SQL.due_now, lane.engine.name)
+            await self._return(lane)
             self._wake()
+
+    async def _return(self, lane: Lane) -> None:
+        """What waits for its engine is due now. Of very much the rest is due soon in any case."""
+        until = time.monotonic() + LEAVE_SECONDS
+        while await self._record(SQL.due_now, lane.engine.name, PAGE, DOWN_SECONDS) == PAGE:
+            self._wake()
+            if time.monotonic() >= until:
+                return
 
     async def _leave(self, lane: Lane) -> None:
         """Let its tasks go to the other backend, if it is certain that none of them can still run there."""

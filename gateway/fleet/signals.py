@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -101,14 +100,12 @@ class Signals:
 
 
 async def read_signals(database: Database, *, window: float = WINDOW_SECONDS) -> Signals:
-    """Ask PostgreSQL. Raises `DatabaseUnavailable`."""
-    load, arrivals, completions, slots, beside = await asyncio.gather(
-        database.fetch(SQL.load),
-        database.fetch(SQL.arrivals, window),
-        database.fetch(SQL.completions, window),
-        database.fetch(SQL.slots),
-        database.fetch(SQL.past_gateway),
-    )
+    """Ask PostgreSQL, one statement after the other, over one connection at a time. Raises `DatabaseUnavailable`."""
+    load = await database.fetch(SQL.load)
+    arrivals = await database.fetch(SQL.arrivals, window)
+    completions = await database.fetch(SQL.completions, window)
+    slots = await database.fetch(SQL.slots)
+    beside = await database.fetch(SQL.past_gateway)
     return assemble(datetime.now(UTC), window, load, arrivals, completions, slots, beside)
 
 

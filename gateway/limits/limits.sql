@@ -233,29 +233,43 @@ SELECT COALESCE(bool_or(held LIKE 'paused:%' AND NOT EXISTS (SELECT 1 FROM taskg
 FROM reasons r
 
 -- name: release_for_slots
--- In addition to the trigger `free_slot`: release as many tasks as there are free slots, at most $1. Nobody counts further than the quota. (What ends
--- with LIMIT says the order of an index: otherwise the planner reads the table for it, because open and held tasks are nowhere else.)
-WITH free AS (
+-- In addition to the trigger `free_slot`: release as many tasks as there are free slots, at most $1, of each quota in turn. Nobody counts further
+-- than the quota, and of none more are read than four times its share: that fills a look unless most have less. (What ends with LIMIT says the
+-- order of an index: otherwise the planner reads the table for it, because open and held tasks are nowhere else.)
+WITH roomy AS MATERIALIZED (
+    SELECT own.tenant_id, own.project_id, own.held, own.slots
+    FROM (
+        SELECT q.tenant_id, q.project_id, w.held,
+               COALESCE(q.running, 1000) - CASE WHEN q.running IS NULL THEN 0 ELSE (
+                   SELECT count(*) FROM (
+                       SELECT 1 FROM taskgate.dispatch o
+                       WHERE o.tenant_id = q.tenant_id AND o.phase = 'open'
+                         AND (q.project_id = '' OR o.project_id = q.project_id)
+                         AND NOT EXISTS (SELECT 1 FROM taskgate.dag_run r WHERE r.run_id = o.task_id)
+                       ORDER BY o.created_at LIMIT q.running) AS few) END AS slots
+        FROM taskgate.quota q
+        CROSS JOIN LATERAL (
+            SELECT h.held FROM taskgate.dispatch h
+            WHERE h.tenant_id = q.tenant_id AND h.phase = 'waiting'
+              AND h.held = CASE WHEN q.project_id = '' THEN 'quota:running' ELSE 'quota:running:project' END
+            ORDER BY h.priority LIMIT 1) AS w
+        OFFSET 0
+    ) AS own
+    WHERE own.slots > 0
+), free AS (
     SELECT next.task_id
-    FROM taskgate.quota q
+    FROM roomy q
     CROSS JOIN LATERAL (
-        SELECT h.task_id FROM taskgate.dispatch h
-        WHERE h.tenant_id = q.tenant_id AND h.phase = 'waiting'
-          AND h.held = CASE WHEN q.project_id = '' THEN 'quota:running' ELSE 'quota:running:project' END
-          AND (q.project_id = '' OR h.project_id = q.project_id)
-        ORDER BY h.priority, h.due_at
-        LIMIT GREATEST(0, LEAST($1::int, COALESCE(q.running, 1000) - CASE WHEN q.running IS NULL THEN 0 ELSE (
-            SELECT count(*) FROM (
-                SELECT 1 FROM taskgate.dispatch o
-                WHERE o.tenant_id = q.tenant_id AND o.phase = 'open'
-                  AND (q.project_id = '' OR o.project_id = q.project_id)
-                  AND NOT EXISTS (SELECT 1 FROM taskgate.dag_run r WHERE r.run_id = o.task_id)
-                ORDER BY o.created_at LIMIT q.running) AS few) END))
+        SELECT few.task_id, row_number() OVER (ORDER BY few.priority, few.due_at) AS place
+        FROM (
+            SELECT h.task_id, h.priority, h.due_at FROM taskgate.dispatch h
+            WHERE h.tenant_id = q.tenant_id AND h.phase = 'waiting' AND h.held = q.held
+              AND (q.project_id = '' OR h.project_id = q.project_id)
+            ORDER BY h.priority, h.due_at
+            LIMIT LEAST($1::int, q.slots, 4 * $1::int / (SELECT count(*) FROM roomy) + 1)
+        ) AS few
     ) AS next
-    WHERE (SELECT true FROM taskgate.dispatch w
-           WHERE w.tenant_id = q.tenant_id AND w.phase = 'waiting'
-             AND w.held = CASE WHEN q.project_id = '' THEN 'quota:running' ELSE 'quota:running:project' END
-           ORDER BY w.priority LIMIT 1)
+    ORDER BY next.place
     LIMIT $1::int
 ), held AS (
     SELECT task_id FROM taskgate.dispatch

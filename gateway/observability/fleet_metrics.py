@@ -135,15 +135,9 @@ class FleetMetrics:
             self._rest_until = self._clock() + min(9 * took, LONGEST_REST)
 
     async def _read(self) -> None:
-        """Raises `DatabaseUnavailable`."""
+        """Over two connections: they are the same that requests need. Raises `DatabaseUnavailable`."""
         began = self._clock()
-        signals, left, uses, held, (growth,) = await asyncio.gather(
-            read_signals(self._db),
-            left_on_redis(self._db),
-            self._access.legacy_use(),
-            self._db.fetch(SQL.held),
-            self._db.fetch(SQL.growth),
-        )
+        signals, (left, uses, held, growth) = await asyncio.gather(read_signals(self._db), self._read_others())
         lost = stranded(left, lambda query: self._router.route(query).stage)
         self._figures = _signal_values(signals) | {
             "taskgate_tasks_stranded": _stranded(lost),
@@ -157,6 +151,13 @@ class FleetMetrics:
             "taskgate_database_bytes": [Observation(growth["bytes"])],
         }
         self._figures_at = began
+
+    async def _read_others(self) -> tuple[list[Left], list[dict[str, Any]], list[Any], Any]:
+        left = await left_on_redis(self._db)
+        uses = await self._access.legacy_use()
+        held = await self._db.fetch(SQL.held)
+        (growth,) = await self._db.fetch(SQL.growth)
+        return left, uses, held, growth
 
     def show(self, signals: Signals) -> None:
         """Show these loads, and nothing else."""

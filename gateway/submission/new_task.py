@@ -46,10 +46,10 @@ NO_OVERRIDE = RetryOverride()
 class NewTask:
     """A task to be accepted. `payload` holds its type's keys (contract §5), without the wire's own.
 
-    `unique_key`: only one active task of its tenant may have it. `retry` None: the gateway's policy. `expires_at`: if
-    no worker has begun the task by then, it fails. `callback`: where to report its end, `{"url": …}`. `schedule_id`,
-    `dag_run_id`: the schedule that fired it, the run of a DAG that it is a step of. `held`: why it is not started yet.
-    `trace`: context of the trace that it belongs to, unless that is the present one.
+    `unique_key`: only one active task of its tenant (without one: of its user) may have it. `retry` None: the gateway's
+    policy. `expires_at`: if no worker has begun the task by then, it fails. `callback`: where to report its end,
+    `{"url": …}`. `schedule_id`, `dag_run_id`: the schedule that fired it, the run of a DAG that it is a step of.
+    `held`: why it is not started yet. `trace`: context of the trace that it belongs to, unless that is the present one.
     """
 
     task_type: str

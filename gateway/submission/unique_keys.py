@@ -1,4 +1,7 @@
-"""Keys that only one active task of a tenant may have; an index of `taskgate.dispatch` enforces it."""
+"""Keys that only one active task of a tenant may have, or of a user without one.
+
+An index of `taskgate.dispatch` enforces it.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,8 @@ class Keyed(Protocol):
     def task_id(self) -> str: ...
     @property
     def placement(self) -> Placement: ...
+    @property
+    def user_id(self) -> str | None: ...
     @property
     def unique_key(self) -> str | None: ...
 
@@ -69,7 +74,8 @@ class UniqueKeys:
         if not keyed:
             return {}
         tenants = [task.placement.tenant_id for _, task in keyed]
-        rows = await self._db.fetch(SQL.active_with_keys, tenants, [task.unique_key for _, task in keyed])
+        users, keys = [task.user_id for _, task in keyed], [task.unique_key for _, task in keyed]
+        rows = await self._db.fetch(SQL.active_with_keys, tenants, users, keys)
         return {keyed[row["n"] - 1][0]: Holder(row["task_id"], row["tenant_id"], row["project_id"]) for row in rows}
 
     async def guard(self, tasks: Sequence[Keyed], accept: Callable[[], Awaitable[T]], *, refuse: bool = True) -> T:
@@ -92,13 +98,14 @@ def repeated_keys(tasks: Sequence[Keyed], *, without: Container[int] = ()) -> di
 
     Those at the indexes `without` are as if they were not there.
     """
-    first: dict[tuple[str | None, str], Holder] = {}
+    first: dict[tuple[str | None, str | None, str], Holder] = {}
     repeated = {}
     for index, task in enumerate(tasks):
         if task.unique_key is not None and index not in without:
             place = task.placement
             this = Holder(task.task_id, place.tenant_id, place.project_id)
-            holder = first.setdefault((place.tenant_id, task.unique_key), this)
+            user_id = task.user_id if place.tenant_id is None else None
+            holder = first.setdefault((place.tenant_id, user_id, task.unique_key), this)
             if holder is not this:
                 repeated[index] = holder
     return repeated

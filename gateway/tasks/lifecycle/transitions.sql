@@ -52,10 +52,11 @@ FROM given
 SELECT count(*) FROM task_logs WHERE id = ANY ($1::text[])
 
 -- name: active_with_keys
--- Active tasks that have these unique keys ($2) of these tenants ($1).
+-- Active tasks that have these unique keys ($3) of these tenants ($1), or of these users ($2) where there is no tenant.
 SELECT g.n, d.task_id, d.tenant_id, d.project_id
-FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS g (tenant_id, key, n)
+FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS g (tenant_id, user_id, key, n)
 JOIN taskgate.dispatch d ON COALESCE(d.tenant_id, '') = COALESCE(g.tenant_id, '') AND d.unique_key = g.key
+    AND COALESCE(CASE WHEN d.tenant_id IS NULL THEN d.user_id END, '') = COALESCE(CASE WHEN g.tenant_id IS NULL THEN g.user_id END, '')
     AND d.unique_key IS NOT NULL AND d.phase IN ('waiting', 'open')
 
 -- name: remember
@@ -270,6 +271,7 @@ ON CONFLICT (task_id) DO UPDATE
 SELECT o.task_id, o.tenant_id, o.project_id
 FROM taskgate.dispatch d
 JOIN taskgate.dispatch o ON COALESCE(o.tenant_id, '') = COALESCE(d.tenant_id, '') AND o.unique_key = d.unique_key
+    AND COALESCE(CASE WHEN o.tenant_id IS NULL THEN o.user_id END, '') = COALESCE(CASE WHEN d.tenant_id IS NULL THEN d.user_id END, '')
     AND o.unique_key IS NOT NULL AND o.phase IN ('waiting', 'open')
 WHERE d.task_id = $1
 

@@ -39,6 +39,12 @@ VALUES ('g1', 'gateway', 'here', 1, '0', 1)
 
 #: The revision before one that changes rows outside of a transaction.
 BEFORE_INDEXES = "0180_phase"
+#: The revision before keys of users without a tenant are each user's own; a task with a key.
+BEFORE_OWNERS = "0332_indexes_again"
+KEYED = """
+INSERT INTO taskgate.dispatch (task_id, group_id, task_type, user_id, state, unique_key)
+VALUES ($1, 'g', 't', $2, 'waiting', 'k')
+"""
 
 
 @pytest_asyncio.fixture
@@ -123,6 +129,37 @@ async def test_entries_that_took_others_back_name_them_also_those_that_the_relea
     for row in one:
         await old.execute(ENTRY, *row)
     assert await old.fetchval("SELECT undoes FROM taskgate.ledger WHERE id = 10") == 9
+
+
+@pytest.mark.parametrize("old", [BEFORE_OWNERS], indirect=True)
+async def test_a_taken_key_is_refused_by_the_index_that_gateways_know(
+    old: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also while the index of the release before cannot go because of a backup."""
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.1)
+    caplog.set_level(logging.WARNING, module.__name__)
+
+    async def refusing(user: str) -> str:
+        with pytest.raises(asyncpg.UniqueViolationError) as refused:
+            await old.execute(KEYED, "again", user)
+        return str(refused.value.constraint_name)
+
+    await old.execute(KEYED, "anns", "ann")
+    assert await refusing("bob") == "dispatch_unique_key"
+    async with old.transaction() as backup:
+        await backup.execute("LOCK TABLE taskgate.dispatch IN ACCESS SHARE MODE")
+        migrating = asyncio.create_task(migrate(str(old.url)))
+        try:
+            await eventually(lambda: said(caplog), bool)
+            assert await refusing("ann") == await refusing("bob") == "dispatch_unique_key"
+        except BaseException:
+            migrating.cancel()
+            raise
+    async with asyncio.timeout(20):
+        assert await migrating == known_revisions()[-1]
+    assert await refusing("ann") == "dispatch_unique_key"
+    await old.execute(KEYED, "bobs", "bob")
+    assert await refusing("bob") == "dispatch_unique_key"
 
 
 async def test_a_deadlock_is_a_lock_that_was_not_to_be_had(

@@ -20,6 +20,7 @@ LOOKS = {
     "take_repeats": ("4, ARRAY['redis']", {"dispatch_open"}),
     "next_tenants": ("'', 32, ARRAY['redis'], 4", {"dispatch_in_turn"}),
     "take_in_turn": ("4, ARRAY['redis'], ARRAY['many']", {"dispatch_in_turn", "dispatch_pkey"}),
+    "due_now": ("'redis', 100, 5.0", {"dispatch_waiting", "dispatch_pkey"}),
     "next_due": ("ARRAY['redis'], ARRAY['redis']", {"dispatch_waiting", "dispatch_open"}),
 }
 

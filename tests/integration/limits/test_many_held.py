@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import asyncpg
@@ -30,6 +31,8 @@ QUOTA = """
 INSERT INTO taskgate.quota (tenant_id, project_id, running, set_by)
 VALUES ('initech', $1, 0, 'root') ON CONFLICT (tenant_id, project_id) DO NOTHING
 """
+
+ROOM = "INSERT INTO taskgate.quota (tenant_id, project_id, running, set_by) VALUES ($1, $2, $3, 'root')"
 
 
 class Slow:
@@ -141,6 +144,25 @@ async def test_who_changes_a_rule_waits_for_one_piece(database: Database) -> Non
         *("umbrella", ""), queued=None, running=5, per_minute=None, bytes_per_day=None, by="root", why=None
     )
     assert await database.fetchval("SELECT count(*) FROM taskgate.dispatch WHERE takes_slot") == CHUNK
+
+
+async def test_no_quota_waits_behind_one_that_was_raised_far(database: Database) -> None:
+    """A look lets go so many in all, of each quota in turn; what one does not need goes to the others."""
+    for tenant, project, running in ("acme", "", 100_000), ("initech", "", 3), ("umbrella", "p1", 100_000):
+        await database.execute(ROOM, tenant, project, running)
+        reason = "quota:running:project" if project else "quota:running"
+        await database.execute(FILL, 500, tenant, "waiting", reason)
+    await database.execute("UPDATE taskgate.dispatch SET due_at = created_at")
+    assert await database.execute(SQL.release_for_slots, 101) == "UPDATE 101"
+    rows = await database.fetch(
+        "SELECT tenant_id, project_id, held IS NULL AS is_free FROM taskgate.dispatch ORDER BY tenant_id, created_at"
+    )
+    free = Counter(row["tenant_id"] for row in rows if row["is_free"])
+    assert free == {"acme": 49, "initech": 3, "umbrella": 49}
+    # The longest due of each first.
+    for tenant, project, tasks in ("acme", None, 49), ("initech", None, 3), ("umbrella", "p1", 49):
+        its = [row["is_free"] for row in rows if row["tenant_id"] == tenant and project in (None, row["project_id"])]
+        assert all(its[:tasks])
 
 
 async def test_a_change_is_done_though_its_tasks_cannot_be_reached(database: Database) -> None:

@@ -74,6 +74,25 @@ async def test_the_last_figures_stay_for_a_while(database: Database, page: Page,
     await eventually(is_new)
 
 
+async def test_a_reading_leaves_most_connections_to_others(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It took nine of the ten that a gateway has by default, and requests waited."""
+    fetch, at_once, most = page.fleet._db.fetch, 0, 0
+
+    async def counted(query: str, *arguments: Any) -> Any:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        try:
+            return await fetch(query, *arguments)
+        finally:
+            at_once -= 1
+
+    monkeypatch.setattr(page.fleet._db, "fetch", counted)
+    page.now += 15
+    await page.fleet._begin_reading()
+    assert most == 2
+
+
 async def test_a_reading_that_takes_longer_than_a_scrape_is_finished(
     database: Database, page: Page, total: Callable[..., float]
 ) -> None:
@@ -95,7 +114,7 @@ async def test_a_reading_that_takes_longer_than_a_scrape_is_finished(
 async def test_after_a_reading_that_is_cut_off_the_next_one_waits(
     database: Database, page: Page, total: Callable[..., float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nine statements that count very much, for each scrape of each gateway, would be most of what PostgreSQL does."""
+    """Statements that count very much, for each scrape of each gateway, would be most of what PostgreSQL does."""
     monkeypatch.setattr(module, "READ_SECONDS", 60.0)
     plain, brief = page.fleet._db, Database(database.url, statement_timeout=1.0)
     page.fleet._db = brief

@@ -65,7 +65,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "confirm": lambda: Case(DISPATCH.confirm, (DOWNWARDS, EPOCHS, [0.0] * len(IDS)), STARTING),
     "renew": lambda: Case(DISPATCH.renew, (DOWNWARDS, EPOCHS, "owner", 10.0), STARTING),
     "put_back": lambda: Case(DISPATCH.put_back, (DOWNWARDS, EPOCHS, "owner", 5.0), STARTING),
-    "due_now": lambda: Case(DISPATCH.due_now, ("redis",), {"state": "waiting", "due_at": LATER}),
+    "due_now": lambda: Case(DISPATCH.due_now, ("redis", 1000, 7200.0), {"state": "waiting", "due_at": LATER}),
     "evacuate": lambda: Case(DISPATCH.evacuate, ("redis", 1000)),
     "declare_lost": lambda: Case(REAPER.declare_lost, (["owner"],), STARTING),
     "take_back": lambda: Case(REAPER.take_back, (3, 1000), {"state": "running", "worker_id": "lost", "attempt": 1}),

@@ -3,7 +3,7 @@
 from gateway.storage.schema.statements import run_file
 
 revision = "0335_recounts"
-down_revision = "0332_indexes_again"
+down_revision = "0333_owners_of_keys"
 
 
 def upgrade() -> None:

@@ -64,17 +64,37 @@ class RunTaskActivity:
             async with self._slots.admission(ADMISSION_SECONDS) as admitted:
                 if not admitted:
                     raise _again("the worker has no free slot", AT_ONCE)
-                outcome = await self._runner.run(_assignment(message))
+                outcome = await self._outcome(_assignment(message), beats)
             return _told(outcome)
         except asyncio.CancelledError:
             if self._leaving and not _cancelled_by_temporal():
                 raise _again("the worker is shutting down", AT_ONCE) from None
+            if _is_given_up():
+                raise _again("Temporal offers the task again already", AT_ONCE) from None
             raise
         finally:
             beats.cancel()
             self._running.discard(task)
             if not self._running:
                 self._idle.set()
+
+    async def _outcome(self, assignment: Assignment, beats: _Beats) -> Outcome:
+        """Of the run, which goes on when Temporal gives it up: other offers of its task are refused until it has ended.
+
+        PostgreSQL alone decides who holds a task. It hears of stops without Temporal, and the runner of lost claims.
+        """
+        task, run = asyncio.current_task(), asyncio.create_task(self._runner.run(assignment))
+        assert task is not None
+        while True:
+            try:
+                return await asyncio.shield(run)
+            except asyncio.CancelledError:
+                if self._leaving or run.done() or not _is_given_up():
+                    run.cancel()
+                    return await run
+                log.warning("Temporal has missed the heartbeats of task %s; its run goes on", assignment.task_id)
+                task.uncancel()
+                beats.cancel()
 
     def close(self) -> None:
         """Send tasks that still arrive back to their queue at once."""
@@ -196,6 +216,14 @@ def _again(reason: str, delay: timedelta, kind: str = "Refused") -> ApplicationE
 
 
 def _cancelled_by_temporal() -> bool:
-    """Whether Temporal itself asked for the end (or no longer knows the attempt), so that it takes a cancellation."""
+    """Whether Temporal itself asked for the end, so that it takes a cancellation."""
     details = activity.cancellation_details()
-    return details is not None and not details.worker_shutdown
+    return details is not None and not details.worker_shutdown and not _is_given_up()
+
+
+def _is_given_up() -> bool:
+    """Whether Temporal takes the worker for lost, or has begun the task anew: nobody asked for the end of the run."""
+    details = activity.cancellation_details()
+    if details is None or not (details.not_found or details.timed_out):
+        return False
+    return not (details.cancel_requested or details.worker_shutdown)

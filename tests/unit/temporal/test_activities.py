@@ -139,6 +139,51 @@ async def test_stopped_after_temporals_cancel_is_a_cancellation() -> None:
         await running
 
 
+GIVEN_UP = [ActivityCancellationDetails(not_found=True), ActivityCancellationDetails(timed_out=True)]
+
+
+@pytest.mark.parametrize("details", GIVEN_UP, ids=["unknown", "timed out"])
+async def test_a_run_that_temporal_gives_up_goes_on(details: ActivityCancellationDetails) -> None:
+    """Its heartbeats did not arrive, which says nothing of the handler; PostgreSQL knows who holds the task."""
+    runner, environment = ScriptedRunner(), ActivityEnvironment()
+    activity = RunTaskActivity(runner, SharedSlots(1))
+    running = asyncio.create_task(_env_run(environment, activity))
+    offered = await runner.next()
+    environment.cancel(cancellation_details=details)
+    await _a_few_turns()
+    assert not offered.cancelled.is_set()
+    assert activity.running == 1, "it still uses its slot"
+    offered.finish(Completed({"n": 1}))
+    assert await running == {"n": 1}
+
+
+@pytest.mark.parametrize("details", GIVEN_UP, ids=["unknown", "timed out"])
+async def test_a_run_that_temporal_has_given_up_ends_with_its_worker(details: ActivityCancellationDetails) -> None:
+    runner, environment = ScriptedRunner(), ActivityEnvironment()
+    activity = RunTaskActivity(runner, SharedSlots(1))
+    running = asyncio.create_task(_env_run(environment, activity))
+    offered = await runner.next()
+    environment.cancel(cancellation_details=details)
+    await _a_few_turns()
+    await activity.leave(timedelta())
+    with pytest.raises(ApplicationError):
+        await running
+    assert offered.cancelled.is_set()
+    assert activity.running == 0
+
+
+async def test_a_stop_reaches_a_run_that_temporal_has_given_up_by_postgresql() -> None:
+    runner, environment = ScriptedRunner(), ActivityEnvironment()
+    running = asyncio.create_task(_env_run(environment, RunTaskActivity(runner, SharedSlots(1))))
+    offered = await runner.next()
+    environment.cancel(cancellation_details=GIVEN_UP[0])
+    await _a_few_turns()
+    offered.finish(Stopped("stopped"))
+    with pytest.raises(ApplicationError) as caught:
+        await running
+    assert (caught.value.type, caught.value.non_retryable) == ("Stopped", True)
+
+
 async def test_what_outlasts_the_grace_runs_again_elsewhere() -> None:
     runner, environment = ScriptedRunner(), ActivityEnvironment()
     activity = RunTaskActivity(runner, SharedSlots(1))
@@ -181,3 +226,9 @@ def test_a_process_spends_a_fixed_budget_on_heartbeats(running: int, timeout: in
 
 async def _env_run(environment: ActivityEnvironment, activity: RunTaskActivity) -> Any:
     return await environment.run(activity.run_task, MESSAGE)
+
+
+async def _a_few_turns() -> None:
+    """For the loop to carry out what is due."""
+    for _ in range(5):
+        await asyncio.sleep(0)

@@ -15,13 +15,15 @@ from backends.temporal import names
 from backends.temporal.messages import RunTask, message_of
 from backends.temporal.payloads import carried_result
 from backends.temporal.starts import TIMEOUT_MARGIN
-from workers.outcome import FENCED, Assignment, Completed, Failed, Outcome, Refused, Stopped, TaskRunner
+from workers.outcome import FENCED, Assignment, Completed, Failed, Kept, Outcome, Refused, Stopped, TaskRunner
 from workers.temporal.slots import SharedSlots
 
 log = logging.getLogger(__name__)
 
 #: Temporal reads a delay of zero as "as the retry policy says".
 AT_ONCE = timedelta(milliseconds=1)
+#: Until a task is offered again whose claim is still held.
+KEPT_PAUSE = timedelta(seconds=1)
 #: How long a task that arrived while all slots were in use waits for one before it goes back to its queue.
 ADMISSION_SECONDS = 1.0
 #: Heartbeats of one process, per second, as long as the two bounds of `beat_interval` allow it.
@@ -186,6 +188,8 @@ def _told(outcome: Outcome) -> Any:
             raise _over(reason, "Superseded")
         case Refused(reason, retry_in):
             raise _again(reason, retry_in or AT_ONCE)
+        case Kept():
+            raise _again("its handler goes on in a worker that ends", KEPT_PAUSE)
         case Stopped(reason) if reason == FENCED:
             # PostgreSQL knows who holds the task now; the next attempt learns it at its claim.
             raise _again("the worker lost its claim", AT_ONCE)

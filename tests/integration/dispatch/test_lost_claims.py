@@ -351,6 +351,28 @@ async def test_a_run_goes_on_while_temporal_is_away(
     assert journal.read_text().count('"start"') == 1
 
 
+async def test_a_thread_that_outlasts_the_drain_keeps_its_claim_until_its_worker_has_signed_off(
+    database: Database, worker: Worker, start: Any, tmp_path: Any
+) -> None:
+    """Its task must not begin elsewhere beside it. The end of the lease gives it back, as that of a lost worker."""
+    journal, states = tmp_path / "journal", list[str]()
+    close = worker._lease.close
+
+    async def noted() -> None:
+        states.append(await database.fetchval("SELECT state FROM taskgate.dispatch"))
+        await close()
+
+    worker._lease.close = noted  # type: ignore[method-assign]
+    async with working(worker, database):
+        await start("block_a_thread", seconds=8.0, journal=str(journal))
+        await until(lambda: journal.exists(), within=PATIENCE)
+    assert states == ["running"], "it was handed back while it ran"
+    assert '"end"' not in journal.read_text()
+    assert not worker.is_idle
+    assert await database.fetchval("SELECT renewed_at = '-infinity' FROM taskgate.process")
+    await worker._runner.wait_idle()
+
+
 async def test_a_run_goes_on_when_all_connections_vanish(
     database: Database, backend: str, worker: Worker, proxy: FaultyProxy, start: Any, tmp_path: Any
 ) -> None:

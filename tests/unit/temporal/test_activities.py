@@ -16,7 +16,7 @@ from backends.redis_queue.wire import TYPES
 from backends.temporal.messages import RunTask
 from backends.temporal.payloads import RESULT_ELSEWHERE
 from backends.temporal.starts import TIMEOUT_MARGIN
-from workers.outcome import FENCED, Assignment, Completed, Failed, Outcome, Refused, Stopped
+from workers.outcome import FENCED, Assignment, Completed, Failed, Kept, Outcome, Refused, Stopped
 from workers.temporal.activities import RunTaskActivity, beat_interval
 from workers.temporal.slots import SharedSlots
 from workers.testing.scripted import ScriptedRunner
@@ -94,6 +94,11 @@ async def test_refused() -> None:
     assert (later.type, later.non_retryable, later.next_retry_delay) == ("Refused", False, timedelta(seconds=1))
     never = await failure(Refused("stopped"))
     assert (never.type, never.non_retryable) == ("Superseded", True)
+
+
+async def test_what_goes_on_in_a_worker_that_ends_is_offered_again() -> None:
+    error = await failure(Kept())
+    assert (error.non_retryable, error.next_retry_delay) == (False, timedelta(seconds=1))
 
 
 async def test_stopped_by_way_of_postgresql() -> None:

@@ -37,6 +37,7 @@ from workers.side_loops import forever
 from workers.slots import FixedSlots, Slots
 from workers.supervisor import DRAINED
 from workers.tracing import TracedRunner, settled
+from workers.turns import Turns
 
 if TYPE_CHECKING:
     from workers.temporal.pool import TemporalWorkerPool
@@ -109,6 +110,7 @@ class Worker:
             non_retryable=settings.non_retryable_errors,
             isolated=self._isolated,
             slots=self._slots if isinstance(self._slots, FixedSlots) else None,
+            turns=Turns(self._dependencies.contexts.graph.turn),
         )
         self._serving: TaskRunner = self._runner if tracing is None else TracedRunner(self._runner, tracing)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 from backends.redis_queue.wire import for_handler
+from gateway.graph.turns import TYPES_IN_TURN
 from gateway.observability.logs import log_fields
 from gateway.tasks import fault_points
 from gateway.tasks.lifecycle.claim import Claim
@@ -26,6 +28,7 @@ from workers.progress import ProgressReporter
 from workers.reports import Reports
 from workers.slots import FixedSlots
 from workers.time_limit import time_limit
+from workers.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +48,7 @@ class Runner:
     `engine_retries`: the engine offers a failed task again by itself (Temporal); else the dispatcher does (Redis).
     `non_retryable` names the errors that are not worth another run, by task type. `isolated` runs the handlers that ask
     for a process of their own; without it they run in this one. `slots` are told how long claims take, and of handlers
-    that run.
+    that run. `turns` are taken by tasks that change the graph.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Runner:
         non_retryable: ErrorNames | None = None,
         isolated: IsolatedExecution | None = None,
         slots: FixedSlots | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self._transitions = transitions
         self._registry = registry
@@ -68,6 +72,7 @@ class Runner:
         self._inline = InlineExecution()
         self._isolated = isolated
         self._slots = slots or FixedSlots(1)
+        self._turns = turns
         self._runs: dict[str, Run] = {}
         self._claims = Claims(transitions, foreign, worker_id, self._slots, engine_retries=engine_retries)
         self._reports = Reports(transitions, worker_id, non_retryable or {}, engine_retries=engine_retries)
@@ -84,14 +89,27 @@ class Runner:
 
     async def run(self, assignment: Assignment) -> Outcome:
         """Run one task to an outcome; never raises but `CancelledError` (the engine wants the slot back)."""
+        with log_fields(task_id=assignment.task_id), self._known.entered(assignment.task_id) as offer:
+            offered = asyncio.get_running_loop().time()
+            if self._turns is None or not self._takes_turns(assignment.task_type):
+                return await self._run(assignment, offer, offered)
+            async with AsyncExitStack() as turn:
+                with self._slots.inside():  # it delays no claim
+                    pause = await turn.enter_async_context(self._turns.taken(assignment.group_id))
+                if pause is not None:
+                    return Refused("another task of its group runs", retry_in=pause)
+                return await self._run(assignment, offer, offered)
+
+    def _takes_turns(self, task_type: str) -> bool:
+        """A handler in a process of its own waits there: its turn could not be handed to it."""
+        handler = self._registry.get_handler(task_type)
+        is_here = handler is not None and not (self._isolated is not None and self._isolated.wants(handler))
+        return is_here and task_type in TYPES_IN_TURN
+
+    async def _run(self, assignment: Assignment, offer: Offered, offered: float) -> Outcome:
+        loop = asyncio.get_running_loop()
         if self._draining or self._suspended:
             return Refused("the worker takes no tasks now", retry_in=HELD_PAUSE)
-        with log_fields(task_id=assignment.task_id), self._known.entered(assignment.task_id) as offer:
-            return await self._run(assignment, offer)
-
-    async def _run(self, assignment: Assignment, offer: Offered) -> Outcome:
-        loop = asyncio.get_running_loop()
-        offered = loop.time()
         claiming = asyncio.create_task(self._claims.claim(assignment))
         try:
             claim = await asyncio.shield(claiming)

@@ -42,8 +42,11 @@ def run(start: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
         runner.run(start(settings))
 
 
-def leave(code: object) -> None:
-    """End with this code. Temporal's SDK can abort an interpreter that ends in the ordinary way (sdk-python#300)."""
+def leave(code: object, *, at_once: bool = False) -> None:
+    """End with this code. Temporal's SDK can abort an interpreter that ends in the ordinary way (sdk-python#300).
+
+    `at_once`: asyncio waits for no task and no thread.
+    """
     if isinstance(code, str):
         sys.stderr.write(f"{code}\n")
     number = code if isinstance(code, int) else int(code is not None)
@@ -53,6 +56,6 @@ def leave(code: object) -> None:
         except BrokenPipeError:
             # Whoever reads has enough, such as `head`; Python's own end would try again, and complain.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    if "temporalio" in sys.modules:
+    if at_once or "temporalio" in sys.modules:
         os._exit(number)
     sys.exit(number)

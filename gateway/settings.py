@@ -415,7 +415,7 @@ class Settings(BaseSettings):
     temporal_heartbeat_seconds: float = Field(
         30.0,
         ge=1,
-        description="A task on Temporal goes to another worker if its worker is silent for this time; leases usually notice a lost worker much earlier",
+        description="A task on Temporal is offered to other workers if its worker is silent for this time; while it runs, they are refused; leases usually notice a lost worker much earlier",
     )
     temporal_inline_payload_bytes: int = Field(
         128 * 1024, ge=0, description="Larger payloads stay in PostgreSQL; Temporal gets a reference"

@@ -17,8 +17,11 @@ from workers.outage_retry import until_stored
 from workers.outcome import Assignment, Completed, Outcome, Refused, Stopped
 from workers.slots import FixedSlots
 
-#: A claim that another living attempt holds is offered again after this.
+#: A task that cannot be claimed now is offered again after this.
 HELD_PAUSE = timedelta(seconds=1)
+#: One that another living attempt holds: after this part of the time that it has held it, up to the longest pause. A
+#: long run that its engine has given up (`workers.temporal.activities`) would else be offered again every second.
+HELD_PART, LONGEST_HELD_PAUSE = 0.1, timedelta(seconds=10)
 
 
 @dataclass(slots=True)
@@ -139,5 +142,10 @@ class Claims:
                 return Refused("this worker lost its lease", retry_in=HELD_PAUSE)
             return Refused("a legacy worker has it" if status.legacy_has_it else "it is paused", retry_in=HELD_PAUSE)
         if current and status.state == "running" and self._engine_retries:
-            return Refused("another attempt holds the claim", retry_in=HELD_PAUSE)
+            return Refused("another attempt holds the claim", retry_in=held_pause(status.claimed_seconds))
         return Refused(f"superseded: the task is {status.state} on {status.backend}", retry_in=None)
+
+
+def held_pause(claimed_seconds: float | None) -> timedelta:
+    """Until a task is offered again that another attempt has claimed so many seconds ago."""
+    return min(max(timedelta(seconds=(claimed_seconds or 0.0) * HELD_PART), HELD_PAUSE), LONGEST_HELD_PAUSE)

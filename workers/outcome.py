@@ -76,7 +76,15 @@ class Refused:
     set_aside: bool = False
 
 
-Outcome: TypeAlias = Completed | Failed | Stopped | Refused
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The worker ends, or has to give up the task, and the handler goes on. Its claim is kept until either has ended.
+
+    The engine keeps the start for this worker, or offers it to others, who are refused.
+    """
+
+
+Outcome: TypeAlias = Completed | Failed | Stopped | Refused | Kept
 
 
 class TaskRunner(Protocol):

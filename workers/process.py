@@ -16,12 +16,14 @@ from gateway.fleet.pools import OWN_QUEUES, plans_served, serves_shared
 from gateway.graph.errors import GraphError
 from gateway.recovery.guard import GuardLine
 from gateway.recovery.lease import Lease, ProcessIdentity
+from gateway.running import leave
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
 from gateway.tasks import fault_points
 from gateway.tasks.lifecycle.transitions import STOP_CHANNEL
 from workers.dependencies import Dependencies
+from workers.endings import DRAIN
 from workers.execution.isolated import HandlerProcessDied, IsolatedExecution
 from workers.handlers.base import TaskRegistry
 from workers.handlers.loader import load_registry
@@ -35,6 +37,7 @@ from workers.side_loops import forever
 from workers.slots import FixedSlots, Slots
 from workers.supervisor import DRAINED
 from workers.tracing import TracedRunner, settled
+from workers.turns import Turns
 
 if TYPE_CHECKING:
     from workers.temporal.pool import TemporalWorkerPool
@@ -107,6 +110,7 @@ class Worker:
             non_retryable=settings.non_retryable_errors,
             isolated=self._isolated,
             slots=self._slots if isinstance(self._slots, FixedSlots) else None,
+            turns=Turns(self._dependencies.contexts.graph.turn),
         )
         self._serving: TaskRunner = self._runner if tracing is None else TracedRunner(self._runner, tracing)
 
@@ -123,11 +127,18 @@ class Worker:
             for task in side:
                 task.cancel()
             await asyncio.gather(*side, return_exceptions=True)
+            self._runner.close()
             await self._isolated.close()
             await self._listener.close()
-            await self._lease.close()
             with contextlib.suppress(DatabaseUnavailable):
                 await self._dependencies.close()
+            # Last of all: what still runs here may begin elsewhere then.
+            await self._lease.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no handler runs any more, not even one that ignores its cancellation."""
+        return self._runner.is_idle
 
     def _begin(self, name: str) -> list[asyncio.Task[None]]:
         """What runs beside the work, once there is a lease for the first time."""
@@ -164,7 +175,7 @@ class Worker:
             end.cancel()
         if self.stopping.is_set():
             self._runner.drain()
-            asyncio.get_running_loop().call_later(self._settings.worker_drain_seconds, self._runner.stop_all, "drain")
+            asyncio.get_running_loop().call_later(self._settings.worker_drain_seconds, self._runner.stop_all, DRAIN)
         over.set()
         await polling
 
@@ -323,5 +334,8 @@ async def run_worker(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stopping.set)
     await worker.run()
-    if worker.is_drained and guard is not None:
-        raise SystemExit(DRAINED)
+    code = DRAINED if worker.is_drained and guard is not None else 0
+    if not worker.is_idle:
+        leave(code, at_once=True)
+    if code:
+        raise SystemExit(code)

@@ -5,34 +5,35 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from contextlib import AsyncExitStack
 from typing import Any
 
 from backends.redis_queue.wire import for_handler
+from gateway.graph.turns import TYPES_IN_TURN
 from gateway.observability.logs import log_fields
 from gateway.tasks import fault_points
 from gateway.tasks.lifecycle.claim import Claim
 from gateway.tasks.lifecycle.foreign import ForeignTasks
 from gateway.tasks.lifecycle.transitions import Transitions
 from workers.claims import HELD_PAUSE, Claims
+from workers.endings import DRAIN, TIMED_OUT, Endings, Run
 from workers.execution.inline import InlineExecution
 from workers.execution.isolated import IsolatedExecution
 from workers.failure import ErrorNames
 from workers.handlers.base import TaskContext, TaskRegistry
 from workers.known_tasks import KnownTasks, Offered
-from workers.outage_retry import until_stored, until_taken
-from workers.outcome import FENCED, Assignment, Outcome, Refused, Stopped
+from workers.outage_retry import until_stored
+from workers.outcome import FENCED, Assignment, Outcome, Refused
 from workers.progress import ProgressReporter
 from workers.reports import Reports
 from workers.slots import FixedSlots
-from workers.time_limit import TimeLimit, time_limit
+from workers.time_limit import time_limit
+from workers.turns import Turns
 
 log = logging.getLogger(__name__)
 
 #: How long a handler may take to react to its cancellation before it is abandoned (and fenced off).
 CANCEL_GRACE = 0.8
-TIMED_OUT = "timeout"
 
 
 class UnknownTaskType(Exception):
@@ -41,30 +42,13 @@ class UnknownTaskType(Exception):
     non_retryable = True
 
 
-@dataclass(slots=True)
-class _Run:
-    """A task under way in this process."""
-
-    claim: Claim
-    limit: TimeLimit
-    work: asyncio.Task[None]
-    reason: str | None = None
-    """Why it was cancelled: `stopped`, `fenced`, `drain` or `timeout`."""
-    abandoned: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    """Done when the runner stops waiting for a handler that ignores its cancellation."""
-
-    def abandon(self) -> None:
-        if not self.abandoned.done():
-            self.abandoned.set_result(None)
-
-
 class Runner:
     """The gateway's `TaskRunner` (see `workers.outcome`), one per worker process.
 
     `engine_retries`: the engine offers a failed task again by itself (Temporal); else the dispatcher does (Redis).
     `non_retryable` names the errors that are not worth another run, by task type. `isolated` runs the handlers that ask
     for a process of their own; without it they run in this one. `slots` are told how long claims take, and of handlers
-    that run.
+    that run. `turns` are taken by tasks that change the graph.
     """
 
     def __init__(
@@ -79,6 +63,7 @@ class Runner:
         non_retryable: ErrorNames | None = None,
         isolated: IsolatedExecution | None = None,
         slots: FixedSlots | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self._transitions = transitions
         self._registry = registry
@@ -87,10 +72,12 @@ class Runner:
         self._inline = InlineExecution()
         self._isolated = isolated
         self._slots = slots or FixedSlots(1)
-        self._runs: dict[str, _Run] = {}
+        self._turns = turns
+        self._runs: dict[str, Run] = {}
         self._claims = Claims(transitions, foreign, worker_id, self._slots, engine_retries=engine_retries)
         self._reports = Reports(transitions, worker_id, non_retryable or {}, engine_retries=engine_retries)
         self._known = KnownTasks()
+        self._endings = Endings(self._reports, self._known, self._slots)
         self._works: set[asyncio.Future[None]] = set()
         """Every handler that has not returned, abandoned ones included."""
         self._draining = False
@@ -102,14 +89,27 @@ class Runner:
 
     async def run(self, assignment: Assignment) -> Outcome:
         """Run one task to an outcome; never raises but `CancelledError` (the engine wants the slot back)."""
+        with log_fields(task_id=assignment.task_id), self._known.entered(assignment.task_id) as offer:
+            offered = asyncio.get_running_loop().time()
+            if self._turns is None or not self._takes_turns(assignment.task_type):
+                return await self._run(assignment, offer, offered)
+            async with AsyncExitStack() as turn:
+                with self._slots.inside():  # it delays no claim
+                    pause = await turn.enter_async_context(self._turns.taken(assignment.group_id))
+                if pause is not None:
+                    return Refused("another task of its group runs", retry_in=pause)
+                return await self._run(assignment, offer, offered)
+
+    def _takes_turns(self, task_type: str) -> bool:
+        """A handler in a process of its own waits there: its turn could not be handed to it."""
+        handler = self._registry.get_handler(task_type)
+        is_here = handler is not None and not (self._isolated is not None and self._isolated.wants(handler))
+        return is_here and task_type in TYPES_IN_TURN
+
+    async def _run(self, assignment: Assignment, offer: Offered, offered: float) -> Outcome:
+        loop = asyncio.get_running_loop()
         if self._draining or self._suspended:
             return Refused("the worker takes no tasks now", retry_in=HELD_PAUSE)
-        with log_fields(task_id=assignment.task_id), self._known.entered(assignment.task_id) as offer:
-            return await self._run(assignment, offer)
-
-    async def _run(self, assignment: Assignment, offer: Offered) -> Outcome:
-        loop = asyncio.get_running_loop()
-        offered = loop.time()
         claiming = asyncio.create_task(self._claims.claim(assignment))
         try:
             claim = await asyncio.shield(claiming)
@@ -132,12 +132,12 @@ class Runner:
         payload = assignment.payload if assignment.payload is not None else claim.payload or {}
         reporter = ProgressReporter(self._transitions, claim)
         work = asyncio.create_task(self._handle(claim, payload, reporter), name=f"task {claim.task_id}")
-        run = self._runs[claim.task_id] = _Run(claim, limit, work)
+        run = self._runs[claim.task_id] = Run(claim, limit, work)
         timer = loop.call_later(limit.seconds, self._cancel, run, TIMED_OUT)
         self._works.add(run.work)
         run.work.add_done_callback(self._works.discard)
         try:
-            return await self._conclude(run, reporter)
+            return await self._endings.conclude(run, reporter)
         except asyncio.CancelledError:
             await offer.finish(self._leave(run, reporter))
             raise
@@ -175,10 +175,23 @@ class Runner:
         """There is a lease again."""
         self._suspended = False
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no handler runs any more, not even an abandoned one."""
+        return not self._busy
+
     async def wait_idle(self) -> None:
         """Return when no handler runs any more."""
-        while busy := self._works | self._inline.busy | (self._isolated.busy if self._isolated else set()):
+        while busy := self._busy:
             await asyncio.wait(busy)
+
+    def close(self) -> None:
+        """The process ends: nothing more is reported of what still runs."""
+        self._endings.close()
+
+    @property
+    def _busy(self) -> set[asyncio.Future[Any]]:
+        return self._works | self._inline.busy | (self._isolated.busy if self._isolated else set())
 
     async def compare(self) -> None:
         """Compare the runs in this process with the rows of this worker: a run that lost its claim is cancelled, a row
@@ -206,7 +219,7 @@ class Runner:
             if task_id not in held and run is not None and run.claim.attempt == attempt and not run.work.done():
                 self._cancel(run, FENCED)
 
-    def _cancel(self, run: _Run, reason: str) -> None:
+    def _cancel(self, run: Run, reason: str) -> None:
         if run.reason is None:
             run.reason = reason
             run.work.cancel(reason)
@@ -224,55 +237,13 @@ class Runner:
         else:
             reporter.returned(await self._inline.run(handler, full, self._context(claim, reporter)))
 
-    async def _leave(self, run: _Run, reporter: ProgressReporter) -> None:
+    async def _leave(self, run: Run, reporter: ProgressReporter) -> None:
         """The engine takes the slot back. A run that has ended is reported; another one is handed back when its handler
         has ended.
         """
         if not run.work.done():
-            self._cancel(run, "drain")
-        await self._conclude(run, reporter)
-
-    async def _conclude(self, run: _Run, reporter: ProgressReporter) -> Outcome:
-        with self._slots.inside():
-            await asyncio.wait({run.work, run.abandoned}, return_when=asyncio.FIRST_COMPLETED)
-        claim = run.claim
-        if run.reason not in (None, TIMED_OUT):
-            if not run.work.done():
-                log.warning("task %s ignores its cancellation; abandoned", claim.task_id)
-            elif not run.work.cancelled():
-                run.work.exception()  # retrieved: the exception of a cancelled handler does not matter
-            if run.reason == "drain":
-                await until_stored(lambda: self._reports.hand_back(claim))
-                return Refused("the worker is shutting down", retry_in=timedelta(milliseconds=1))
-            return Stopped(str(run.reason))
-        error = self._error_of(run)
-        fault_points.passing("before_report")
-        if error is None:
-            outcome = await until_taken(
-                claim.task_id, lambda: self._reports.success(claim, reporter.result, reporter.unwritten)
-            )
-        else:
-            outcome = await until_taken(claim.task_id, lambda: self._reports.failure(claim, error))
-        fault_points.passing("after_report")
-        return outcome
-
-    def _error_of(self, run: _Run) -> BaseException | None:
-        """The error of the handler. If it ignores its time limit, it is abandoned; if it completes nevertheless, that
-        counts.
-        """
-        error: BaseException | None = None
-        if run.work.done():
-            try:
-                run.work.result()
-            except BaseException as raised:  # noqa: BLE001 - whatever it raises belongs to the run
-                error = raised
-            else:
-                return None
-        if run.reason == TIMED_OUT:
-            late = TimeoutError(run.limit.error)
-            late.__cause__ = error
-            return late
-        return error
+            self._cancel(run, DRAIN)
+        await self._endings.conclude(run, reporter)
 
     async def _give_up(self, claiming: asyncio.Task[Claim | Outcome]) -> None:
         try:

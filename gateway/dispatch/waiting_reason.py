@@ -15,6 +15,7 @@ from backends.temporal.names import UNREGISTERED_QUEUE
 from gateway.access.placement import Tier
 from gateway.dispatch.unserved import no_worker
 from gateway.fleet.pools import pool_of
+from gateway.graph.turns import TYPES_IN_TURN
 from gateway.routing.router import RouteQuery, Router
 from gateway.storage.database import Database
 from gateway.storage.queries import Queries
@@ -67,7 +68,12 @@ class WaitingReasons:
         tier = Tier.of_plan(plan)
         backend, problem = self._destination(task, plan)
         around = await self._db.fetchrow(
-            SQL.surroundings, task["task_id"], backend, pool_of(backend, tier), UNREGISTERED_QUEUE
+            SQL.surroundings,
+            task["task_id"],
+            backend,
+            pool_of(backend, tier),
+            UNREGISTERED_QUEUE,
+            sorted(TYPES_IN_TURN),
         )
         if around is None:
             return None

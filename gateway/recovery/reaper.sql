@@ -42,10 +42,10 @@ SELECT ARRAY(SELECT process_id FROM lost) AS lost, (SELECT count(*) FROM starts)
 -- name: take_back
 -- The runs of lost workers: their attempts end, the tasks wait again (fenced by their next attempt), and requeues are recorded for
 -- their engines; $2 of them at most. If $1 workers in a row were lost while they ran a task, it becomes a dead letter, because it may
--- be the cause.
+-- be the cause. A worker that signed off was not lost: its task outlasted its grace, which is a handing back.
 WITH runs AS (
-    SELECT d.task_id, d.attempt, d.worker_id,
-           1 + (SELECT count(*) FROM taskgate.attempt a
+    SELECT d.task_id, d.attempt, d.worker_id, p.renewed_at = '-infinity' AS is_handed_back,
+           p.renewed_at <> '-infinity' AND 1 + (SELECT count(*) FROM taskgate.attempt a
                 WHERE a.task_id = d.task_id AND a.worker_lost AND a.attempt < d.attempt
                   AND a.attempt > COALESCE((SELECT max(b.attempt) FROM taskgate.attempt b
                                             WHERE b.task_id = d.task_id AND b.attempt < d.attempt
@@ -62,7 +62,8 @@ WITH runs AS (
         cancel_epoch = CASE WHEN r.is_over THEN d.epoch ELSE d.cancel_epoch END,
         cancel_backend = CASE WHEN r.is_over THEN d.backend ELSE d.cancel_backend END
     FROM runs r WHERE d.task_id = r.task_id AND d.attempt = r.attempt AND d.state = 'running'
-    RETURNING d.task_id, d.attempt, d.epoch, d.backend, d.group_id, d.task_type, r.is_over, r.worker_id AS lost_worker
+    RETURNING d.task_id, d.attempt, d.epoch, d.backend, d.group_id, d.task_type, r.is_over, r.is_handed_back,
+              r.worker_id AS lost_worker
 ), requeue AS (
     INSERT INTO taskgate.engine_duty (kind, backend, subject, epoch, attempt, worker_id, group_id, task_type)
     SELECT 'requeue', backend, task_id, epoch, attempt, lost_worker, group_id, task_type FROM back WHERE NOT is_over
@@ -73,12 +74,13 @@ WITH runs AS (
         started_at = CASE WHEN b.is_over THEN t.started_at END, worker_id = CASE WHEN b.is_over THEN t.worker_id END,
         completed_at = CASE WHEN b.is_over THEN now() END,
         error_message = CASE WHEN b.is_over THEN format('%s workers in a row were lost while they ran this task', $1::int) END,
-        progress = 0, retry_count = t.retry_count + CASE WHEN b.is_over THEN 0 ELSE 1 END
+        progress = 0, retry_count = t.retry_count + CASE WHEN b.is_over OR b.is_handed_back THEN 0 ELSE 1 END
     FROM back b WHERE t.id = b.task_id
 ), history AS (
     UPDATE taskgate.attempt a
-    SET ended_at = now(), outcome = CASE WHEN b.is_over THEN 'failed' ELSE 'lost' END, worker_lost = true,
-        error = CASE WHEN b.is_over THEN 'its worker was lost, like those before' ELSE 'its worker was lost' END
+    SET ended_at = now(), outcome = CASE WHEN b.is_over THEN 'failed' ELSE 'lost' END, worker_lost = NOT b.is_handed_back,
+        error = CASE WHEN b.is_over THEN 'its worker was lost, like those before'
+                     WHEN b.is_handed_back THEN 'handed back by its worker' ELSE 'its worker was lost' END
     FROM back b WHERE a.task_id = b.task_id AND a.attempt = b.attempt
 )
 SELECT task_id, is_over FROM back

@@ -16,7 +16,8 @@ from gateway.storage.queries import Queries
 SQL = Queries("gateway.recovery", "unclaimed.sql")
 
 #: A living worker claims what it was handed within this time, or gives it back (seconds). It may keep it for a second
-#: while all its slots are in use (`ADMISSION_SECONDS` of `workers.temporal.activities`).
+#: while all its slots are in use (`ADMISSION_SECONDS` of `workers.temporal.activities`), and for three more while
+#: another task of its group runs (`TURN_SECONDS` of `workers.graph.connection`).
 CLAIM_SECONDS: Final = 5.0
 #: Longest question and request about one start (seconds).
 ASK_SECONDS: Final = 2.0

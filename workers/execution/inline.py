@@ -55,7 +55,9 @@ class InlineExecution:
         return returned
 
     async def _called_in_thread(self, handler: TaskHandler, payload: dict[str, Any], context: TaskContext) -> Any:
-        """A thread cannot be cancelled: after a cancellation it goes on, and counts as busy until it ends."""
+        """A thread cannot be cancelled: after a cancellation it goes on, and so does this call, as in a coroutine that
+        ignores it. It counts as busy until it ends.
+        """
         loop = asyncio.get_running_loop()
         # The error is part of the result: a future does not take every exception (StopIteration).
         ended: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
@@ -74,7 +76,11 @@ class InlineExecution:
         threading.Thread(target=work, name=f"handler {handler.task_type}", daemon=True).start()
         self.busy.add(ended)
         ended.add_done_callback(self.busy.discard)
-        returned, error = await asyncio.shield(ended)
+        returned, error, is_cancelled = await _end_of(ended)
+        if is_cancelled and inspect.isawaitable(returned):
+            if inspect.iscoroutine(returned):
+                returned.close()
+            raise asyncio.CancelledError
         if error is not None:
             raise error if not isinstance(error, StopIteration) else _exit_of(error) from error
         return returned
@@ -104,6 +110,19 @@ class ThreadContext:
             return future.result() if running is None else asyncio.wrap_future(future)
 
         return call
+
+
+async def _end_of(
+    thread: asyncio.Future[tuple[Any, BaseException | None]],
+) -> tuple[Any, BaseException | None, bool]:
+    """What it returned or raised, and whether somebody cancelled it meanwhile."""
+    is_cancelled = False
+    while not thread.done():
+        try:
+            await asyncio.shield(thread)
+        except asyncio.CancelledError:
+            is_cancelled = True
+    return *thread.result(), is_cancelled
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

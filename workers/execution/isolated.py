@@ -157,9 +157,12 @@ class IsolatedExecution:
             child = None
             return answer
         except asyncio.CancelledError:
-            if child is not None and await self._ends_itself(child):
-                self._give_back(child)
+            answer = await self._last_answer(child) if child is not None else None
+            if child is not None and answer is not None:
+                self._give_back(child, is_worn=answer.get("is_worn", False))
                 child = None
+                if answer["kind"] == DONE:  # if it completes nevertheless, that counts
+                    return answer
             raise
         finally:
             if child is not None:
@@ -240,12 +243,12 @@ class IsolatedExecution:
                 raise HandlerMemoryExceeded(f"The handler used {used >> 20} MB of {self._memory >> 20}")
         return child.answer.result()
 
-    async def _ends_itself(self, child: _Process) -> bool:
-        """Whether the handler reacts to its cancellation in time."""
+    async def _last_answer(self, child: _Process) -> dict[str, Any] | None:
+        """What a cancelled handler's process says in time; None: it has to be killed."""
         child.say(pack(CANCEL))
         await asyncio.wait([child.answer], timeout=CANCEL_SECONDS)
         answer = child.answer.result() if child.answer.done() else None
-        return answer is not None and answer["kind"] in (DONE, FAILED, CANCELLED)
+        return answer if answer is not None and answer["kind"] in (DONE, FAILED, CANCELLED) else None
 
 
 def environment_for(settings: Settings) -> dict[str, str]:

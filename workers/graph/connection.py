@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from gateway.settings import Settings
-from workers.graph.errors import GraphLibrariesMissing
+from workers.graph.errors import GraphLibrariesMissing, GroupBusy
 
 if TYPE_CHECKING:
     from workers.graph.graphiti_client import EpisodeGraphiti
 
+log = logging.getLogger(__name__)
+
+#: How long a task waits for its turn, and keeps a slot, before it is offered again later. With `ADMISSION_SECONDS` less
+#: than `CLAIM_SECONDS` of `gateway.recovery.unclaimed`.
+TURN_SECONDS = 3.0
 _MODULE = "workers.graph.graphiti_client"
 
 
@@ -39,6 +47,24 @@ class GraphConnection:
         if self._settings.graph_url:
             await asyncio.to_thread(self._import)
             self.client.driver.begin()
+
+    @asynccontextmanager
+    async def turn(self, group_id: str, seconds: float = TURN_SECONDS) -> AsyncIterator[None]:
+        """Keep other tasks of the group off its graph. Raises `GroupBusy` if that cannot be had in so many seconds.
+
+        Without a graph, or with one that cannot be used, nobody is kept off: the handler says what is wrong.
+        """
+        async with AsyncExitStack() as held:
+            if self._settings.graph_url:
+                try:
+                    if self._client is None:
+                        await asyncio.to_thread(self._import)
+                    await held.enter_async_context(self.client.driver.exclusive(group_id, seconds))
+                except GroupBusy:
+                    raise
+                except Exception as error:  # noqa: BLE001 - graphiti, Neo4j's driver, the models that are configured
+                    log.debug("no turn on the graph: %s", type(error).__name__)
+            yield
 
     def _import(self) -> None:
         client = _load()

@@ -100,10 +100,10 @@ class GroupAwareDriver(Neo4jDriver):
         await self.ready()
 
     @asynccontextmanager
-    async def exclusive(self, group_id: str) -> AsyncIterator[None]:
-        """Hold the group's lock (see `GroupLocks`); waits for its turn."""
+    async def exclusive(self, group_id: str, seconds: float | None = None) -> AsyncIterator[None]:
+        """Hold the group's lock (see `GroupLocks.hold`)."""
         await self.ready()
-        async with self.locks.hold(group_id):
+        async with self.locks.hold(group_id, seconds):
             yield
 
     async def close(self) -> None:

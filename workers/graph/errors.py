@@ -21,3 +21,9 @@ class GraphLibrariesMissing(GraphError):
     """The libraries of the knowledge graph are not installed: pip install 'taskgate[worker]'."""
 
     code = "graph_libraries_missing"
+
+
+class GroupBusy(GraphError):
+    """Another task of the group works on its graph."""
+
+    code = "group_busy"

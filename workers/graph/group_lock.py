@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -18,8 +18,13 @@ from neo4j import AsyncDriver
 from neo4j.exceptions import DriverError, Neo4jError, TransientError
 from tenacity import retry, retry_if_exception_type, wait_random
 
+from workers.graph.errors import GroupBusy
+
 log = logging.getLogger(__name__)
 
+#: Of one group so many tasks of a process hold its lock or wait for it, of those that do not wait for long: one runs,
+#: and one is there when it ends. Each further one would only take a slot.
+_MOST_IN_LINE = 2
 LOCK_CONSTRAINT = (
     "CREATE CONSTRAINT taskgate_group_lock IF NOT EXISTS FOR (g:TaskgateGroupLock) REQUIRE g.group_id IS UNIQUE"
 )
@@ -43,27 +48,42 @@ class GroupLocks:
         self._waiting: dict[str, int] = {}
 
     @asynccontextmanager
-    async def hold(self, group_id: str) -> AsyncIterator[None]:
-        """Wait for the group's turn and keep it until the block ends. Inside the block, `hold` again is free."""
+    async def hold(self, group_id: str, seconds: float | None = None) -> AsyncIterator[None]:
+        """Wait for the group's turn and keep it until the block ends. Inside the block, `hold` again is free.
+
+        Raises `GroupBusy` if the turn does not come within so many `seconds` (None: it is waited for).
+        """
         key = (id(self), group_id)
         if key in _held.get():
             yield
             return
+        if seconds is not None and self._waiting.get(group_id, 0) >= _MOST_IN_LINE:
+            raise GroupBusy
         lock = self._local.setdefault(group_id, asyncio.Lock())
         self._waiting[group_id] = self._waiting.get(group_id, 0) + 1
         try:
-            async with lock:
-                transaction, session = await self._acquire(group_id)
+            async with AsyncExitStack() as turn:
+                await self._take(turn, lock, group_id, seconds)
                 token = _held.set(_held.get() | {key})
                 try:
                     yield
                 finally:
                     _held.reset(token)
-                    await self._release(transaction, session)
         finally:
             self._waiting[group_id] -= 1
             if not self._waiting[group_id]:
                 del self._waiting[group_id], self._local[group_id]
+
+    async def _take(self, turn: AsyncExitStack, lock: asyncio.Lock, group_id: str, seconds: float | None) -> None:
+        patience = asyncio.timeout(seconds)
+        try:
+            async with patience:
+                await turn.enter_async_context(lock)
+                turn.push_async_callback(self._release, *await self._acquire(group_id))
+        except TimeoutError:
+            if patience.expired():
+                raise GroupBusy from None
+            raise
 
     @retry(retry=retry_if_exception_type(TransientError), wait=wait_random(0.05, 0.25))
     async def _acquire(self, group_id: str) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ from backends.errors import EngineError
 from backends.port import WorkflowRef, WorkflowState
 from backends.redis_queue import wire
 from backends.redis_queue.link import Link
-from workers.outcome import FENCED, Assignment, Completed, Failed, Outcome, Refused, Stopped, TaskRunner
+from workers.outcome import FENCED, Assignment, Completed, Failed, Kept, Outcome, Refused, Stopped, TaskRunner
 from workers.redis_queue.inbox import Inbox, Offer
 from workers.redis_queue.other_types import OtherTypes
 from workers.redis_queue.wake_listener import BACKOFF, WakeListener
@@ -75,7 +75,7 @@ class RedisQueueWorker:
         self._busy: set[Offer] = set()
         self._holders: dict[bytes, Offer] = {}
         self._unreported: list[Offer] = []
-        """What Redis could not be told the end of. It stays in this worker's lists."""
+        """What Redis could not be told the end of, or has not ended. It stays in this worker's lists."""
         self._avoided: dict[bytes, float] = {}
         """Groups whose next task was left to others, and until when this worker passes them over."""
         self._stop = asyncio.Event()
@@ -206,6 +206,10 @@ class RedisQueueWorker:
                 trace=message.trace,
             )
         )
+        if isinstance(outcome, Kept):
+            # In its group again, another worker would drop it, and a legacy worker would run it beside the handler.
+            self._unreported.append(offer)
+            return
         if isinstance(outcome, Refused) and outcome.retry_in is not None:
             # Waits without a slot, but under the group's lock: the tasks behind it must not overtake it.
             self._busy.discard(offer)

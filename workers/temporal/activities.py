@@ -15,13 +15,15 @@ from backends.temporal import names
 from backends.temporal.messages import RunTask, message_of
 from backends.temporal.payloads import carried_result
 from backends.temporal.starts import TIMEOUT_MARGIN
-from workers.outcome import FENCED, Assignment, Completed, Failed, Outcome, Refused, Stopped, TaskRunner
+from workers.outcome import FENCED, Assignment, Completed, Failed, Kept, Outcome, Refused, Stopped, TaskRunner
 from workers.temporal.slots import SharedSlots
 
 log = logging.getLogger(__name__)
 
 #: Temporal reads a delay of zero as "as the retry policy says".
 AT_ONCE = timedelta(milliseconds=1)
+#: Until a task is offered again whose claim is still held.
+KEPT_PAUSE = timedelta(seconds=1)
 #: How long a task that arrived while all slots were in use waits for one before it goes back to its queue.
 ADMISSION_SECONDS = 1.0
 #: Heartbeats of one process, per second, as long as the two bounds of `beat_interval` allow it.
@@ -64,17 +66,37 @@ class RunTaskActivity:
             async with self._slots.admission(ADMISSION_SECONDS) as admitted:
                 if not admitted:
                     raise _again("the worker has no free slot", AT_ONCE)
-                outcome = await self._runner.run(_assignment(message))
+                outcome = await self._outcome(_assignment(message), beats)
             return _told(outcome)
         except asyncio.CancelledError:
             if self._leaving and not _cancelled_by_temporal():
                 raise _again("the worker is shutting down", AT_ONCE) from None
+            if _is_given_up():
+                raise _again("Temporal offers the task again already", AT_ONCE) from None
             raise
         finally:
             beats.cancel()
             self._running.discard(task)
             if not self._running:
                 self._idle.set()
+
+    async def _outcome(self, assignment: Assignment, beats: _Beats) -> Outcome:
+        """Of the run, which goes on when Temporal gives it up: other offers of its task are refused until it has ended.
+
+        PostgreSQL alone decides who holds a task. It hears of stops without Temporal, and the runner of lost claims.
+        """
+        task, run = asyncio.current_task(), asyncio.create_task(self._runner.run(assignment))
+        assert task is not None
+        while True:
+            try:
+                return await asyncio.shield(run)
+            except asyncio.CancelledError:
+                if self._leaving or run.done() or not _is_given_up():
+                    run.cancel()
+                    return await run
+                log.warning("Temporal has missed the heartbeats of task %s; its run goes on", assignment.task_id)
+                task.uncancel()
+                beats.cancel()
 
     def close(self) -> None:
         """Send tasks that still arrive back to their queue at once."""
@@ -166,6 +188,8 @@ def _told(outcome: Outcome) -> Any:
             raise _over(reason, "Superseded")
         case Refused(reason, retry_in):
             raise _again(reason, retry_in or AT_ONCE)
+        case Kept():
+            raise _again("its handler goes on in a worker that ends", KEPT_PAUSE)
         case Stopped(reason) if reason == FENCED:
             # PostgreSQL knows who holds the task now; the next attempt learns it at its claim.
             raise _again("the worker lost its claim", AT_ONCE)
@@ -196,6 +220,14 @@ def _again(reason: str, delay: timedelta, kind: str = "Refused") -> ApplicationE
 
 
 def _cancelled_by_temporal() -> bool:
-    """Whether Temporal itself asked for the end (or no longer knows the attempt), so that it takes a cancellation."""
+    """Whether Temporal itself asked for the end, so that it takes a cancellation."""
     details = activity.cancellation_details()
-    return details is not None and not details.worker_shutdown
+    return details is not None and not details.worker_shutdown and not _is_given_up()
+
+
+def _is_given_up() -> bool:
+    """Whether Temporal takes the worker for lost, or has begun the task anew: nobody asked for the end of the run."""
+    details = activity.cancellation_details()
+    if details is None or not (details.not_found or details.timed_out):
+        return False
+    return not (details.cancel_requested or details.worker_shutdown)

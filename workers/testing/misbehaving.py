@@ -69,6 +69,7 @@ async def ignore_cancellation(payload: dict[str, Any], context: TaskContext) -> 
 
 async def block_the_loop(payload: dict[str, Any], context: TaskContext) -> None:
     time.sleep(payload["seconds"])  # noqa: ASYNC251 - that is the point
+    await asyncio.sleep(payload.get("more_seconds", 0.0))
 
 
 async def hold_the_interpreter(payload: dict[str, Any], context: TaskContext) -> None:

@@ -34,6 +34,8 @@ class ClaimStatus:
     backend: str | None
     epoch: int
     worker_id: str | None
+    claimed_seconds: float | None
+    """Since the last claim that was granted."""
     worker_alive: bool
     expired: bool
     legacy_has_it: bool

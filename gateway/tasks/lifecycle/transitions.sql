@@ -120,7 +120,7 @@ WHERE d.task_id = $1 AND d.state || '' = 'running' AND d.worker_id = $2 AND d.cl
 
 -- name: claim_status
 -- Why a claim was not granted.
-SELECT d.state, d.backend, d.epoch, d.worker_id,
+SELECT d.state, d.backend, d.epoch, d.worker_id, extract(epoch FROM now() - d.claimed_at)::float8 AS claimed_seconds,
        EXISTS (SELECT 1 FROM taskgate.process p WHERE p.process_id = $2 AND p.lost_at IS NULL) AS worker_alive,
        d.expires_at IS NOT NULL AND d.attempt = 0 AND d.expires_at <= now() AS expired,
        d.backend = 'redis' AND EXISTS (SELECT 1 FROM task_logs t

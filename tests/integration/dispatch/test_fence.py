@@ -97,6 +97,14 @@ async def test_a_lost_worker_cannot_claim(database, transitions, new_task, new_w
     assert not status.worker_alive
 
 
+async def test_who_is_refused_hears_how_long_the_task_is_claimed(database, transitions, new_task, new_worker):
+    task, worker = await new_task(), await new_worker()
+    assert (await transitions.claim_status(task, worker)).claimed_seconds is None
+    assert await transitions.claim(task, "redis", 1, worker, with_payload=False)
+    await database.execute("UPDATE taskgate.dispatch SET claimed_at = claimed_at - interval '50 seconds'")
+    assert 50 <= (await transitions.claim_status(task, worker)).claimed_seconds < 80
+
+
 async def test_a_claim_shows_in_the_legacy_row(transitions, new_task, new_worker, log_row, changes):
     task = await new_task()
     await transitions.claim(task, "redis", 1, await new_worker("host-1234abcd"), with_payload=False)

@@ -16,8 +16,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
+from temporalio import activity
 
-from backends.port import WorkflowRef, WorkflowStart
+from backends.port import WorkflowRef, WorkflowStart, WorkflowState
 from backends.redis_queue.engine import RedisQueueEngine
 from backends.temporal.engine import TemporalEngine
 from contracts.world import Servers
@@ -25,6 +26,7 @@ from gateway.settings import Settings
 from gateway.storage.database import Database
 from workers.outcome import Assignment
 from workers.process import Worker
+from workers.temporal import activities
 from workers.testing.proxy import FaultyProxy
 from workers.testing.waiting import eventually, until
 
@@ -96,14 +98,24 @@ async def proxy(own_servers: Servers) -> AsyncIterator[FaultyProxy]:
     await proxy.close()
 
 
+@pytest_asyncio.fixture
+async def temporal_wire(own_servers: Servers) -> AsyncIterator[FaultyProxy]:
+    """Between the worker and Temporal."""
+    host, _, port = own_servers.temporal_address.rpartition(":")
+    wire = FaultyProxy(host, int(port))
+    await wire.open()
+    yield wire
+    await wire.close()
+
+
 @pytest.fixture
-def worker(backend: str, own_servers: Servers, proxy: FaultyProxy) -> Worker:
+def worker(backend: str, own_servers: Servers, proxy: FaultyProxy, temporal_wire: FaultyProxy) -> Worker:
     address = urlsplit(own_servers.database_url)
     through = own_servers.database_url.replace(f"{address.hostname}:{address.port}", f"127.0.0.1:{proxy.port}")
     settings = Settings(
         database_url=through,
         redis_url=own_servers.redis_url,
-        temporal_address=own_servers.temporal_address,
+        temporal_address=f"{temporal_wire.host}:{temporal_wire.port}",
         temporal_namespace=own_servers.temporal_namespace,
         handlers="workers.testing.misbehaving",
         worker_drain_seconds=0.2,
@@ -256,15 +268,14 @@ async def test_a_handler_that_blocks_the_loop_leaves_no_task_unbegun(
     all of its tasks out again, and cancels the offers that are asking; their claims are granted after that.
     """
     await database.execute(HOLD_UP)
-    run, offers = worker._runner.run, dict[str, asyncio.Task[Any]]()
+    is_given_up, given_up = activities._is_given_up, set[str]()
 
-    async def noted(assignment: Assignment) -> Any:
-        offer = asyncio.current_task()
-        assert offer is not None
-        offers.setdefault(assignment.task_id, offer)
-        return await run(assignment)
+    def noted() -> bool:
+        if found := is_given_up():
+            given_up.add(activity.info().activity_id)
+        return found
 
-    monkeypatch.setattr(worker._runner, "run", noted)
+    monkeypatch.setattr(activities, "_is_given_up", noted)
     journal = tmp_path / "journal"
     async with working(worker, database):
         async with database.acquire() as holder:
@@ -272,7 +283,7 @@ async def test_a_handler_that_blocks_the_loop_leaves_no_task_unbegun(
             tasks = [await start("sleep", journal=str(journal)) for _ in range(4)]
             await eventually(lambda: database.fetchval(HELD_UP), lambda found: found >= len(tasks), within=PATIENCE)
             blocking = await start("block_the_loop", seconds=BLOCKED_SECONDS, journal=str(journal))
-            await until(lambda: all(offers[task].cancelling() for task in tasks), within=PATIENCE)
+            await until(lambda: given_up >= {f"task-{task}" for task in tasks}, within=PATIENCE)
             await holder.execute("SELECT pg_advisory_unlock(4711)")
         began = time.monotonic()
         await ended(database, blocking, *tasks)
@@ -282,6 +293,84 @@ async def test_a_handler_that_blocks_the_loop_leaves_no_task_unbegun(
         assert (await outcomes(database, task))[-1] == "completed"
     begun = [json.loads(line)["task"] for line in journal.read_text().splitlines() if '"start"' in line]
     assert sorted(begun) == sorted([blocking, *tasks])
+
+
+@pytest.mark.parametrize("heartbeat", [HEARTBEAT])
+async def test_a_handler_that_blocks_the_loop_and_then_waits_completes(
+    database: Database, worker: Worker, start: Any, tmp_path: Any
+) -> None:
+    """Temporal gives it up for lost each time that it blocks for longer than a heartbeat may be late."""
+    journal = tmp_path / "journal"
+    async with working(worker, database):
+        task = await start("block_the_loop", seconds=BLOCKED_SECONDS, more_seconds=2.0, journal=str(journal))
+        await ended(database, task)
+    assert await outcomes(database, task) == ["completed"]
+    assert journal.read_text().count('"start"') == 1
+
+
+@pytest.mark.parametrize("heartbeat", [HEARTBEAT])
+@pytest.mark.parametrize("backend", ["temporal"], indirect=True)
+async def test_a_run_goes_on_while_temporal_is_away(
+    database: Database,
+    worker: Worker,
+    engine: TemporalEngine,
+    temporal_wire: FaultyProxy,
+    start: Any,
+    tmp_path: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """For longer than a heartbeat may be late. Temporal offers the task again, and learns its end at last."""
+    run, offers = worker._runner.run, list[str]()
+
+    async def noted(assignment: Assignment) -> Any:
+        offers.append(assignment.task_id)
+        return await run(assignment)
+
+    monkeypatch.setattr(worker._runner, "run", noted)
+    journal, word = tmp_path / "journal", tmp_path / "word"
+    async with working(worker, database):
+        task = await start("wait_for_word", word=str(word), journal=str(journal))
+        ref = WorkflowRef(task, 1, f"g-{task}", "wait_for_word")
+        await until(lambda: journal.exists(), within=PATIENCE)
+        await temporal_wire.refuse()
+        await eventually(
+            lambda: engine.get_workflow_status(ref),
+            lambda status: status is not None and status.attempt > 1,
+            within=PATIENCE,
+        )
+        await temporal_wire.restore()
+        await until(lambda: len(offers) >= 4, within=PATIENCE)
+        word.touch()
+        await ended(database, task)
+        await eventually(
+            lambda: engine.get_workflow_status(ref),
+            lambda status: status is not None and status.state is WorkflowState.COMPLETED,
+            within=PATIENCE,
+        )
+    assert await outcomes(database, task) == ["completed"]
+    assert journal.read_text().count('"start"') == 1
+
+
+async def test_a_thread_that_outlasts_the_drain_keeps_its_claim_until_its_worker_has_signed_off(
+    database: Database, worker: Worker, start: Any, tmp_path: Any
+) -> None:
+    """Its task must not begin elsewhere beside it. The end of the lease gives it back, as that of a lost worker."""
+    journal, states = tmp_path / "journal", list[str]()
+    close = worker._lease.close
+
+    async def noted() -> None:
+        states.append(await database.fetchval("SELECT state FROM taskgate.dispatch"))
+        await close()
+
+    worker._lease.close = noted  # type: ignore[method-assign]
+    async with working(worker, database):
+        await start("block_a_thread", seconds=8.0, journal=str(journal))
+        await until(lambda: journal.exists(), within=PATIENCE)
+    assert states == ["running"], "it was handed back while it ran"
+    assert '"end"' not in journal.read_text()
+    assert not worker.is_idle
+    assert await database.fetchval("SELECT renewed_at = '-infinity' FROM taskgate.process")
+    await worker._runner.wait_idle()
 
 
 async def test_a_run_goes_on_when_all_connections_vanish(

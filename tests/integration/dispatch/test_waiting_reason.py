@@ -102,6 +102,38 @@ async def test_a_group_that_is_locked(database: Database, new_task: NewRow, new_
     assert await why(await new_task()) == f"its group g is locked: task {running} runs"
 
 
+@pytest.mark.parametrize(
+    ("waits", "runs", "backend", "is_locked"),
+    [
+        ("add_episode", "rebuild_communities", "temporal", True),
+        ("add_episode", "add_episode", "redis", True),
+        ("add_episode", "probe", "temporal", False),
+        ("probe", "add_episode", "temporal", False),
+    ],
+)
+async def test_on_temporal_a_group_is_locked_by_what_changes_its_graph(
+    database: Database,
+    new_task: NewRow,
+    new_worker: NewRow,
+    why: Any,
+    waits: str,
+    runs: str,
+    backend: str,
+    is_locked: bool,
+) -> None:
+    await new_worker("w1", backend="temporal", task_types=["probe", "add_episode"])
+    await new_task(task_id="runs", state="running", attempt=1, backend=backend)
+    await database.execute(
+        "INSERT INTO taskgate.attempt (task_id, attempt, epoch, backend, worker_id) VALUES ('runs', 1, 1, $1, 'w1')",
+        backend,
+    )
+    await database.execute("UPDATE taskgate.dispatch SET task_type = $1", runs)
+    task_id = await new_task(backend="temporal")
+    await database.execute("UPDATE taskgate.dispatch SET task_type = $1 WHERE task_id = $2", waits, task_id)
+    locked, free = "its group g is locked: task runs runs", "it is queued on temporal until a slot is free"
+    assert await why(task_id) == (locked if is_locked else free)
+
+
 async def test_what_is_held_back(database: Database, new_task: NewRow, why: Any) -> None:
     await database.execute(
         "INSERT INTO taskgate.pause (pause_id, task_type, why, set_by) VALUES ('p1', 'probe', 'repairs', 'ada')"

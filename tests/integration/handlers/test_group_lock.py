@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from workers.context import ContextFactory
+from workers.graph.errors import GroupBusy
+from workers.testing.waiting import until
 
 
 async def test_the_lock_keeps_another_worker_out(bench: Any, rival: ContextFactory) -> None:
@@ -104,9 +108,46 @@ async def test_a_cancelled_waiter_leaves_the_queue(bench: Any, rival: ContextFac
     await rival.close()
 
 
-async def _take(driver: Any, group_id: str) -> None:
-    async with driver.exclusive(group_id):
+async def _take(driver: Any, group_id: str, seconds: float | None = None) -> None:
+    async with driver.exclusive(group_id, seconds):
         pass
+
+
+@asynccontextmanager
+async def held(bench: Any) -> AsyncIterator[None]:
+    """By another task of this worker: inside of one's own lock another is free."""
+    inside, over = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        async with bench.driver.exclusive(bench.group_id):
+            inside.set()
+            await over.wait()
+
+    holder = asyncio.create_task(hold())
+    await inside.wait()
+    yield
+    over.set()
+    await holder
+
+
+async def test_who_does_not_wait_for_long_hears_that_the_group_is_busy(bench: Any, rival: ContextFactory) -> None:
+    other = rival.graph.client.driver
+    async with held(bench):
+        for driver in (bench.driver, other):
+            with pytest.raises(GroupBusy):
+                await _take(driver, bench.group_id, 0.3)
+    for driver in (bench.driver, other):
+        await _take(driver, bench.group_id, 30.0)
+    await rival.close()
+
+
+async def test_of_those_only_one_waits(bench: Any) -> None:
+    async with held(bench):
+        waiting = asyncio.create_task(_take(bench.driver, bench.group_id, 60.0))
+        await until(lambda: bench.driver.locks._waiting[bench.group_id] == 2)
+        with pytest.raises(GroupBusy):
+            await _take(bench.driver, bench.group_id, 60.0)
+    await waiting
 
 
 async def test_the_lock_leaves_nothing_in_the_graph(bench: Any) -> None:

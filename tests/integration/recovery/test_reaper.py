@@ -222,6 +222,26 @@ async def test_a_worker_stays_lost_while_its_tasks_cannot_be_taken_back(
     assert await running(database) == 0
 
 
+async def test_what_a_worker_still_ran_when_it_signed_off_is_handed_back(
+    database: Database, transitions: Transitions, reaper: Reaper, new_task: NewRow, new_lease: NewRow, log_row: Any
+) -> None:
+    """A handler that outlasts the grace of many a rolling restart does no harm to workers."""
+    task = await new_task()
+    for number in range(4):
+        worker = await new_lease(f"w{number}")
+        assert await transitions.claim(task, "redis", 1, worker, with_payload=False)
+        await database.execute(
+            "UPDATE taskgate.process SET renewed_at = '-infinity' WHERE process_id = $1",  # what `retire` writes
+            worker,
+        )
+        await reaper.tick()
+        assert await database.fetchval("SELECT state FROM taskgate.dispatch") == "queued"
+    rows = await database.fetch("SELECT outcome, error, worker_lost FROM taskgate.attempt")
+    assert [tuple(row) for row in rows] == [("lost", "handed back by its worker", False)] * 4
+    assert (await log_row(task))["retry_count"] == 0
+    assert await database.fetchval("SELECT count(*) FROM taskgate.engine_duty WHERE kind = 'requeue'") > 0
+
+
 async def test_losses_count_only_in_a_row(
     database: Database, transitions: Transitions, reaper: Reaper, new_task: NewRow, new_lease: NewRow, log_row: Any
 ) -> None:

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from backends.port import WorkflowState
 from backends.redis_queue.engine import RedisQueueEngine
 from backends.redis_queue.link import Link
-from workers.outcome import FENCED, Assignment, Completed, Failed, Outcome, Refused, Stopped
+from workers.outcome import FENCED, Assignment, Completed, Failed, Kept, Outcome, Refused, Stopped
 from workers.redis_queue.inbox import Inbox
 from workers.redis_queue.other_types import OtherTypes
 from workers.redis_queue.worker import RedisQueueWorker
@@ -164,6 +164,27 @@ async def test_a_run_that_lost_its_claim_does_not_end_its_start(
     # Nobody runs it without a claim, and the tasks behind it do not wait.
     assert await redis.llen("queue:group:g") == 0
     assert not await redis.exists("lock:queue:group:g")
+
+
+async def test_what_goes_on_in_a_worker_that_ends_is_nobody_elses_until_it_has_ended(
+    engine: RedisQueueEngine, redis: Redis, start_worker: StartWorker
+) -> None:
+    """Another worker would drop it, because its claim is held; a legacy worker would run it."""
+    start = new_start(group_id="g")
+    await engine.start_workflow(start)
+    leaving = await start_worker(worker_id="leaving")
+    running = await leaving.next()
+    leaving.ask_to_stop()
+    running.finish(Kept())
+    await leaving.stop()
+    assert await redis.llen("queue:group:g") == 0
+    status = await engine.get_workflow_status(start.ref)
+    assert status is not None
+    assert status.state is WorkflowState.RUNNING
+    assert await engine.requeue_workflow(start.ref, "its worker ended", held_by="leaving")
+    await engine.release_worker("leaving")
+    other = await start_worker()
+    assert (await other.run_next()).task_id == start.ref.task_id
 
 
 async def test_a_runner_that_breaks_does_not_take_the_queue_with_it(

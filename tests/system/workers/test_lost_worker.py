@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.recovery.host_process import is_alive
 from gateway.tasks.queries.task_row import Status
 
 pytestmark = pytest.mark.parametrize("backend", ["redis", "temporal"], indirect=True, scope="module")
@@ -85,4 +86,18 @@ async def test_a_process_that_drains_hands_its_task_to_another(fleet: Any, tmp_p
     assert worker.supervisor.returncode is None
     # It was offered again, not started anew beside a copy that a legacy worker could take.
     assert await fleet.gateway.database.fetchval("SELECT epoch FROM taskgate.dispatch WHERE task_id = $1", task_id) == 1
+    await fleet.whole()
+
+
+async def test_a_thread_that_outlasts_a_drain_ends_with_its_process_before_its_task_begins_elsewhere(
+    fleet: Any,
+) -> None:
+    task_id = await fleet.submit("block_a_thread", seconds=5.0)
+    first = await fleet.started(task_id)
+    fleet.worker_of(first).supervisor.send_signal(signal.SIGHUP)
+    await fleet.started(task_id, 2)
+    assert not is_alive(first.pid)
+    assert (await fleet.ended(task_id)).status == Status.COMPLETED
+    assert await fleet.attempts(task_id) == ["lost", "completed"]
+    assert [event.event for event in fleet.journal(task_id)] == ["start", "start", "end"]
     await fleet.whole()

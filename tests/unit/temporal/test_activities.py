@@ -16,7 +16,7 @@ from backends.redis_queue.wire import TYPES
 from backends.temporal.messages import RunTask
 from backends.temporal.payloads import RESULT_ELSEWHERE
 from backends.temporal.starts import TIMEOUT_MARGIN
-from workers.outcome import FENCED, Assignment, Completed, Failed, Outcome, Refused, Stopped
+from workers.outcome import FENCED, Assignment, Completed, Failed, Kept, Outcome, Refused, Stopped
 from workers.temporal.activities import RunTaskActivity, beat_interval
 from workers.temporal.slots import SharedSlots
 from workers.testing.scripted import ScriptedRunner
@@ -96,6 +96,11 @@ async def test_refused() -> None:
     assert (never.type, never.non_retryable) == ("Superseded", True)
 
 
+async def test_what_goes_on_in_a_worker_that_ends_is_offered_again() -> None:
+    error = await failure(Kept())
+    assert (error.non_retryable, error.next_retry_delay) == (False, timedelta(seconds=1))
+
+
 async def test_stopped_by_way_of_postgresql() -> None:
     error = await failure(Stopped("stopped"))
     assert (error.type, error.non_retryable) == ("Stopped", True)
@@ -137,6 +142,51 @@ async def test_stopped_after_temporals_cancel_is_a_cancellation() -> None:
     environment.cancel(cancellation_details=ActivityCancellationDetails(cancel_requested=True))
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+GIVEN_UP = [ActivityCancellationDetails(not_found=True), ActivityCancellationDetails(timed_out=True)]
+
+
+@pytest.mark.parametrize("details", GIVEN_UP, ids=["unknown", "timed out"])
+async def test_a_run_that_temporal_gives_up_goes_on(details: ActivityCancellationDetails) -> None:
+    """Its heartbeats did not arrive, which says nothing of the handler; PostgreSQL knows who holds the task."""
+    runner, environment = ScriptedRunner(), ActivityEnvironment()
+    activity = RunTaskActivity(runner, SharedSlots(1))
+    running = asyncio.create_task(_env_run(environment, activity))
+    offered = await runner.next()
+    environment.cancel(cancellation_details=details)
+    await _a_few_turns()
+    assert not offered.cancelled.is_set()
+    assert activity.running == 1, "it still uses its slot"
+    offered.finish(Completed({"n": 1}))
+    assert await running == {"n": 1}
+
+
+@pytest.mark.parametrize("details", GIVEN_UP, ids=["unknown", "timed out"])
+async def test_a_run_that_temporal_has_given_up_ends_with_its_worker(details: ActivityCancellationDetails) -> None:
+    runner, environment = ScriptedRunner(), ActivityEnvironment()
+    activity = RunTaskActivity(runner, SharedSlots(1))
+    running = asyncio.create_task(_env_run(environment, activity))
+    offered = await runner.next()
+    environment.cancel(cancellation_details=details)
+    await _a_few_turns()
+    await activity.leave(timedelta())
+    with pytest.raises(ApplicationError):
+        await running
+    assert offered.cancelled.is_set()
+    assert activity.running == 0
+
+
+async def test_a_stop_reaches_a_run_that_temporal_has_given_up_by_postgresql() -> None:
+    runner, environment = ScriptedRunner(), ActivityEnvironment()
+    running = asyncio.create_task(_env_run(environment, RunTaskActivity(runner, SharedSlots(1))))
+    offered = await runner.next()
+    environment.cancel(cancellation_details=GIVEN_UP[0])
+    await _a_few_turns()
+    offered.finish(Stopped("stopped"))
+    with pytest.raises(ApplicationError) as caught:
+        await running
+    assert (caught.value.type, caught.value.non_retryable) == ("Stopped", True)
 
 
 async def test_what_outlasts_the_grace_runs_again_elsewhere() -> None:
@@ -181,3 +231,9 @@ def test_a_process_spends_a_fixed_budget_on_heartbeats(running: int, timeout: in
 
 async def _env_run(environment: ActivityEnvironment, activity: RunTaskActivity) -> Any:
     return await environment.run(activity.run_task, MESSAGE)
+
+
+async def _a_few_turns() -> None:
+    """For the loop to carry out what is due."""
+    for _ in range(5):
+        await asyncio.sleep(0)

@@ -53,6 +53,6 @@ FROM taskgate.dag_version WHERE tenant_id = $1 AND name = $2
 ORDER BY version DESC LIMIT 200
 
 -- name: task_types
--- Task types that some worker of the last month could run.
+-- Task types that a worker has a handler for, or had within 30 days; as `known_types` of the dispatcher.
 SELECT DISTINCT unnest(task_types) AS task_type FROM taskgate.process
-WHERE kind = 'worker' AND started_at > now() - interval '30 days'
+WHERE kind = 'worker' AND (lost_at IS NULL OR lost_at > now() - interval '30 days')

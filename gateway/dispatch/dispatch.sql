@@ -222,6 +222,6 @@ SELECT EXISTS (SELECT 1 FROM taskgate.process
                WHERE kind = 'worker' AND backend = $1 AND (lost_at IS NULL OR lost_at > now() - interval '1 day'))
 
 -- name: known_types
--- Task types that some worker of the last 30 days could run.
+-- Task types that a worker has a handler for, or had within 30 days (`forget_processes` keeps rows for this).
 SELECT DISTINCT unnest(task_types) AS task_type FROM taskgate.process
-WHERE kind = 'worker' AND started_at > now() - interval '30 days'
+WHERE kind = 'worker' AND (lost_at IS NULL OR lost_at > now() - interval '30 days')

@@ -104,4 +104,12 @@ FROM lost WHERE d.task_id = lost.task_id
 RETURNING d.task_id
 
 -- name: forget_processes
-DELETE FROM taskgate.process WHERE lost_at < now() - interval '7 days'
+-- After a week. Of the workers of each set of task types, the last one is kept for the 30 days in which its types stay known
+-- (`known_types`): all of them would be many where workers restart often.
+WITH kept AS (
+    SELECT DISTINCT ON (task_types) process_id FROM taskgate.process
+    WHERE kind = 'worker' AND lost_at < now() - interval '7 days' AND lost_at > now() - interval '30 days'
+    ORDER BY task_types, lost_at DESC
+)
+DELETE FROM taskgate.process
+WHERE lost_at < now() - interval '7 days' AND process_id NOT IN (SELECT process_id FROM kept)

@@ -95,15 +95,19 @@ class Counting:
 
     def in_a_minute(self) -> dict[str, tuple[int, int]]:
         """Dead letters and lost workers of each tenant on Temporal in the last minute."""
-        oldest = self._monotonic() - MINUTE
-        while self._minute and self._minute[0][0] < oldest:
-            self._minute.popleft()
+        self._forget_older()
         dead = Counter(tenant for _, tenant, is_dead, _ in self._minute if is_dead)
         lost = Counter(tenant for _, tenant, _, is_lost in self._minute if is_lost)
         return {tenant: (dead[tenant], lost[tenant]) for tenant in dead.keys() | lost.keys()}
 
+    def _forget_older(self) -> None:
+        oldest = self._monotonic() - MINUTE
+        while self._minute and self._minute[0][0] < oldest:
+            self._minute.popleft()
+
     def _count(self, outcome: Outcome, tenant_id: str, touched: set[str]) -> None:
         if outcome.died or outcome.worker_lost:
+            self._forget_older()  # perhaps nobody has limits, and nobody asks
             self._minute.append((self._monotonic(), tenant_id, outcome.died, outcome.worker_lost))
         since = self._since.get(tenant_id)
         if since is not None and outcome.position > since.position:

@@ -284,20 +284,30 @@ WHERE id = $1
 
 -- name: expire
 -- Tasks that no worker began by their deadline: $1 of them, or the one whose id is $2. An engine that may hold the start
--- is told to drop it.
+-- is told to drop it. Tasks that a legacy worker took or ended are left to the reconciler; their rows are locked before they are
+-- asked for the last time, because it may be taking them now.
 WITH late AS (
-    SELECT task_id FROM taskgate.dispatch
-    WHERE expires_at <= now() AND attempt = 0 AND phase IN ('waiting', 'open') AND state <> 'running'
-      AND ($2::text IS NULL OR task_id = $2)
-    ORDER BY expires_at
+    SELECT d.task_id, d.phase = 'open' AND d.backend = 'redis' AS is_offered FROM taskgate.dispatch d
+    WHERE d.expires_at <= now() AND d.attempt = 0 AND d.phase IN ('waiting', 'open') AND d.state <> 'running'
+      AND ($2::text IS NULL OR d.task_id = $2)
+      AND (d.phase = 'waiting' OR d.backend <> 'redis' OR NOT EXISTS (
+          SELECT 1 FROM task_logs t
+          WHERE t.id = d.task_id AND taskgate.legacy_has(t.status, t.started_at, t.worker_id)))
+    ORDER BY d.expires_at
     LIMIT $1
-    FOR UPDATE SKIP LOCKED
+    FOR UPDATE OF d SKIP LOCKED
+), log AS (
+    SELECT t.id, taskgate.legacy_has(t.status, t.started_at, t.worker_id) AS is_begun
+    FROM late l JOIN task_logs t ON t.id = l.task_id
+    WHERE l.is_offered
+    ORDER BY t.id FOR UPDATE OF t
 ), expired AS (
     UPDATE taskgate.dispatch d
     SET cancel_epoch = CASE WHEN d.state = 'waiting' THEN d.cancel_epoch ELSE d.epoch END,
         cancel_backend = CASE WHEN d.state = 'waiting' THEN d.cancel_backend ELSE d.backend END,
         state = 'failed', finished_at = now(), owner_id = NULL, held = NULL
-    FROM late WHERE d.task_id = late.task_id
+    FROM late
+    WHERE d.task_id = late.task_id AND NOT EXISTS (SELECT 1 FROM log WHERE log.id = late.task_id AND log.is_begun)
     RETURNING d.task_id, d.expires_at
 )
 UPDATE task_logs t

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
+from contracts.locks import until_it_waits
+from gateway.tasks.lifecycle.transitions import SQL
 
 PAST, AHEAD = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), datetime.now(UTC) + timedelta(days=1)
 MESSAGE = "Task expired: it had not started by its deadline, 2026-01-02T03:04:05Z"
@@ -49,6 +53,47 @@ async def test_the_sweep(database, transitions, new_task, state, cancelled):
     assert await transitions.expire() == (1 if expires else 0)
     row = await database.fetchrow("SELECT state, cancel_epoch FROM taskgate.dispatch WHERE task_id = $1", late)
     assert tuple(row) == ("failed" if expires else state, cancelled)
+
+
+#: What a legacy worker writes when it takes a task, and when it ended one.
+TAKEN = "UPDATE task_logs SET started_at = now() - interval '2 s', worker_id = 'host-1234abcd'"
+ENDED = f"{TAKEN}, status = 'COMPLETED', completed_at = now()"
+
+
+@pytest.mark.parametrize("written", [TAKEN, ENDED])
+async def test_what_a_legacy_worker_has_begun_does_not_expire(database, transitions, new_task, log_row, written):
+    """Only its row says so, until the reconciler has seen that."""
+    task = await new_task(expires_at=PAST)
+    await database.execute(written)
+    before = await log_row(task)
+    assert await transitions.expire() == 0
+    assert await transitions.expire(task_id=task) == 0
+    assert await log_row(task) == before
+    assert await database.fetchval("SELECT state FROM taskgate.dispatch") == "queued"
+
+
+async def test_what_a_legacy_worker_begins_meanwhile_does_not_expire(database, new_task, log_row):
+    task, session = await new_task(expires_at=PAST), await database.connect()
+    try:
+        async with database.transaction() as db:
+            await db.execute(TAKEN)
+            expiring = asyncio.create_task(session.fetch(SQL.expire, 1, None))
+            await until_it_waits(database, session.get_server_pid(), expiring)
+        assert await expiring == []
+    finally:
+        await session.close()
+    assert (await log_row(task))["status"] == "PROCESSING"
+    assert await database.fetchval("SELECT state FROM taskgate.dispatch") == "queued"
+
+
+async def test_a_late_start_beside_those_of_legacy_workers_expires(database, transitions, new_task):
+    """They do not take its place among so many."""
+    for _ in range(2):
+        await new_task(expires_at=PAST)
+    await database.execute(TAKEN)
+    late = await new_task(expires_at=PAST + timedelta(seconds=1))
+    assert await transitions.expire(limit=1) == 1
+    assert await database.fetchval("SELECT state FROM taskgate.dispatch WHERE task_id = $1", late) == "failed"
 
 
 async def test_the_sweep_takes_so_many_at_a_time(transitions, new_task):

@@ -6,7 +6,7 @@ import gzip
 import logging
 from typing import Any
 
-from playwright.async_api import Response, expect
+from playwright.async_api import expect
 
 from contracts.people import Household
 from contracts.world import World
@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 #: JavaScript that is loaded first (bytes of gzip).
 MOST_FIRST = 260_000
+#: The same, of what the editor's page loads besides.
+MOST_FOR_EDITOR = 300_000
 
 
 async def test_sign_in_look_around_and_out_by_keyboard(visit: Any, home: Household) -> None:
@@ -136,17 +138,25 @@ async def test_who_signs_in_in_another_tab_is_who_this_one_shows(visit: Any, wor
     await expect(page.get_by_role("button", name=f"Signed in as {stranger.owner.user_id}")).to_be_visible()
 
 
-async def test_little_is_loaded_first(visit: Any, home: Household, world: World) -> None:
+async def test_little_is_loaded_first_and_little_more_for_the_editor(visit: Any, home: Household, world: World) -> None:
     visitor = await visit()
+    page = visitor.page
     scripts: set[str] = set()
-
-    def note(response: Response) -> None:
-        if response.url.endswith(".js"):
-            scripts.add(response.url.rpartition("/")[2])
-
-    visitor.page.on("response", note)
+    page.on("request", lambda request: scripts.add(request.url))
+    page.on("worker", lambda worker: scripts.add(worker.url))
     await visitor.sign_in(home.owner.key)
-    await visitor.page.wait_for_load_state()
-    size = sum(len(gzip.compress((BUILT / "assets" / name).read_bytes(), 6)) for name in scripts)
-    log.info("%d bytes of gzip in %d files", size, len(scripts))
-    assert 50_000 < size <= MOST_FIRST
+    await page.wait_for_load_state()
+    first = set(scripts)
+    assert 50_000 < gzipped(first) <= MOST_FIRST
+    await visitor.open("dags/new?template=saga")
+    await expect(page.locator(".react-flow__node").first).to_be_visible()
+    await expect(page.locator(".cm-content")).to_be_visible()
+    assert 100_000 < gzipped(scripts - first) <= MOST_FOR_EDITOR
+
+
+def gzipped(urls: set[str]) -> int:
+    """Bytes of those of them that are scripts."""
+    names = [url.rpartition("/")[2] for url in urls if url.endswith(".js")]
+    size = sum(len(gzip.compress((BUILT / "assets" / name).read_bytes(), 6)) for name in names)
+    log.info("%d bytes of gzip in %d files", size, len(names))
+    return size

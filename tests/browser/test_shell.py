@@ -6,6 +6,7 @@ import gzip
 import logging
 from typing import Any
 
+import pytest
 from playwright.async_api import expect
 
 from contracts.people import Household
@@ -136,6 +137,21 @@ async def test_who_signs_in_in_another_tab_is_who_this_one_shows(visit: Any, wor
         await other.get_by_label("API key").fill(stranger.owner.key)
         await other.keyboard.press("Enter")
     await expect(page.get_by_role("button", name=f"Signed in as {stranger.owner.user_id}")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "path", ["", "tasks", "dead-letters", "keys", "migration", "workers", "dags/new?template=saga&tenant="]
+)
+async def test_a_narrow_window_has_room_for_the_page(visit: Any, world: World, home: Household, path: str) -> None:
+    visitor = await visit()
+    page = visitor.page
+    await page.set_viewport_size({"width": 360, "height": 640})
+    await world.submit(home)
+    await visitor.sign_in(world.admin.key, path + home.tenant_id if path.endswith("=") else path)
+    await expect(page.locator("main h1")).to_be_visible()
+    width = "document.querySelector('main').clientWidth"
+    assert await page.evaluate(f"{width} >= 340 && document.documentElement.scrollWidth <= 360"), path
+    await visitor.look(f"narrow-{path.partition('?')[0].replace('/', '-')}")
 
 
 async def test_little_is_loaded_first_and_little_more_for_the_editor(visit: Any, home: Household, world: World) -> None:

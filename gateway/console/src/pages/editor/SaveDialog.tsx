@@ -6,7 +6,7 @@ import { Failure } from "../../components/Failure";
 import { Field } from "../../components/Field";
 import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
-import { Comparison } from "./Comparison";
+import { LazyComparison } from "./LazyComparison";
 import { type Place, type Saved, readVersion, save } from "./saved";
 import { editorTexts } from "./texts";
 
@@ -74,7 +74,7 @@ export function SaveDialog({ place, text, base, anyTypes, isDisabled, saved }: S
                     <p>{t.conflictHelp}</p>
                   </div>
                 )}
-                {theirs !== null && <Comparison before={{ name: t.versionOf(format.number(theirs.version)), text: theirs.text }} after={{ name: t.yourText, text }} />}
+                {theirs !== null && <LazyComparison before={{ name: t.versionOf(format.number(theirs.version)), text: theirs.text }} after={{ name: t.yourText, text }} />}
                 <div className="dialog-actions">
                   <Button onPress={close}>{t.leave}</Button>
                   <Button type="submit" weight={theirs === null ? "primary" : "danger"} isDisabled={isSending}>

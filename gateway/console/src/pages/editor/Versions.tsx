@@ -12,7 +12,7 @@ import { useTexts } from "../../i18n/catalogue";
 import { useFormat } from "../../i18n/format";
 import { useNews } from "../../streams/useNews";
 import { useReadAgain } from "../../streams/useReadAgain";
-import { Comparison } from "./Comparison";
+import { LazyComparison } from "./LazyComparison";
 import { type Place, type Saved, readVersion } from "./saved";
 import { editorTexts } from "./texts";
 
@@ -97,7 +97,7 @@ export function Versions({ place, current, text, canEdit, take, rolledBack }: Ve
       </Table>
       {shown !== null && (
         <div className="part">
-          <Comparison before={{ name: t.versionOf(format.number(shown.version)), text: shown.text }} after={{ name: t.yourText, text }} />
+          <LazyComparison before={{ name: t.versionOf(format.number(shown.version)), text: shown.text }} after={{ name: t.yourText, text }} />
           <Button
             onPress={() => {
               setShown(null);

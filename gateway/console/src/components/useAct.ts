@@ -2,8 +2,8 @@ import { useState } from "react";
 
 interface Act {
   act: (request: () => Promise<unknown>) => void;
-  /** Until there is an answer: what is pressed twice is not done twice. */
-  isActing: boolean;
+  /** The same, unless there is no answer yet to what was done before: what is pressed twice is not done twice. */
+  once: (request: () => Promise<unknown>) => void;
   error: unknown;
 }
 
@@ -18,5 +18,8 @@ export function useAct(done?: () => void): Act {
       .then(done, setError)
       .finally(() => setActing(false));
   };
-  return { act, isActing, error };
+  const once = (request: () => Promise<unknown>) => {
+    if (!isActing) act(request);
+  };
+  return { act, once, error };
 }

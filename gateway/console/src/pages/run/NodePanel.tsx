@@ -86,11 +86,11 @@ function NodeActions({ run, state }: { run: RunSummary; state: NodeState }) {
   const [comment, setComment] = useState("");
   const [reason, setReason] = useState("");
   // What comes of it is told by the stream.
-  const { act, isActing, error } = useAct();
+  const { once, error } = useAct();
   if (!may(session, "steer", run)) return null;
   const path = { params: { path: { run_id: run.run_id, path: state.path } } };
   const answer = (approved: boolean) =>
-    act(() => api.POST("/gateway/v1/dag-runs/{run_id}/nodes/{path}/approve", { ...path, body: { approved, comment: comment.trim() || null } }));
+    once(() => api.POST("/gateway/v1/dag-runs/{run_id}/nodes/{path}/approve", { ...path, body: { approved, comment: comment.trim() || null } }));
   const canSkip = run.status !== "completed" && state.status !== "completed" && state.status !== "skipped";
   return (
     <div className="part-form">
@@ -98,10 +98,10 @@ function NodeActions({ run, state }: { run: RunSummary; state: NodeState }) {
         <>
           <Field label={t.comment} value={comment} onChange={setComment} maxLength={4000} />
           <div className="run-buttons">
-            <Button weight="primary" isPending={isActing} onPress={() => answer(true)}>
+            <Button weight="primary" onPress={() => answer(true)}>
               {t.approve}
             </Button>
-            <Button weight="danger" isPending={isActing} onPress={() => answer(false)}>
+            <Button weight="danger" onPress={() => answer(false)}>
               {t.reject}
             </Button>
           </div>
@@ -113,8 +113,7 @@ function NodeActions({ run, state }: { run: RunSummary; state: NodeState }) {
           <div className="run-buttons">
             <Button
               isDisabled={reason.trim() === ""}
-              isPending={isActing}
-              onPress={() => act(() => api.POST("/gateway/v1/dag-runs/{run_id}/nodes/{path}/skip", { ...path, body: { reason: reason.trim() } }))}
+              onPress={() => once(() => api.POST("/gateway/v1/dag-runs/{run_id}/nodes/{path}/skip", { ...path, body: { reason: reason.trim() } }))}
             >
               {t.skip}
             </Button>

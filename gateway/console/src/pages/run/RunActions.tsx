@@ -14,7 +14,7 @@ import { runTexts } from "./texts";
 export function RunActions({ run }: { run: RunSummary }) {
   const t = useTexts(runTexts);
   const session = useSession();
-  const { act, isActing, error } = useAct();
+  const { act, once, error } = useAct();
   const [reached, setReached] = useState<readonly string[] | null>(null);
   if (!may(session, "steer", run)) return null;
   const path = { params: { path: { run_id: run.run_id } } };
@@ -28,7 +28,7 @@ export function RunActions({ run }: { run: RunSummary }) {
         </Confirm>
       )}
       {(run.status === "failed" || run.status === "cancelled") && run.parent_run_id === null && (
-        <Button weight="primary" isPending={isActing} onPress={() => act(() => api.POST("/gateway/v1/dag-runs/{run_id}/retry", path))}>
+        <Button weight="primary" onPress={() => once(() => api.POST("/gateway/v1/dag-runs/{run_id}/retry", path))}>
           {t.retry}
         </Button>
       )}

@@ -18,17 +18,17 @@ type ScheduleView = components["schemas"]["ScheduleView"];
 export function ScheduleActions({ schedule, done }: { schedule: ScheduleView; done: () => void }) {
   const t = useTexts(scheduleTexts);
   const session = useSession();
-  const { act, isActing, error } = useAct(done);
+  const { act, once, error } = useAct(done);
   if (!may(session, "schedule", schedule)) return null;
   const path = { params: { path: { schedule_id: schedule.schedule_id } } };
   return (
     <>
-      <Button isPending={isActing} onPress={() => act(() => api.POST("/gateway/v1/schedules/{schedule_id}/run", path))}>
+      <Button onPress={() => once(() => api.POST("/gateway/v1/schedules/{schedule_id}/run", path))}>
         {t.run}
       </Button>
       <Backfill schedule={schedule} done={done} />
       {schedule.paused ? (
-        <Button weight="primary" isPending={isActing} onPress={() => act(() => api.POST("/gateway/v1/schedules/{schedule_id}/resume", path))}>
+        <Button weight="primary" onPress={() => once(() => api.POST("/gateway/v1/schedules/{schedule_id}/resume", path))}>
           {t.resume}
         </Button>
       ) : (

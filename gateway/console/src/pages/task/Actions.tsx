@@ -22,7 +22,7 @@ type Priority = (typeof PRIORITIES)[number];
 export function Actions({ task }: { task: TaskFacts }) {
   const t = useTexts(taskTexts);
   const session = useSession();
-  const { act, isActing, error } = useAct();
+  const { act, once, error } = useAct();
   const path = { params: { path: { task_id: task.task_id } } };
   const steers = may(session, "steer", task);
   return (
@@ -36,12 +36,12 @@ export function Actions({ task }: { task: TaskFacts }) {
         </Confirm>
       )}
       {steers && (task.state === "failed" || task.state === "stopped") && (
-        <Button isPending={isActing} onPress={() => act(() => api.POST("/api/v1/tasks/{task_id}/retry", path))}>
+        <Button onPress={() => once(() => api.POST("/api/v1/tasks/{task_id}/retry", path))}>
           {t.retry}
         </Button>
       )}
       {task.state === "failed" && may(session, "redrive", task) && (
-        <Button isPending={isActing} onPress={() => act(() => api.POST("/gateway/v1/dead-letters/{id}/redrive", { params: { path: { id: task.task_id } } }))}>
+        <Button onPress={() => once(() => api.POST("/gateway/v1/dead-letters/{id}/redrive", { params: { path: { id: task.task_id } } }))}>
           {t.redrive}
         </Button>
       )}

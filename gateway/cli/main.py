@@ -69,9 +69,10 @@ def main() -> None:
         from pydantic_settings import SettingsError
 
         from gateway.errors import DatabaseUnavailable
+        from gateway.retention.errors import ArchiveExtraMissing
         from gateway.storage.preflight import DatabaseUnfit
 
-        if isinstance(error, DatabaseUnfit):
+        if isinstance(error, DatabaseUnfit | ArchiveExtraMissing):
             print(f"taskgate: {error.message}", file=sys.stderr)
         elif isinstance(error, DatabaseUnavailable):
             print(f"taskgate: {error.message} ({type(error.__cause__).__name__}: {error.__cause__})", file=sys.stderr)

@@ -137,6 +137,24 @@ def test_settings_are_valid(values: Path, monkeypatch: pytest.MonkeyPatch) -> No
             assert pod(one)["terminationGracePeriodSeconds"] > settings.worker_drain_seconds
 
 
+def test_volumes_of_the_installations_own(tmp_path: Path) -> None:
+    """As the comments in values.yaml have it."""
+    values = yaml.safe_load(VALUES[0].read_text())
+    example = re.findall(r"#   (extraVolume.*)", (CHART / "values.yaml").read_text())
+    own = yaml.safe_load("\n".join(example))
+    assert own.keys() == {"extraVolumes", "extraVolumeMounts"}
+    for part in ("gateway", "workers"):
+        values[part] = values.get(part, {}) | own
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(values))
+    for manifest in rendered(file):
+        if manifest["kind"] == "Deployment":
+            kubernetes_validate.validate(manifest, KUBERNETES.rpartition(".")[0], strict=True)
+            spec = pod(manifest)
+            assert own["extraVolumes"][0] in spec["volumes"]
+            assert own["extraVolumeMounts"][0] in spec["containers"][0]["volumeMounts"]
+
+
 @each
 def test_commands_are_taskgates(values: Path) -> None:
     pools = set()

@@ -137,6 +137,41 @@ def test_settings_are_valid(values: Path, monkeypatch: pytest.MonkeyPatch) -> No
             assert pod(one)["terminationGracePeriodSeconds"] > settings.worker_drain_seconds
 
 
+def test_values_that_are_no_text_arrive_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """YAML's numbers are floats to Helm, which writes large ones with an exponent."""
+    given = {
+        "TASKGATE_MAX_BODY_BYTES": 20971520,
+        "TASKGATE_GRPC_PORT": 50052,
+        "TASKGATE_TRACE_SHARE": 0.05,
+        "TASKGATE_GRPC_ENABLED": False,
+        "TASKGATE_ALLOWED_ORIGINS": ["https://a.example", "https://b.example/?x=<&>"],
+        "TASKGATE_RETENTION_TENANTS": {"acme": {"task_days": 365}},
+        "TASKGATE_LLM_MODEL": 'a "b" \\ c: {d}',
+    }
+    secret = {"TASKGATE_DATABASE_URL": "postgresql://a:b@c/d", "TASKGATE_MAX_HELD_BYTES": 1073741824}
+    values = tmp_path / "values.yaml"
+    values.write_text(
+        yaml.safe_dump(
+            {
+                "settings": given,
+                "secret": {"values": secret},
+                "migrate": {"enabled": False},
+                "keda": {"enabled": False},
+                "temporal": {"address": "t:7233"},
+            }
+        )
+    )
+    for name, value in settings_of(values).items():
+        assert isinstance(value, str), name
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    for name, value in given.items():
+        if name != "TASKGATE_RETENTION_TENANTS":
+            assert getattr(settings, name.removeprefix("TASKGATE_").lower()) == value
+    assert settings.retention_tenants["acme"].task_days == 365
+    assert settings.max_held_bytes == 1 << 30
+
+
 def test_volumes_of_the_installations_own(tmp_path: Path) -> None:
     """As the comments in values.yaml have it."""
     values = yaml.safe_load(VALUES[0].read_text())

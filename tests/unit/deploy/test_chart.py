@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -20,12 +21,17 @@ from deploy.local.helm import PROGRAM
 from deploy.local.pytest_stack import BUILD_SECONDS
 from deploy.local.temporal_config import dynamic_config
 from deploy.local.versions import pinned
+from gateway.dags.checking import Checker
+from gateway.dags.confinement import MEGABYTES as STEP_MEGABYTES
 from gateway.fleet.pools import BACKEND_OF_POOL
 from gateway.fleet.scale_document import document
 from gateway.fleet.signals import assemble
 from gateway.http.health import router as health_router
 from gateway.http.health import taskgate_version
 from gateway.http.scale import router as scale_router
+from gateway.migration.preview.preview import MEGABYTES as PREVIEW_MEGABYTES
+from gateway.sandbox.checks import CHECK_MEGABYTES
+from gateway.sandbox.pool import Sandbox
 from gateway.settings import Settings
 from tests.unit.cli.parsing import parses
 
@@ -37,6 +43,9 @@ OBSERVABILITY = DEPLOY / "observability"
 KUBERNETES = "1.34.0"
 #: Kinds of operators, whose schemas Kubernetes has not; tests below look at them.
 OF_OPERATORS = {"ScaledObject", "TriggerAuthentication", "ExternalSecret", "PrometheusRule"}
+MIB = 1024 * 1024
+#: What a process uses that does nothing (megabytes): docs/benchmarks.md, docs/workers.md.
+IDLE_GATEWAY, IDLE_WORKER = 135, 451
 #: What an installation without defaults must be told.
 REQUIRED = ["secret.existing", "keda.keySecret", "migrate.ownerSecret", "temporal.address"]
 
@@ -170,6 +179,34 @@ def test_values_that_are_no_text_arrive_as_they_are(tmp_path: Path, monkeypatch:
             assert getattr(settings, name.removeprefix("TASKGATE_").lower()) == value
     assert settings.retention_tenants["acme"].task_days == 365
     assert settings.max_held_bytes == 1 << 30
+
+
+@each
+def test_memory_limits_are_above_what_the_code_may_use(values: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the system kills what the code would have refused."""
+    for name, value in settings_of(values).items():
+        monkeypatch.setenv(name, value)
+    children = inspect.signature(Sandbox).parameters["processes"].default
+    checkers = inspect.signature(Checker).parameters["processes"].default
+    gateway = (
+        IDLE_GATEWAY
+        + Settings().max_held_bytes // MIB
+        + (children + checkers) * CHECK_MEGABYTES  # requests, and definitions of DAGs
+        + PREVIEW_MEGABYTES
+    )
+    assert limit(of("Deployment", values)["tg-gateway"]) > gateway
+    for name, one in of("Deployment", values).items():
+        if "worker" in name:
+            arguments = pod(one)["containers"][0]["args"]
+            processes = int(arguments[arguments.index("--processes") + 1])
+            assert limit(one) > processes * (IDLE_WORKER + children * STEP_MEGABYTES)
+
+
+def limit(deployment: Manifest) -> int:
+    """Of memory, in MiB."""
+    (container,) = pod(deployment)["containers"]
+    number, unit = re.fullmatch(r"(\d+)([GM])i", container["resources"]["limits"]["memory"]).groups()  # type: ignore[union-attr]
+    return int(number) * (1024 if unit == "G" else 1)
 
 
 def test_volumes_of_the_installations_own(tmp_path: Path) -> None:

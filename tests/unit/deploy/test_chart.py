@@ -228,6 +228,14 @@ def test_volumes_of_the_installations_own(tmp_path: Path) -> None:
 
 
 @each
+def test_services_of_the_namespace_set_no_variables(values: Path) -> None:
+    """A Service `taskgate-codec` would set TASKGATE_CODEC_PORT."""
+    for kind in ("Deployment", "StatefulSet", "Job"):
+        for name, one in of(kind, values).items():
+            assert pod(one)["enableServiceLinks"] is False, name
+
+
+@each
 def test_commands_are_taskgates(values: Path) -> None:
     pools = set()
     for name, one in of("Deployment", values).items():

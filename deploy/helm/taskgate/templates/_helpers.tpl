@@ -25,8 +25,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ .root.Values.image.registry }}{{ .name }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
 {{- end }}
 
+{{/* Without service links: a Service `taskgate-codec` of the namespace would set TASKGATE_CODEC_PORT to tcp://… */}}
 {{- define "taskgate.pod" -}}
 automountServiceAccountToken: false
+enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
   runAsUser: 10001

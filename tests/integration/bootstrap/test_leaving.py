@@ -85,7 +85,7 @@ async def test_calls_of_both_faces_share_the_grace(database_url: str, redis_serv
         serving(database_url, redis_server, **settings) as (process, url),
         grpc.aio.insecure_channel(f"127.0.0.1:{grpc_port}") as channel,
     ):
-        batch = channel.stream_unary("/taskgate.v1.TaskService/SubmitBatch")
+        batch: Any = channel.stream_unary("/taskgate.v1.TaskService/SubmitBatch")
         call = batch(nothing(), metadata=(("authorization", f"Bearer {key}"),))
         await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
         _, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)

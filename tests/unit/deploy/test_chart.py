@@ -174,9 +174,9 @@ def test_values_that_are_no_text_arrive_as_they_are(tmp_path: Path, monkeypatch:
         assert isinstance(value, str), name
         monkeypatch.setenv(name, value)
     settings = Settings()
-    for name, value in given.items():
+    for name, meant in given.items():
         if name != "TASKGATE_RETENTION_TENANTS":
-            assert getattr(settings, name.removeprefix("TASKGATE_").lower()) == value
+            assert getattr(settings, name.removeprefix("TASKGATE_").lower()) == meant
     assert settings.retention_tenants["acme"].task_days == 365
     assert settings.max_held_bytes == 1 << 30
 

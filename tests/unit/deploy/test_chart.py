@@ -21,6 +21,7 @@ from deploy.local.helm import PROGRAM
 from deploy.local.pytest_stack import BUILD_SECONDS
 from deploy.local.temporal_config import dynamic_config
 from deploy.local.versions import pinned
+from gateway.codec_server.server import CodecServer
 from gateway.dags.checking import Checker
 from gateway.dags.confinement import MEGABYTES as STEP_MEGABYTES
 from gateway.fleet.pools import BACKEND_OF_POOL
@@ -260,6 +261,28 @@ def test_probes_and_ports(values: Path) -> None:
     assert [one["path"] for one in probes] == ["/gateway/v1/started", "/health", "/gateway/v1/ready"]
     assert {one["path"] for one in probes} <= paths
     assert [one["targetPort"] for one in of("Service", values)["tg-gateway"]["spec"]["ports"]] == ["http", "grpc"]
+
+
+@each
+def test_the_codec_server_is_reached_by_whom_it_is_for(values: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if values.stem != "full":
+        assert "tg-codec" not in {*of("Deployment", values), *of("Service", values), *of("NetworkPolicy", values)}
+        return
+    (container,) = pod(of("Deployment", values)["tg-codec"])["containers"]
+    for one in container["env"]:
+        monkeypatch.setenv(one["name"], one["value"])
+    settings = Settings()
+    assert (settings.codec_host, settings.codec_port) == ("0.0.0.0", container["ports"][0]["containerPort"])
+    given = yaml.safe_load(values.read_text())["codec"]
+    assert settings.codec_origins == given["origins"]
+    assert of("NetworkPolicy", values)["tg-codec"]["spec"]["ingress"] == [
+        {"ports": [{"port": "http"}], "from": given["from"]}
+    ]
+    unused: Any = None
+    server = CodecServer(unused, unused, unused, origins=[], max_body_bytes=1)
+    paths = {getattr(route, "path", "") for route in server.app.routes}
+    for probe in ("liveness", "readiness"):
+        assert container[f"{probe}Probe"]["httpGet"]["path"] in paths
 
 
 @each

@@ -77,7 +77,7 @@ SERVING := alembic fastapi fastapi-offline greenlet grpcio-health-checking grpci
 
 lock: venv ## Resolve the dependencies anew into the lock files; UPGRADE=--upgrade takes newer versions
 	@$(COMPILE) $(UPGRADE) --all-extras pyproject.toml -o requirements.lock
-	@$(COMPILE) -c requirements.lock pyproject.toml deploy/docker/build.in -o deploy/docker/gateway.lock
+	@$(COMPILE) -c requirements.lock --extra archive --extra parity pyproject.toml deploy/docker/build.in -o deploy/docker/gateway.lock
 	@$(COMPILE) -c requirements.lock --extra worker --extra demo $(addprefix --no-emit-package ,$(SERVING)) pyproject.toml deploy/docker/build.in -o deploy/docker/worker.lock
 	@$(COMPILE) $(UPGRADE) deploy/supply/tools.in -o deploy/supply/tools.lock
 	@for peers in tests/performance/peers/*.in; do $(COMPILE) $(UPGRADE) $$peers -o $${peers%.in}.lock; done

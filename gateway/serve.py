@@ -25,6 +25,8 @@ _CLOSE = (b"connection", b"close")
 #: A connection without a request is closed after this time (seconds): later than proxies close it, who otherwise send a
 #: request on it in that moment.
 LONGEST_IDLE = 75
+#: For HTTP connections without a request to close, once gRPC has used up the grace (seconds).
+SHORTEST_GRACE = 0.2
 
 
 class Server(uvicorn.Server):
@@ -68,7 +70,12 @@ class Server(uvicorn.Server):
         return self.force_exit or now >= self._leaves_at
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Refuse new requests, tell streams to resume elsewhere, let the others end; then close the gateway."""
+        """Refuse new requests, tell streams to resume elsewhere, let the others end; then close the gateway.
+
+        Requests of both faces end beside each other: `drain_seconds` is for all of them together.
+        """
+        grace = self._gateway.settings.drain_seconds
+        until = asyncio.get_running_loop().time() + grace
         # Streams are requests under way: whoever waits for those would wait for ever.
         self._gateway.feed.end_streams()
         self._gateway.any_task_watch.end_streams()
@@ -80,7 +87,9 @@ class Server(uvicorn.Server):
         for listener in self.servers:
             listener.close()
         if self._grpc is not None:
-            await self._grpc.stop()
+            await self._grpc.stop(grace)
+        left = max(until - asyncio.get_running_loop().time(), SHORTEST_GRACE)
+        self.config.timeout_graceful_shutdown = left  # type: ignore[assignment]  # it may have a fraction
         await super().shutdown(sockets)
         if self._cutting is not None:
             self._cutting.cancel()
@@ -101,7 +110,6 @@ def http_config(gateway: Gateway) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_keep_alive=LONGEST_IDLE,
-        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
         lifespan="on",
     )
 

@@ -51,6 +51,8 @@ def worker(
     if not address:
         name = "TASKGATE_REDIS_URL" if backend == "redis" else "TASKGATE_TEMPORAL_ADDRESS"
         raise typer.BadParameter(f"{name} is not set: there is nothing to take tasks from")
+    if settings.ready_file is not None:  # as the supervisor does; the check before it takes a while
+        settings.ready_file.unlink(missing_ok=True)
     asyncio.run(_check(settings))
     # -P: the current folder must not hide our packages; plug-ins are still found there.
     own = [sys.executable, "-P", "-m", "workers.main", "--backend", backend]

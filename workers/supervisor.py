@@ -134,6 +134,8 @@ class Supervisor:
     async def run(self) -> int:
         """The exit code: 0 after an orderly end, `CANNOT_START` when no process can."""
         loop = asyncio.get_running_loop()
+        if self._ready_file is not None:  # of one before: a container that is started anew keeps its volumes
+            self._ready_file.unlink(missing_ok=True)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ending.set)
         loop.add_signal_handler(signal.SIGHUP, self._restart_wanted.set)

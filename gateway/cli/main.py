@@ -83,9 +83,10 @@ def main() -> None:
         from gateway.errors import DatabaseUnavailable
         from gateway.observability.error_text import message_of
         from gateway.observability.logs import say_uncaught
+        from gateway.retention.errors import ArchiveExtraMissing
         from gateway.storage.preflight import DatabaseUnfit
 
-        if isinstance(error, DatabaseUnfit):
+        if isinstance(error, DatabaseUnfit | ArchiveExtraMissing):
             print(f"taskgate: {error.message}", file=sys.stderr)
         elif isinstance(error, DatabaseUnavailable):
             cause = error.__cause__ or error

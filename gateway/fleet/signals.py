@@ -24,6 +24,7 @@ WINDOW_SECONDS = 60.0
 @dataclass(slots=True)
 class Load:
     """Tasks of one kind. Seconds and rates per second; `run_seconds` is None when nothing completed in the window.
+    Runs of DAGs that have begun take no slot, and are not counted.
 
     `on_legacy_workers`: those of the running that take no slot of ours. `past_gateway`: beside the others, tasks that
     producers pushed past the gateway, the last of them at `past_gateway_at`.

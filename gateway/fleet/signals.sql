@@ -6,7 +6,8 @@
 -- could have started (`not_before` moves with each retry, redrive and release), or since its engine has it; a repetition since it was due:
 -- `queued_at` is in the future while an engine waits with one.
 -- `backend` is NULL for tasks that are due and not yet routed.
--- Counted by tenant first: a hundred thousand rows are not joined one by one. A worker that has no row is a legacy worker.
+-- Counted by tenant first: a hundred thousand rows are not joined one by one. A worker that has no row is a legacy worker. A run of a DAG
+-- that has begun is held by no worker (`begin_run`), and takes no slot: its nodes do.
 SELECT s.backend, lower(COALESCE(t.plan, '')) AS plan, sum(s.backlog)::bigint AS backlog,
        extract(epoch FROM now() - min(s.oldest_at))::float8 AS oldest_seconds, sum(s.running)::bigint AS running,
        sum(s.on_legacy_workers)::bigint AS on_legacy_workers
@@ -14,7 +15,7 @@ FROM (
     SELECT tenant_id, backend, count(*) FILTER (WHERE state <> 'running' AND (queued_at > now()) IS NOT TRUE) AS backlog,
            min(CASE WHEN state = 'queued' THEN queued_at WHEN failures > 0 THEN due_at ELSE GREATEST(created_at, not_before) END)
                FILTER (WHERE state <> 'running' AND (queued_at > now()) IS NOT TRUE) AS oldest_at,
-           count(*) FILTER (WHERE state = 'running') AS running,
+           count(*) FILTER (WHERE state = 'running' AND worker_id IS NOT NULL) AS running,
            count(*) FILTER (WHERE state = 'running' AND worker_id IS NOT NULL AND worker_id NOT IN (
                SELECT process_id FROM taskgate.process WHERE kind = 'worker')) AS on_legacy_workers
     FROM taskgate.dispatch
@@ -30,23 +31,23 @@ LEFT JOIN tenants t ON t.id = s.tenant_id
 GROUP BY 1, 2
 
 -- name: arrivals
--- Tasks accepted in the last $1 seconds. One that is not yet routed counts for no backend.
+-- Tasks accepted in the last $1 seconds, without runs of DAGs (see `load`). One that is not yet routed counts for no backend.
 SELECT d.backend, lower(COALESCE(t.plan, '')) AS plan, count(*) AS tasks
 FROM (
     SELECT id FROM task_logs WHERE status IN ('PENDING', 'PROCESSING') AND created_at > now() - make_interval(secs => $1)
     UNION ALL
     SELECT id FROM task_logs WHERE status IN ('COMPLETED', 'FAILED', 'STOPPED') AND created_at > now() - make_interval(secs => $1)
 ) AS l
-JOIN taskgate.dispatch d ON d.task_id = l.id
+JOIN taskgate.dispatch d ON d.task_id = l.id AND d.dag_run_id IS DISTINCT FROM d.task_id
 LEFT JOIN tenants t ON t.id = d.tenant_id
 GROUP BY 1, 2
 
 -- name: completions
--- Tasks that ended in the last $1 seconds, and how long their last run took on average.
+-- Tasks that ended in the last $1 seconds, without runs of DAGs, and how long their last run took on average.
 SELECT d.backend, lower(COALESCE(t.plan, '')) AS plan, count(*) AS tasks,
-       avg(extract(epoch FROM d.finished_at - d.claimed_at)) FILTER (WHERE d.state = 'completed')::float8 AS run_seconds
+       avg(extract(epoch FROM d.finished_at - d.claimed_at)) FILTER (WHERE d.state = 'completed' AND d.worker_id IS NOT NULL)::float8 AS run_seconds
 FROM task_logs l
-JOIN taskgate.dispatch d ON d.task_id = l.id AND d.finished_at > now() - make_interval(secs => $1)
+JOIN taskgate.dispatch d ON d.task_id = l.id AND d.finished_at > now() - make_interval(secs => $1) AND d.dag_run_id IS DISTINCT FROM d.task_id
 LEFT JOIN tenants t ON t.id = d.tenant_id
 WHERE l.completed_at > now() - make_interval(secs => $1)
 GROUP BY 1, 2

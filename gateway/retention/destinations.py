@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from gateway.retention.errors import ExportFailed
+from gateway.retention.errors import ArchiveExtraMissing, ExportFailed
 
 S3 = "s3://"
 
@@ -55,7 +55,11 @@ class Bucket:
     """Objects below a prefix, `s3://bucket/prefix`. Keys, region and endpoint: the variables `AWS_…`."""
 
     def __init__(self, url: str) -> None:
-        from obstore.store import S3Store  # in the extra `archive`
+        """Raises `ArchiveExtraMissing`."""
+        try:
+            from obstore.store import S3Store
+        except ImportError:
+            raise ArchiveExtraMissing from None
 
         self._url = url
         self._store = S3Store.from_url(url)
@@ -70,7 +74,7 @@ class Bucket:
 
 
 def destination_of(place: str) -> Destination:
-    """By what `TASKGATE_RETENTION_EXPORT` says."""
+    """By what `TASKGATE_RETENTION_EXPORT` says. Raises `ArchiveExtraMissing`."""
     return Bucket(place) if place.startswith(S3) else Folder(Path(place))
 
 

@@ -9,3 +9,9 @@ class ExportFailed(TaskgateError):
     """The rows were not stored; none of them was deleted."""
 
     code = "export_failed"
+
+
+class ArchiveExtraMissing(TaskgateError):
+    """TASKGATE_RETENTION_EXPORT names an S3 store, which needs the extra archive: pip install 'taskgate[archive]'"""
+
+    code = "archive_extra_missing"

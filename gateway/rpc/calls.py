@@ -81,10 +81,15 @@ class Unbroken:
         task.add_done_callback(self._done)
         return await asyncio.shield(task)
 
-    async def finish(self) -> None:
-        """Return when everything has ended."""
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+    async def finish(self, seconds: float) -> None:
+        """Return when everything has ended, or after so many seconds: what waits for a hung server does not end."""
+        until = asyncio.get_running_loop().time() + seconds
+        while self._under_way and (left := until - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._under_way, timeout=left)
+        if self._under_way:
+            log.warning(
+                "%d calls have not ended in time; what they have committed is carried on later", len(self._under_way)
+            )
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)

@@ -66,6 +66,8 @@ LARGEST_METADATA = 16 * 1024
 #: A client that pings more often than this (milliseconds), and so many times, gets GOAWAY.
 QUICKEST_CLIENT_PING = 10_000
 MOST_PING_STRIKES = 2
+#: For what must not stop half-way when its call has been cut, at the end of the server (seconds).
+LAST_GRACE = 1.0
 
 
 class GrpcServer:
@@ -138,11 +140,14 @@ class GrpcServer:
         secure = "" if files is None else " (TLS)"
         log.info("gRPC on %s:%d%s, up to %d connections", host, self.port, secure, most_connections())
 
-    async def stop(self) -> None:
-        """Take no more calls and let those under way end, for `drain_seconds` at most; streams are told to resume.
+    async def stop(self, grace: float | None = None) -> None:
+        """Take no more calls and let those under way end, for `grace` seconds at most (None: `drain_seconds`); streams
+        are told to resume.
 
         The feed's streams must have been ended (`ChangeFeed.end_streams`).
         """
+        grace = self._settings.drain_seconds if grace is None else grace
+        until = asyncio.get_running_loop().time() + grace
         if self._server is None:
             return
         if self._looking is not None:
@@ -151,8 +156,8 @@ class GrpcServer:
                 await self._looking
         self._health.end()
         self._reflection.end()
-        await self._server.stop(self._settings.drain_seconds)
-        await self._unbroken.finish()
+        await self._server.stop(grace)
+        await self._unbroken.finish(max(until - asyncio.get_running_loop().time(), LAST_GRACE))
 
 
 def most_connections() -> int:

@@ -30,12 +30,17 @@ _REVISION = "SELECT version_num FROM taskgate.alembic_version"
 _UNFINISHED = "SELECT began_at::text FROM taskgate.recovery WHERE finished_at IS NULL"
 
 
+#: `role`: whose the gateway's tables are, or are to be, if that is another and may be taken on.
 _MIGRATABLE = """
 SELECT current_database() AS name, current_user AS who,
        (SELECT t FROM unnest($1::text[]) t WHERE to_regclass(t) IS NULL LIMIT 1) AS missing_table,
-       to_regclass('taskgate.alembic_version') IS NOT NULL OR pg_has_role(c.relowner, 'USAGE') AS may_index,
-       c.relowner::regrole::text AS owner
-FROM (SELECT to_regclass('task_logs') AS oid) t LEFT JOIN pg_class c ON c.oid = t.oid
+       own.oid IS NOT NULL OR pg_has_role(c.relowner, 'MEMBER') AS may_index,
+       c.relowner::regrole::text AS owner, r.rolname AS role
+FROM (SELECT to_regclass('task_logs') AS logs, to_regclass('taskgate.alembic_version') AS version) t
+LEFT JOIN pg_class c ON c.oid = t.logs
+LEFT JOIN pg_class own ON own.oid = t.version
+LEFT JOIN pg_roles r ON r.oid = COALESCE(own.relowner, c.relowner)
+                    AND r.rolname <> current_user AND pg_has_role(r.oid, 'MEMBER')
 """
 
 
@@ -69,8 +74,12 @@ async def check_database(url: str) -> None:
         raise DatabaseUnfit(f"a recovery was begun at {unfinished} and is not finished: run `taskgate recover` again")
 
 
-async def check_migratable(connection: asyncpg.Connection) -> None:
-    """Whether a migration can be carried through, asked before it changes anything. Raises `DatabaseUnfit`."""
+async def check_migratable(connection: asyncpg.Connection) -> str | None:
+    """Whether a migration can be carried through, asked before it changes anything. Raises `DatabaseUnfit`.
+
+    Gives the role that it has to take on (None: the connection's): what a superuser or a member of the owner makes in
+    its own name, neither the owner can change later nor the gateway read.
+    """
     found = await connection.fetchrow(_MIGRATABLE, _LEGACY)
     assert found is not None
     _check_legacy(found)
@@ -79,6 +88,8 @@ async def check_migratable(connection: asyncpg.Connection) -> None:
             f"rights are missing: task_logs gets indexes, so its owner has to migrate (as {found['owner']}, or after "
             f"GRANT {found['owner']} TO {found['who']})"
         )
+    role: str | None = found["role"]
+    return role
 
 
 def _check_legacy(found: asyncpg.Record) -> None:

@@ -25,7 +25,7 @@ from gateway.storage.database import Database
 #: A preview may take so long by the clock, and use so much of a processor (seconds).
 LONGEST_SECONDS: Final = 150.0
 PROCESSOR_SECONDS: Final = 100.0
-_MEGABYTES: Final = 1024
+MEGABYTES: Final = 1024
 
 
 class Previews:
@@ -51,7 +51,7 @@ class Previews:
         self._compiled = compiled
         self._url = database_url
         self._inline_bytes = inline_bytes
-        self._sandbox = Sandbox(processes=1, megabytes=_MEGABYTES, preload=("gateway.migration.preview.child",))
+        self._sandbox = Sandbox(processes=1, megabytes=MEGABYTES, preload=("gateway.migration.preview.child",))
         self._is_busy = False
 
     async def close(self) -> None:

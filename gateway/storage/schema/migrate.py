@@ -48,13 +48,14 @@ def _stored(connection: Connection) -> str | None:
 
 async def migrate(database_url: str, revision: str = "head") -> str | None:
     """Create or upgrade the schema `taskgate`; gives the revision that it is at. One of a later release stays as it is.
+    Whoever migrates, what is made belongs to whom the gateway's tables belong to, at first to the owner of `task_logs`.
 
     Raises `DatabaseUnavailable`, `DatabaseUnfit` (not MemStack's database, or missing rights: nothing was changed).
     """
     with translated():
         looking = await connect(database_url, name="taskgate migrate")
         try:
-            await check_migratable(looking)
+            role = await check_migratable(looking)
         finally:
             await looking.close()
     # SQLAlchemy's URLs do not support several hosts.
@@ -71,9 +72,14 @@ async def migrate(database_url: str, revision: str = "head") -> str | None:
                 guard = await guard.execution_options(isolation_level="AUTOCOMMIT")
                 while not await guard.scalar(text(f"SELECT pg_try_advisory_lock({_LOCK})")):
                     await asyncio.sleep(0.1)
-                await connection.execute(text("CREATE SCHEMA IF NOT EXISTS taskgate"))
+                if role is not None:
+                    await connection.execute(text("SELECT set_config('role', :role, false)"), {"role": role})
+                # IF NOT EXISTS wants the right to make one also where it exists; a restored database may not give it.
+                if not await connection.scalar(text("SELECT to_regnamespace('taskgate') IS NOT NULL")):
+                    await connection.execute(text("CREATE SCHEMA IF NOT EXISTS taskgate"))
                 await connection.commit()
-                stored = await guard.run_sync(_stored)
+                stored = await connection.run_sync(_stored)
+                await connection.commit()
                 if stored is not None and stored not in known_revisions():
                     # As after the way back (docs/upgrading.md), where a deployment migrates first.
                     log.warning("the schema is at %s, of a later release: nothing to do", stored)

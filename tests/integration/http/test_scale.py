@@ -25,6 +25,13 @@ TASKS = [
     ("later", "t-bob", None, "waiting", 600, 1, None),
     ("held", "t-bob", None, "waiting", 0, 1, "quota"),
 ]
+#: Runs of DAGs, one that runs and one that has ended; and tasks whose type is carried out as a DAG.
+RUNS = [
+    ("run", "t-ann", "temporal", "running", 0, 20, None),
+    ("run-done", "t-ann", "temporal", "completed", 0, 20, None),
+    ("as-run", "t-ann", "temporal", "running", 0, 600, None),
+    ("as-run-done", "t-ann", "temporal", "completed", 0, 600, None),
+]
 ADD = """
 WITH log AS (
     INSERT INTO task_logs (id, group_id, task_type, status, payload, created_at, completed_at)
@@ -48,7 +55,7 @@ async def load(database: Database, key: str) -> None:
         " VALUES ('w', 'worker', 'A', 'temporal', 'box', 1, '1', 20, 1),"
         " ('r', 'worker', 'redis', 'redis', 'box', 2, '1', 20, 2)"
     )
-    workers = {"runs": "w", "runs-on-redis": "r", "legacy": "somebody else"}
+    workers = {"runs": "w", "done": "w", "runs-on-redis": "r", "legacy": "somebody else"}
     await database.execute(
         "UPDATE taskgate.dispatch d SET worker_id = w.id FROM unnest($1::text[], $2::text[]) AS w (task, id)"
         " WHERE d.task_id = w.task",
@@ -120,6 +127,28 @@ async def test_metrics(admin: httpx.AsyncClient) -> None:
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert 'taskgate_tasks_backlog{backend="temporal",pool="A",tier="enterprise"} 2.0\n' in answer.text
     assert 'taskgate_pool_slots{backend="temporal",pool="A"} 20.0\n' in answer.text
+
+
+async def test_a_run_of_a_dag_takes_no_slot(admin: httpx.AsyncClient, database: Database) -> None:
+    """It is open for as long as its nodes and approvals take: more workers would not end it sooner."""
+    before = (await admin.get("/gateway/v1/scale")).json()
+    for task in RUNS:
+        await database.execute(ADD, *task)
+    await database.execute(
+        "UPDATE taskgate.dispatch SET claimed_at = now() - interval '1 h',"
+        " dag_run_id = CASE WHEN starts_with(task_id, 'run') THEN task_id END WHERE task_id = ANY ($1::text[])",
+        [task[0] for task in RUNS],
+    )
+    after = (await admin.get("/gateway/v1/scale")).json()
+    ann, ann_before = (
+        next(one for one in answer["signals"] if (one["backend"], one["tier"]) == ("temporal", "enterprise"))
+        for answer in (after, before)
+    )
+    for name in ("running", "demand", "arrivals_per_second", "run_seconds"):
+        assert ann[name] == pytest.approx(ann_before[name], abs=0.01), name
+    (pool,) = [one for one in after["pools"] if one["pool"] == "A"]
+    assert (pool["running"], pool["demand"]) == (1, 3)
+    assert pool["running"] - pool["on_legacy_workers"] == 1
 
 
 @pytest.mark.parametrize("path", ["/gateway/v1/scale", "/metrics"])

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import secrets
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -102,6 +103,22 @@ async def test_a_migration_without_rights_leaves_nothing(database_url: str) -> N
     assert await connection.fetchval("SELECT to_regnamespace('taskgate')") is None
     await connection.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
     await connection.close()
+
+
+async def test_an_export_to_s3_where_its_library_is_not_installed(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "obstore").mkdir()
+    (tmp_path / "obstore" / "__init__.py").touch()
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(tmp_path), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    )
+    said = await refusal("serve", DATABASE_URL=database_url, RETENTION_EXPORT="s3://bucket/tasks")
+    assert said.splitlines()[-1] == (
+        "taskgate: TASKGATE_RETENTION_EXPORT names an S3 store, which needs the extra archive: "
+        "pip install 'taskgate[archive]'"
+    )
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("table", ["task_logs", "projects"])

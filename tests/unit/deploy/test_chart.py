@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -20,12 +21,18 @@ from deploy.local.helm import PROGRAM
 from deploy.local.pytest_stack import BUILD_SECONDS
 from deploy.local.temporal_config import dynamic_config
 from deploy.local.versions import pinned
+from gateway.codec_server.server import CodecServer
+from gateway.dags.checking import Checker
+from gateway.dags.confinement import MEGABYTES as STEP_MEGABYTES
 from gateway.fleet.pools import BACKEND_OF_POOL
 from gateway.fleet.scale_document import document
 from gateway.fleet.signals import assemble
 from gateway.http.health import router as health_router
 from gateway.http.health import taskgate_version
 from gateway.http.scale import router as scale_router
+from gateway.migration.preview.preview import MEGABYTES as PREVIEW_MEGABYTES
+from gateway.sandbox.checks import CHECK_MEGABYTES
+from gateway.sandbox.pool import Sandbox
 from gateway.settings import Settings
 from tests.unit.cli.parsing import parses
 
@@ -37,6 +44,9 @@ OBSERVABILITY = DEPLOY / "observability"
 KUBERNETES = "1.34.0"
 #: Kinds of operators, whose schemas Kubernetes has not; tests below look at them.
 OF_OPERATORS = {"ScaledObject", "TriggerAuthentication", "ExternalSecret", "PrometheusRule"}
+MIB = 1024 * 1024
+#: What a process uses that does nothing (megabytes): docs/benchmarks.md, docs/workers.md.
+IDLE_GATEWAY, IDLE_WORKER = 135, 451
 #: What an installation without defaults must be told.
 REQUIRED = ["secret.existing", "keda.keySecret", "migrate.ownerSecret", "temporal.address"]
 
@@ -137,6 +147,95 @@ def test_settings_are_valid(values: Path, monkeypatch: pytest.MonkeyPatch) -> No
             assert pod(one)["terminationGracePeriodSeconds"] > settings.worker_drain_seconds
 
 
+def test_values_that_are_no_text_arrive_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """YAML's numbers are floats to Helm, which writes large ones with an exponent."""
+    given = {
+        "TASKGATE_MAX_BODY_BYTES": 20971520,
+        "TASKGATE_GRPC_PORT": 50052,
+        "TASKGATE_TRACE_SHARE": 0.05,
+        "TASKGATE_GRPC_ENABLED": False,
+        "TASKGATE_ALLOWED_ORIGINS": ["https://a.example", "https://b.example/?x=<&>"],
+        "TASKGATE_RETENTION_TENANTS": {"acme": {"task_days": 365}},
+        "TASKGATE_LLM_MODEL": 'a "b" \\ c: {d}',
+    }
+    secret = {"TASKGATE_DATABASE_URL": "postgresql://a:b@c/d", "TASKGATE_MAX_HELD_BYTES": 1073741824}
+    values = tmp_path / "values.yaml"
+    values.write_text(
+        yaml.safe_dump(
+            {
+                "settings": given,
+                "secret": {"values": secret},
+                "migrate": {"enabled": False},
+                "keda": {"enabled": False},
+                "temporal": {"address": "t:7233"},
+            }
+        )
+    )
+    for name, value in settings_of(values).items():
+        assert isinstance(value, str), name
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    for name, meant in given.items():
+        if name != "TASKGATE_RETENTION_TENANTS":
+            assert getattr(settings, name.removeprefix("TASKGATE_").lower()) == meant
+    assert settings.retention_tenants["acme"].task_days == 365
+    assert settings.max_held_bytes == 1 << 30
+
+
+@each
+def test_memory_limits_are_above_what_the_code_may_use(values: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the system kills what the code would have refused."""
+    for name, value in settings_of(values).items():
+        monkeypatch.setenv(name, value)
+    children = inspect.signature(Sandbox).parameters["processes"].default
+    checkers = inspect.signature(Checker).parameters["processes"].default
+    gateway = (
+        IDLE_GATEWAY
+        + Settings().max_held_bytes // MIB
+        + (children + checkers) * CHECK_MEGABYTES  # requests, and definitions of DAGs
+        + PREVIEW_MEGABYTES
+    )
+    assert limit(of("Deployment", values)["tg-gateway"]) > gateway
+    for name, one in of("Deployment", values).items():
+        if "worker" in name:
+            arguments = pod(one)["containers"][0]["args"]
+            processes = int(arguments[arguments.index("--processes") + 1])
+            assert limit(one) > processes * (IDLE_WORKER + children * STEP_MEGABYTES)
+
+
+def limit(deployment: Manifest) -> int:
+    """Of memory, in MiB."""
+    (container,) = pod(deployment)["containers"]
+    number, unit = re.fullmatch(r"(\d+)([GM])i", container["resources"]["limits"]["memory"]).groups()  # type: ignore[union-attr]
+    return int(number) * (1024 if unit == "G" else 1)
+
+
+def test_volumes_of_the_installations_own(tmp_path: Path) -> None:
+    """As the comments in values.yaml have it."""
+    values = yaml.safe_load(VALUES[0].read_text())
+    example = re.findall(r"#   (extraVolume.*)", (CHART / "values.yaml").read_text())
+    own = yaml.safe_load("\n".join(example))
+    assert own.keys() == {"extraVolumes", "extraVolumeMounts"}
+    for part in ("gateway", "workers"):
+        values[part] = values.get(part, {}) | own
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(values))
+    for manifest in rendered(file):
+        if manifest["kind"] == "Deployment":
+            kubernetes_validate.validate(manifest, KUBERNETES.rpartition(".")[0], strict=True)
+            spec = pod(manifest)
+            assert own["extraVolumes"][0] in spec["volumes"]
+            assert own["extraVolumeMounts"][0] in spec["containers"][0]["volumeMounts"]
+
+
+@each
+def test_services_of_the_namespace_set_no_variables(values: Path) -> None:
+    """A Service `taskgate-codec` would set TASKGATE_CODEC_PORT."""
+    for kind in ("Deployment", "StatefulSet", "Job"):
+        for name, one in of(kind, values).items():
+            assert pod(one)["enableServiceLinks"] is False, name
+
+
 @each
 def test_commands_are_taskgates(values: Path) -> None:
     pools = set()
@@ -162,6 +261,28 @@ def test_probes_and_ports(values: Path) -> None:
     assert [one["path"] for one in probes] == ["/gateway/v1/started", "/health", "/gateway/v1/ready"]
     assert {one["path"] for one in probes} <= paths
     assert [one["targetPort"] for one in of("Service", values)["tg-gateway"]["spec"]["ports"]] == ["http", "grpc"]
+
+
+@each
+def test_the_codec_server_is_reached_by_whom_it_is_for(values: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if values.stem != "full":
+        assert "tg-codec" not in {*of("Deployment", values), *of("Service", values), *of("NetworkPolicy", values)}
+        return
+    (container,) = pod(of("Deployment", values)["tg-codec"])["containers"]
+    for one in container["env"]:
+        monkeypatch.setenv(one["name"], one["value"])
+    settings = Settings()
+    assert (settings.codec_host, settings.codec_port) == ("0.0.0.0", container["ports"][0]["containerPort"])
+    given = yaml.safe_load(values.read_text())["codec"]
+    assert settings.codec_origins == given["origins"]
+    assert of("NetworkPolicy", values)["tg-codec"]["spec"]["ingress"] == [
+        {"ports": [{"port": "http"}], "from": given["from"]}
+    ]
+    unused: Any = None
+    server = CodecServer(unused, unused, unused, origins=[], max_body_bytes=1)
+    paths = {getattr(route, "path", "") for route in server.app.routes}
+    for probe in ("liveness", "readiness"):
+        assert container[f"{probe}Probe"]["httpGet"]["path"] in paths
 
 
 @each

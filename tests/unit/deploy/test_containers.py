@@ -6,6 +6,7 @@ import io
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
@@ -159,15 +160,23 @@ def test_the_images_locks_have_the_versions_of_the_tested_one(lock: Path) -> Non
 
 def test_only_the_workers_image_carries_the_graph_libraries() -> None:
     gateway, worker = (set(pins(DOCKER / f"{name}.lock")) for name in ("gateway", "worker"))
-    graph = {"graphiti-core", "networkx", "numpy", "openai", "scikit-learn", "scipy"}
+    graph = {"graphiti-core", "networkx", "openai", "scikit-learn"}
     assert gateway & graph == set()
     assert worker >= graph
+
+
+def test_the_gateways_image_has_what_its_settings_and_commands_may_ask_for() -> None:
+    """An export to S3, and a gate of parity: without them the one ends the gateway, and the other is refused."""
+    extras = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    wanted = {Requirement(line).name for extra in ("archive", "parity") for line in extras[extra]}
+    assert wanted == {"obstore", "scipy"}
+    assert wanted <= set(pins(DOCKER / "gateway.lock"))
 
 
 def test_the_workers_image_does_without_what_serves_requests() -> None:
     """`tests/system/workers/test_worker_image.py` runs a worker without it."""
     gateway, worker = (set(pins(DOCKER / f"{name}.lock")) for name in ("gateway", "worker"))
-    assert gateway - worker == set(serving())
+    assert gateway - worker == {*serving(), "obstore"}
 
 
 @pytest.mark.parametrize("lock", IMAGE_LOCKS, ids=lambda path: path.name)

@@ -105,6 +105,16 @@ async def test_it_is_ready_when_every_process_is(start: Start) -> None:
     assert len(supervised.children) == 3
 
 
+async def test_it_is_not_ready_because_one_before_it_was(start: Start, tmp_path: Path) -> None:
+    """The volume with the file outlives the container."""
+    slow = tmp_path / "slow"
+    slow.touch()
+    (tmp_path / "ready").touch()
+    supervised = await start("hungry", "0", "0", str(slow))
+    await until(lambda: supervised.children)
+    assert not supervised.ready_file.exists()
+
+
 async def test_what_dies_is_replaced(start: Start) -> None:
     supervised = await start("waits")
     await until(supervised.ready_file.exists)

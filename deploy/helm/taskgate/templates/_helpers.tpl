@@ -13,12 +13,22 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if .Values.temporal.bundled.enabled }}{{ .Release.Name }}-temporal:7233{{ else }}{{ .Values.temporal.address }}{{ end }}
 {{- end }}
 
+{{/* A setting as the code reads it: lists and maps are JSON, and whole numbers have all their digits (`quote` alone: 2.097152e+07). */}}
+{{- define "taskgate.setting" -}}
+{{- if or (kindIs "slice" .) (kindIs "map" .) }}{{ toJson . | quote }}
+{{- else if and (kindIs "float64" .) (eq (floor .) .) }}{{ printf "%.0f" . | quote }}
+{{- else }}{{ quote . }}
+{{- end }}
+{{- end }}
+
 {{- define "taskgate.image" -}}
 {{ .root.Values.image.registry }}{{ .name }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
 {{- end }}
 
+{{/* Without service links: a Service `taskgate-codec` of the namespace would set TASKGATE_CODEC_PORT to tcp://… */}}
 {{- define "taskgate.pod" -}}
 automountServiceAccountToken: false
+enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
   runAsUser: 10001
